@@ -1,0 +1,69 @@
+"""What can go wrong, sorted by who can do something about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.domain.conversation import Usage
+
+
+class BotError(Exception):
+    """A failure with words for a person. `str(error)` is one sentence that is safe to publish."""
+
+
+class UserError(BotError):
+    """The person who asked can fix it: refused, malformed, not allowed. Shown to them as it is."""
+
+
+class BadSignature(UserError):
+    """A delivery whose HMAC does not match any configured webhook secret."""
+
+
+class LimitReached(BotError):
+    """A budget or cap ended the work: turns, tokens, dollars, minutes, files, bytes."""
+
+
+class LeaseLost(BotError):
+    """Another worker owns the job now: stop at once and write nothing."""
+
+
+@dataclass(eq=False)
+class ProviderError(BotError):
+    """GitHub, a model, a sandbox or the database failed.
+
+    `retryable` says whether the same call can work later, `retry_after_s` when (seconds, None: not said) and
+    `status` the HTTP status, where there was one.
+    """
+
+    provider: str
+    message: str
+    retryable: bool = False
+    retry_after_s: float | None = None
+    status: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.message}"
+
+
+class NotFound(ProviderError):
+    """The provider says the thing does not exist or is invisible to us (HTTP 404 or 410)."""
+
+
+class Unprocessable(ProviderError):
+    """The provider understood and refused (HTTP 409 or 422): it exists already, is not a fast-forward, is invalid."""
+
+
+class AmbiguousWrite(ProviderError):
+    """A write whose answer was lost: it may have happened. Look it up before trying again."""
+
+
+@dataclass(eq=False)
+class ModelError(ProviderError):
+    """A model gave no whole reply. `remedy` says what can help; `usage` is what the lost reply cost, where known.
+
+    retry: the same call later. next: another model of the chain. longer: a higher `max_tokens`. context: a shorter
+    conversation. refused: another model, once. stop: nothing.
+    """
+
+    remedy: Literal["retry", "next", "longer", "context", "refused", "stop"] = "stop"
+    usage: Usage | None = None
+    request_id: str | None = None

@@ -1,0 +1,1 @@
+"""Pure: what was asked, and may it run?"""

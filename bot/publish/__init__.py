@@ -1,0 +1,1 @@
+"""From a sandbox's files to a pull request."""

@@ -1,0 +1,1 @@
+"""Pure: what people read on GitHub and in the browser."""

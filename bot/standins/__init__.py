@@ -1,0 +1,1 @@
+"""Loopback services for the demo and the tests."""
