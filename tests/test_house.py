@@ -1,0 +1,154 @@
+"""The rules of the house: floors, sizes, doors, and what the papers promise."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BOT = ROOT / "bot"
+
+# A room may import the rooms on its floor's list, and itself. Longest prefix wins.
+PURE = {"bot.domain", "bot.ports"}
+FLOORS: dict[str, set[str]] = {
+    "bot.domain": set(),
+    "bot.config": set(),
+    "bot.ports": {"bot.domain"},
+    "bot.intake": PURE,
+    "bot.report": PURE | {"bot.intake"},
+    "bot.agent": PURE | {"bot.intake", "bot.report"},
+    "bot.publish": PURE | {"bot.intake", "bot.report"},
+    "bot.repo_config": PURE,
+    "bot.recorder": PURE | {"bot.report"},
+    "bot.reporter": PURE | {"bot.report", "bot.recorder"},
+    "bot.github": PURE,
+    "bot.sandboxes": PURE,
+    "bot.models": PURE,
+    "bot.stores": PURE,
+    "bot.worker": PURE
+    | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.recorder", "bot.reporter", "bot.repo_config"},
+    "bot.web": PURE | {"bot.intake", "bot.report"},
+    "bot.standins": set(),
+    "bot.replay": set(),
+    "bot.watch": PURE | {"bot.report"},
+}
+TOP = {"bot.wiring", "bot.cli", "bot.demo", "bot.doctor", "bot.local_run", "bot.__main__"}
+
+DOORS = {  # vendor: the rooms that may meet it
+    "starlette": {"bot.web", "bot.standins"},
+    "githubkit": {"bot.github"},
+    "anthropic": {"bot.models"},
+    "openai": {"bot.models"},
+    "modal": {"bot.sandboxes.modal"},
+    "sqlalchemy": {"bot.stores"},
+    "psycopg": {"bot.stores"},
+}
+LONGEST = 330  # lines; the aim is 300, a few table-like modules need the rest
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(BOT.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        yield name, path
+
+
+def imports(path: Path, *, everywhere: bool = True) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if everywhere else iter(tree.body)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def within(name: str, room: str) -> bool:
+    return name == room or name.startswith(room + ".")
+
+
+def room_of(name: str) -> str | None:
+    rooms = [room for room in FLOORS if within(name, room)]
+    return max(rooms, key=len) if rooms else None
+
+
+MODULES = list(modules())
+
+
+@pytest.mark.parametrize(("name", "path"), [pytest.param(n, p, id=n) for n, p in MODULES])
+def test_a_room_imports_only_downward(name: str, path: Path) -> None:
+    if name == "bot" or name in TOP:
+        return
+    room = room_of(name)
+    assert room is not None, f"{name} has no floor: add it to FLOORS"
+    allowed = FLOORS[room] | {room, "bot.__version__"}
+    wrong = {i for i in imports(path) if within(i, "bot") and i != "bot" and not any(within(i, a) for a in allowed)}
+    assert not wrong
+
+
+@pytest.mark.parametrize(("name", "path"), [pytest.param(n, p, id=n) for n, p in MODULES])
+def test_a_vendor_is_met_at_its_door(name: str, path: Path) -> None:
+    if name in TOP:
+        return
+    for vendor, rooms in DOORS.items():
+        met = any(within(i, vendor) for i in imports(path))
+        assert not met or any(within(name, room) for room in rooms), f"{name} imports {vendor}"
+
+
+@pytest.mark.parametrize(("name", "path"), [pytest.param(n, p, id=n) for n, p in MODULES])
+def test_a_module_can_be_read_in_one_sitting(name: str, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.split("\n")) <= LONGEST, f"{name}: split it"
+    assert ast.get_docstring(ast.parse(text)), f"{name}: its first line should say what is in it"
+
+
+def test_domain_and_config_need_only_the_standard_library() -> None:
+    for name, path in MODULES:
+        if within(name, "bot.domain") or name == "bot.config":
+            foreign = {i.split(".")[0] for i in imports(path)} - set(sys.stdlib_module_names) - {"bot"}
+            assert not foreign, name
+
+
+def test_the_web_door_starts_light() -> None:
+    """The door must answer GitHub within 10 s, cold start included: no SDK, no agent."""
+    heavy = ["anthropic", "modal", "githubkit", "bot.agent", "bot.publish"]
+    code = f"import sys, bot.web.app, bot.web.live, bot.stores; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_only_the_entrance_touches_the_environment() -> None:
+    for name, path in MODULES:
+        if name in TOP:
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert "os.environ" not in text, name
+        assert "os.getenv" not in text, name
+
+
+def test_broad_excepts_stand_only_at_the_outermost_lines() -> None:
+    allowed = {"bot.worker", "bot.web.app"}
+    for name, path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler):
+                broad = node.type is None or (
+                    isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+                )
+                reraises = any(isinstance(n, ast.Raise) and n.exc is None for n in ast.walk(node))
+                assert not broad or reraises or name in allowed, f"{name}:{node.lineno}"
+
+
+def test_no_file_names_a_registry_host() -> None:
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.split() or ["requirements.lock", "pyproject.toml", "Makefile", "README.md"]
+    hosts = [".".join(h) for h in (("pypi", "org"), ("pythonhosted", "org"), ("registry", "npmjs"), ("deb", "debian"))]
+    for name in names:
+        path = ROOT / name
+        if path.suffix in (".gz", ".png") or not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert not [host for host in hosts if host in text], name
