@@ -1,0 +1,57 @@
+# make demo: a /backspace comment becomes a pull request, on this machine. make test: all checks.
+# Both install what they need, system packages included, and say so first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+NEEDS_TO_RUN := git:git bwrap:bubblewrap /usr/bin/python3:python3
+NEEDS_TO_TEST := $(NEEDS_TO_RUN) chromium:chromium /usr/lib/postgresql:postgresql node:nodejs
+
+.PHONY: help demo test test-all lint bench lock clean
+help:
+	@echo "make demo      a /backspace comment becomes a pull request, here, without any account"
+	@echo "make test      every check: ruff, mypy --strict, pytest"
+	@echo "make test-all  the same and the slow suites"
+	@echo "make lint      ruff and mypy alone"
+	@echo "make bench     measure, as ratios against named peers"
+	@echo "make lock      resolve requirements.lock again from pyproject.toml"
+
+demo: $(STAMP)
+	@.ci/install-system $(NEEDS_TO_RUN)
+	$(BIN)/backspace demo $(ARGS)
+
+test: $(STAMP) lint
+	@.ci/install-system $(NEEDS_TO_TEST)
+	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+
+test-all: $(STAMP) lint
+	@.ci/install-system $(NEEDS_TO_TEST)
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	@.ci/install-system $(NEEDS_TO_RUN)
+	$(BIN)/python -m benchmarks
+
+$(STAMP): requirements.lock pyproject.toml
+	@.ci/install-system git:git
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3.12 make ... names one." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/install-system --always python3-venv
+	@echo "Installing the Python packages of requirements.lock into .venv (about a minute the first time)."
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url -o requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
