@@ -1,0 +1,77 @@
+"""Every request the bot may make of GitHub: an allow-list of method and path template, nothing else leaves."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from bot.domain.errors import Unprocessable
+
+_REPO = "/repos/{owner}/{repo}"
+_SLOT = re.compile(r"\{(\+?)([a-z_]+)\}")
+
+# The value says whether repeating the call after a lost answer is harmless: it changes nothing, sets a state, adds
+# an object that is named by its content (or that nothing points at yet), or is refused the second time by design.
+ALLOWED: Mapping[tuple[str, str], bool] = {
+    ("GET", "/app"): True,
+    ("POST", "/app/installations/{installation_id}/access_tokens"): True,
+    ("DELETE", "/installation/token"): True,
+    ("GET", "/repositories/{repository_id}"): True,
+    ("GET", _REPO): True,
+    ("GET", _REPO + "/collaborators/{login}/permission"): True,
+    ("GET", _REPO + "/issues/{number}"): True,
+    ("GET", _REPO + "/issues/{number}/comments"): True,
+    ("POST", _REPO + "/issues/{number}/comments"): False,
+    ("PATCH", _REPO + "/issues/comments/{comment_id}"): True,
+    ("POST", _REPO + "/issues/{number}/reactions"): True,
+    ("POST", _REPO + "/issues/comments/{comment_id}/reactions"): True,
+    ("GET", _REPO + "/git/ref/heads/{+branch}"): True,
+    ("POST", _REPO + "/git/refs"): False,
+    ("PATCH", _REPO + "/git/refs/heads/{+branch}"): True,
+    ("DELETE", _REPO + "/git/refs/heads/{+branch}"): True,
+    ("GET", _REPO + "/git/commits/{sha}"): True,
+    ("POST", _REPO + "/git/blobs"): True,
+    ("POST", _REPO + "/git/trees"): True,
+    ("POST", _REPO + "/git/commits"): True,
+    ("GET", _REPO + "/pulls"): True,
+    ("POST", _REPO + "/pulls"): False,
+    ("POST", _REPO + "/pulls/{number}/requested_reviewers"): True,
+    ("GET", _REPO + "/commits/{sha}/check-runs"): True,
+    ("POST", _REPO + "/check-runs"): False,
+    ("PATCH", _REPO + "/check-runs/{check_run_id}"): True,
+}
+
+
+class NotAllowed(Exception):
+    """The code asked for a request that is not on the list: a mistake of ours, never of the requester."""
+
+
+def repeatable(method: str, template: str) -> bool:
+    """Raises NotAllowed for what is not on the list."""
+    try:
+        return ALLOWED[method, template]
+    except KeyError:
+        raise NotAllowed(f"{method} {template} is not a request this bot makes") from None
+
+
+def path_of(method: str, template: str, segments: Mapping[str, str | int]) -> str:
+    """The request's path, each value percent-encoded into one segment (`{+name}` keeps its slashes).
+
+    Raises NotAllowed for what is not on the list, Unprocessable for a value that no path can hold.
+    """
+    repeatable(method, template)
+    return _SLOT.sub(lambda slot: _encoded(str(segments[slot[2]]), keep_slashes=bool(slot[1])), template)
+
+
+def _encoded(value: str, *, keep_slashes: bool) -> str:
+    parts = value.split("/") if keep_slashes else [value]
+    try:
+        encoded = [quote(part, safe="") for part in parts]
+    except UnicodeEncodeError:
+        raise _unspeakable(value) from None
+    if any(part in ("", ".", "..") for part in parts) or any(ord(letter) < 32 for letter in value):
+        raise _unspeakable(value)
+    return "/".join(encoded)
+
+
+def _unspeakable(value: str) -> Unprocessable:
+    return Unprocessable("github", f"{value[:80]!a} cannot be part of a request's path")

@@ -1,0 +1,77 @@
+"""What GitHub's refusals mean: an HTTP answer becomes one of the bot's errors, with the time to wait where known."""
+
+import json
+from collections.abc import Mapping
+
+from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError, Unprocessable
+
+UNSAID_LIMIT_S = 60.0  # "wait for at least one minute": GitHub's rule for a secondary limit without retry-after
+_REASON_LIMIT = 300
+
+
+def failure(
+    status: int, headers: Mapping[str, str], body: bytes, *, call: str, now: float, repeatable: bool
+) -> ProviderError:
+    """The error for an answer of 400 or more. `call` names the request in words; `now` is Unix time in seconds."""
+    reason = f"{_reason(body) or 'no reason given'} ({call}: HTTP {status})"
+    if status in (403, 429):
+        wait_s = _wait_s(status, headers, body, now)
+        if wait_s is not None:
+            words = f"rate limited: {reason}"
+            return ProviderError("github", words, retryable=True, retry_after_s=wait_s, status=status)
+        needed = headers.get("x-accepted-github-permissions")
+        if needed:
+            reason += f"; it needs the permission {needed[:100]}, which the App's owner and the installation must grant"
+    if status in (404, 410):
+        return NotFound("github", reason, status=status)
+    if status in (409, 422):
+        return Unprocessable("github", reason, status=status)
+    if status >= 500 and not repeatable:
+        return AmbiguousWrite("github", reason, retryable=True, status=status)
+    return ProviderError("github", reason, retryable=status >= 500 or status == 408, status=status)
+
+
+def limited_unclearly(call: str) -> ProviderError:
+    """A limit whose `retry-after` is not a number of seconds."""
+    words = f"rate limited ({call})"
+    return ProviderError("github", words, retryable=True, retry_after_s=UNSAID_LIMIT_S, status=429)
+
+
+def _wait_s(status: int, headers: Mapping[str, str], body: bytes, now: float) -> float | None:
+    """Seconds until the next request is permitted; None when this refusal is no rate limit.
+
+    Source: GitHub's documentation, "Rate limits for the REST API": retry-after, else the reset time when nothing
+    remains, else a minute.
+    """
+    said = headers.get("retry-after", "")
+    if said.isascii() and said.isdigit():
+        return float(said[:9])
+    reset = headers.get("x-ratelimit-reset", "")
+    if headers.get("x-ratelimit-remaining") == "0" and reset.isascii() and reset.isdigit():
+        return max(float(reset[:12]) - now, 0.0) + 1.0
+    message = _reason(body).lower()
+    if status == 429 or "secondary rate limit" in message or "abuse detection" in message:
+        return UNSAID_LIMIT_S
+    return None
+
+
+def _reason(body: bytes) -> str:
+    """GitHub's own words, on one line; nothing for a page that is not GitHub's JSON."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return ""
+    if not isinstance(answer, dict):
+        return ""
+    errors = answer.get("errors")
+    parts = [answer.get("message"), *(map(_detail, errors) if isinstance(errors, list) else [errors])]
+    words = "; ".join(part for part in parts if isinstance(part, str) and part)
+    return "".join(letter if letter.isprintable() else " " for letter in words)[:_REASON_LIMIT]
+
+
+def _detail(error: object) -> str:
+    if not isinstance(error, dict):
+        return error if isinstance(error, str) else ""
+    if isinstance(error.get("message"), str):
+        return str(error["message"])
+    return " ".join(str(error[key]) for key in ("resource", "field", "code") if isinstance(error.get(key), str))

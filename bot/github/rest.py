@@ -1,0 +1,251 @@
+"""One repository on GitHub through its REST API: the GitHub port on githubkit."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+from bot.domain.errors import NotFound, Unprocessable
+from bot.domain.job import Person, PullRequest, Repo
+from bot.github.answers import field, flag, items, number, text
+from bot.github.client import NOTHING, Client, Credentials, Json, Values
+from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote, RepositoryFacts, TreeEntry
+
+CHECK_NAME = "backspace"
+OWN_BRANCHES = "backspace/"
+_REPO = "/repos/{owner}/{repo}"
+_PAGE = 100  # GitHub's largest
+_COMMENT_PAGES = 3
+
+
+class RestGitHub:
+    """`ports.GitHub`; made by `App.repository`."""
+
+    def __init__(self, client: Client, credentials: Credentials, *, app_id: int, git_url: str) -> None:
+        self._client, self._credentials = client, credentials
+        self._app_id, self._git_url = app_id, git_url
+
+    # ------------------------------------------------------------ facts
+
+    async def repository(self) -> RepositoryFacts:
+        data = await self._get(_REPO)
+        repo = Repo(number(data, "id"), text(data, "owner", "login"), text(data, "name"))
+        if repo.id != self._repo.id:
+            raise NotFound("github", f"{self._repo.full_name} is another repository now", status=404)
+        self._client.repo = repo
+        return RepositoryFacts(
+            repo=repo,
+            default_branch=text(data, "default_branch"),
+            private=flag(data, "private"),
+            archived=flag(data, "archived"),
+        )
+
+    async def permission(self, login: str) -> Permission:
+        data = await self._get(_REPO + "/collaborators/{login}/permission", {"login": login})
+        return Permission(number(data, "user", "id"), text(data, "role_name"), field(data, "user", "type") != "User")
+
+    async def issue(self, number: int) -> IssueFacts:
+        data = await self._get(_REPO + "/issues/{number}", {"number": number})
+        return IssueFacts(
+            state=text(data, "state"),
+            locked=flag(data, "locked"),
+            title=text(data, "title"),
+            body=_text_or_nothing(data, "body"),
+            author=_person(field(data, "user")),
+            author_is_bot=field(data, "user", "type") != "User",
+            is_pull_request=field(data, "pull_request") is not None,
+        )
+
+    async def remote(self) -> Remote:
+        token = (await self._credentials.authorization()).removeprefix("Bearer ")
+        basic = b64encode(f"x-access-token:{token}".encode()).decode()
+        return Remote(f"{self._git_url}/{self._repo.full_name}.git", f"Authorization: Basic {basic}")
+
+    # ------------------------------------------------------------ refs
+
+    async def ref(self, branch: str) -> str | None:
+        try:
+            data = await self._get(_REPO + "/git/ref/heads/{+branch}", {"branch": branch})
+        except NotFound:
+            return None
+        return text(data, "object", "sha")
+
+    async def create_ref(self, branch: str, sha: str) -> None:
+        body = {"ref": f"refs/heads/{_own(branch)}", "sha": sha}
+        await self._client.call("POST", _REPO + "/git/refs", body=body)
+
+    async def advance_ref(self, branch: str, sha: str) -> None:
+        body = {"sha": sha, "force": False}
+        await self._client.call("PATCH", _REPO + "/git/refs/heads/{+branch}", body=body, at={"branch": _own(branch)})
+
+    async def delete_ref(self, branch: str) -> None:
+        try:
+            await self._client.call("DELETE", _REPO + "/git/refs/heads/{+branch}", at={"branch": _own(branch)})
+        except NotFound:
+            return
+        except Unprocessable as error:
+            if "does not exist" not in error.message:
+                raise
+
+    # ------------------------------------------------------------ objects
+
+    async def commit(self, sha: str) -> Commit:
+        return _commit(await self._get(_REPO + "/git/commits/{sha}", {"sha": sha}))
+
+    async def create_blob(self, content: bytes) -> str:
+        body = {"content": b64encode(content).decode(), "encoding": "base64"}
+        return text(await self._post(_REPO + "/git/blobs", body), "sha")
+
+    async def create_tree(self, base_tree: str, entries: Sequence[TreeEntry]) -> str:
+        tree = [{"path": entry.path, "mode": entry.mode, "type": "blob", "sha": entry.sha} for entry in entries]
+        return text(await self._post(_REPO + "/git/trees", {"base_tree": base_tree, "tree": tree}), "sha")
+
+    async def create_commit(self, message: str, *, tree: str, parents: Sequence[str]) -> Commit:
+        """Neither author nor committer is sent: then GitHub signs the commit in the App's name."""
+        body = {"message": message, "tree": tree, "parents": list(parents)}
+        return _commit(await self._post(_REPO + "/git/commits", body))
+
+    # ------------------------------------------------------------ pull requests
+
+    async def find_pull_request(self, branch: str) -> PullRequest | None:
+        query: Values = {
+            "head": f"{self._repo.owner}:{branch}",
+            "state": "all",
+            "sort": "created",
+            "direction": "desc",
+            "per_page": 20,
+        }
+        answer = await self._client.call("GET", _REPO + "/pulls", query=query)
+        ours = (
+            found
+            for found in items(answer.data)
+            if field(found, "head", "ref") == branch and field(found, "head", "repo", "id") == self._repo.id
+        )
+        return next(map(_pull_request, ours), None)
+
+    async def create_pull_request(self, *, title: str, body: str, head: str, base: str, draft: bool) -> PullRequest:
+        fields = {"title": title, "body": body, "head": head, "base": base, "draft": draft}
+        return _pull_request(await self._post(_REPO + "/pulls", fields))
+
+    async def request_review(self, number: int, login: str) -> None:
+        template = _REPO + "/pulls/{number}/requested_reviewers"
+        await self._client.call("POST", template, body={"reviewers": [login]}, at={"number": number})
+
+    # ------------------------------------------------------------ the thread
+
+    async def react_to_comment(self, comment_id: int, content: str) -> None:
+        template = _REPO + "/issues/comments/{comment_id}/reactions"
+        await self._client.call("POST", template, body={"content": content}, at={"comment_id": comment_id})
+
+    async def react_to_issue(self, number: int, content: str) -> None:
+        template = _REPO + "/issues/{number}/reactions"
+        await self._client.call("POST", template, body={"content": content}, at={"number": number})
+
+    async def find_comment(self, issue: int, marker: str) -> Comment | None:
+        """GitHub lists the oldest first, so the last pages are read, from the end."""
+        template = _REPO + "/issues/{number}/comments"
+        first = await self._client.call("GET", template, at={"number": issue}, query={"per_page": _PAGE})
+        for page in range(first.last_page, max(0, first.last_page - _COMMENT_PAGES), -1):
+            query = {"per_page": _PAGE, "page": page}
+            answer = first if page == 1 else await self._client.call("GET", template, at={"number": issue}, query=query)
+            for comment in reversed(items(answer.data)):
+                if self._is_own(comment) and marker in _text_or_nothing(comment, "body"):
+                    return _comment(comment)
+        return None
+
+    async def create_comment(self, issue: int, body: str) -> Comment:
+        return _comment(await self._post(_REPO + "/issues/{number}/comments", {"body": body}, {"number": issue}))
+
+    async def update_comment(self, comment_id: int, body: str) -> None:
+        template = _REPO + "/issues/comments/{comment_id}"
+        await self._client.call("PATCH", template, body={"body": body}, at={"comment_id": comment_id})
+
+    # ------------------------------------------------------------ check runs
+
+    async def find_check_run(self, head_sha: str, external_id: str) -> int | None:
+        query: Values = {"check_name": CHECK_NAME, "app_id": self._app_id, "filter": "all", "per_page": _PAGE}
+        answer = await self._client.call("GET", _REPO + "/commits/{sha}/check-runs", at={"sha": head_sha}, query=query)
+        ids = (
+            number(run, "id")
+            for run in items(answer.data, "check_runs")
+            if field(run, "external_id") == external_id and field(run, "head_sha") == head_sha
+        )
+        return max(ids, default=None)
+
+    async def create_check_run(self, head_sha: str, check: CheckRun, *, external_id: str, details_url: str) -> int:
+        body = {"name": CHECK_NAME, "head_sha": head_sha, "external_id": external_id, **_check(check)}
+        if details_url:
+            body["details_url"] = details_url
+        return number(await self._post(_REPO + "/check-runs", body), "id")
+
+    async def update_check_run(self, check_run_id: int, check: CheckRun) -> None:
+        template = _REPO + "/check-runs/{check_run_id}"
+        await self._client.call("PATCH", template, body=_check(check), at={"check_run_id": check_run_id})
+
+    # ------------------------------------------------------------
+
+    @property
+    def _repo(self) -> Repo:
+        if self._client.repo is None:
+            raise ValueError("a client without a repository")
+        return self._client.repo
+
+    def _is_own(self, comment: object) -> bool:
+        """Anybody can paste our marker: only what this App wrote in its own name counts."""
+        written_by = field(comment, "performed_via_github_app", "id")
+        return written_by == self._app_id and field(comment, "user", "type") == "Bot"
+
+    async def _get(self, template: str, at: Values = NOTHING) -> object:
+        return (await self._client.call("GET", template, at=at)).data
+
+    async def _post(self, template: str, body: Json, at: Values = NOTHING) -> object:
+        return (await self._client.call("POST", template, at=at, body=body)).data
+
+
+def _own(branch: str) -> str:
+    """The bot writes below `backspace/` and nowhere else, whoever asks."""
+    if not branch.startswith(OWN_BRANCHES):
+        raise Unprocessable("github", f"the bot never writes to the branch {branch[:80]!a}")
+    return branch
+
+
+def _check(check: CheckRun) -> dict[str, Any]:
+    output = {"title": check.title, "summary": check.summary}
+    if check.text:
+        output["text"] = check.text
+    body: dict[str, Any] = {"status": check.status, "output": output}
+    if check.conclusion is not None:
+        body["conclusion"] = check.conclusion.value
+    return body
+
+
+def _commit(data: object) -> Commit:
+    verification = field(data, "verification")
+    return Commit(
+        sha=text(data, "sha"),
+        tree_sha=text(data, "tree", "sha"),
+        verified=field(verification, "verified") is True,
+        reason=_text_or_nothing(verification, "reason"),
+    )
+
+
+def _pull_request(data: object) -> PullRequest:
+    return PullRequest(
+        number=number(data, "number"),
+        url=text(data, "html_url"),
+        draft=field(data, "draft") is True,
+        head_sha=text(data, "head", "sha"),
+    )
+
+
+def _comment(data: object) -> Comment:
+    return Comment(number(data, "id"), text(data, "html_url"), _text_or_nothing(data, "body"))
+
+
+def _person(user: object) -> Person:
+    """GitHub shows the author of a deleted account as nobody, and its page as @ghost."""
+    return Person(0, "ghost") if user is None else Person(number(user, "id"), text(user, "login"))
+
+
+def _text_or_nothing(data: object, name: str) -> str:
+    value = field(data, name)
+    return value if isinstance(value, str) else ""
