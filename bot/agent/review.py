@@ -1,0 +1,256 @@
+"""How a run ends: `submit` shows the whole change and its checks, and accepts the id of exactly what was shown."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from bot.agent.output import cleaned, last_lines, shown_diff, visible
+from bot.domain.conversation import Json
+from bot.domain.errors import LimitReached, UserError
+from bot.domain.job import Change, Check, FileStat, Patch, Receipt, Submission
+from bot.ports import Sandbox, Workspace
+
+__all__ = ["Accepted", "History", "Review", "Shown", "Unfit", "submission_of"]
+
+MOST_REJECTIONS = 3  # of failing checks; after that the change goes out as a draft that says so
+TITLE_CHARACTERS = 70
+CHECK_BYTES = 1_000_000
+CHECK_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
+NO_CHECK = "no check command was found or configured"
+NOTHING_CHANGED = "nothing differs from the base"
+DIFF_ID = "diff_id: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What earlier submits of this run showed: receipts by diff id, and how often failing checks turned one away."""
+
+    shown: Mapping[str, Receipt] = field(default_factory=dict)
+    rejections: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Not accepted yet: `text` is diff, checks and id for the model. `is_fresh`: the checks ran just now."""
+
+    text: str
+    patch: Patch
+    receipt: Receipt
+    checks_failed: bool
+    is_fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Cannot be submitted as it is; `text` says what is wrong, where, and what to do."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """`patch` None for an outcome without changes. `checks_failed`: the head fails where the base did not."""
+
+    submission: Submission
+    patch: Patch | None
+    receipt: Receipt
+    checks_failed: bool = False
+
+
+def submission_of(given: Json) -> Submission:
+    """The model's words about its change; the title is cut to what a pull request list shows."""
+    title = " ".join(given["title"].split())
+    return Submission(
+        outcome=given["outcome"],
+        title=title if len(title) <= TITLE_CHARACTERS else f"{title[: TITLE_CHARACTERS - 1]}…",
+        summary=given["summary"],
+        testing=given["testing"],
+        follow_ups=tuple(given.get("follow_ups", ())),
+    )
+
+
+def checks_failed(receipt: Receipt) -> bool:
+    """The head fails and nothing shows that the base fails in the same way."""
+    runs = {run.where: run for run in receipt.runs}
+    head, base = runs.get("head"), runs.get("base")
+    if head is None or head.exit_code == 0:
+        return False
+    return base is None or base.exit_code == 0
+
+
+class Review:
+    """The `submit` side of a run. Holds no state of its own: what was shown comes in from the journal.
+
+    `gate` says in words why a patch may not leave. `check_command` is explicit configuration and wins over what was
+    detected. `open_base` opens a second sandbox that already holds the base tree, for checks that fail on the head.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        sandbox: Sandbox,
+        *,
+        gate: Callable[[Patch], Sequence[str]],
+        check_command: str | None,
+        open_base: Callable[[], AbstractAsyncContextManager[Sandbox]] | None,
+        check_timeout_s: float = 600,
+    ) -> None:
+        self.workspace = workspace
+        self.check_command = check_command
+        self._sandbox = sandbox
+        self._gate = gate
+        self._open_base = open_base
+        self._check_timeout_s = check_timeout_s
+
+    async def patch(self) -> Patch:
+        """What the sandbox differs by now. Raises UserError and LimitReached as `Workspace.take_patch` does."""
+        return await self.workspace.take_patch(self._sandbox)
+
+    async def draft(self) -> Patch | None:
+        """The change of a run that was stopped, if there is one that may leave."""
+        try:
+            patch = await self.patch()
+        except (UserError, LimitReached):
+            return None
+        return patch if patch.changes and not self._gate(patch) else None
+
+    async def submit(
+        self, given: Json, *, history: History, check: str = "", seconds_left: float = float("inf")
+    ) -> Shown | Unfit | Accepted:
+        """Judge one call. `check` is the command in force, "" for none."""
+        submission = submission_of(given)
+        if submission.outcome == "blocked":
+            return Accepted(submission=submission, patch=None, receipt=Receipt(command=None, reason="blocked"))
+        try:
+            patch = await self.patch()
+        except (UserError, LimitReached) as error:
+            return Unfit(f"This cannot be submitted: {error} Change that and submit again.")
+        if submission.outcome == "no_change":
+            return _without_change(submission, patch)
+        if not patch.changes:
+            return Unfit(
+                f"There is no change: {NOTHING_CHANGED}. Make one, or submit with outcome no_change or blocked."
+            )
+        problems = self._gate(patch)
+        if problems:
+            return Unfit(_refused(problems))
+        return await self._judge(submission, patch, given.get("diff_id") or "", history, check, seconds_left)
+
+    async def _judge(
+        self, submission: Submission, patch: Patch, diff_id: str, history: History, check: str, seconds_left: float
+    ) -> Shown | Unfit | Accepted:
+        receipt = history.shown.get(patch.diff_id)
+        if receipt is not None and diff_id == patch.diff_id:
+            failed = checks_failed(receipt)
+            if not failed or history.rejections >= MOST_REJECTIONS:
+                return Accepted(submission=submission, patch=patch, receipt=receipt, checks_failed=failed)
+        is_fresh = receipt is None
+        if receipt is None:
+            receipt = await self._verified(check, seconds_left)
+            patch, restored = await self._restored(patch)
+            if not restored:
+                return Unfit(
+                    f"`{check}` changes files of the repository each time it runs; have git ignore them first."
+                )
+        failed = checks_failed(receipt)
+        text = _review_text(patch, receipt, given_id=diff_id, failed=failed, rejections=history.rejections + failed)
+        return Shown(text=text, patch=patch, receipt=receipt, checks_failed=failed, is_fresh=is_fresh)
+
+    async def _verified(self, check: str, seconds_left: float) -> Receipt:
+        if not check:
+            return Receipt(command=None, reason=NO_CHECK)
+        head = await self._run(self._sandbox, check, "head", seconds_left)
+        if head.exit_code == 0 or self._open_base is None:
+            return Receipt(command=check, runs=(head,))
+        async with self._open_base() as base_sandbox:
+            base = await self._run(base_sandbox, check, "base", seconds_left - head.seconds)
+        return Receipt(command=check, runs=(base, head))
+
+    async def _run(self, sandbox: Sandbox, check: str, where: str, seconds_left: float) -> Check:
+        result = await sandbox.exec(
+            ["bash", "-c", 'exec bash -c "$1" 2>&1', "bash", check],
+            env=CHECK_ENVIRONMENT,
+            timeout_s=max(1.0, min(self._check_timeout_s, seconds_left)),
+            max_output_bytes=CHECK_BYTES,
+        )
+        return Check(
+            where="head" if where == "head" else "base",
+            exit_code=result.exit_code,
+            seconds=result.seconds,
+            tail=last_lines(cleaned(result.stdout + result.stderr)),
+            timed_out=result.timed_out,
+        )
+
+    async def _restored(self, patch: Patch) -> tuple[Patch, bool]:
+        """Take back what a check left in the work tree, so that what was shown is what can be accepted."""
+        after = await self.workspace.take_patch(self._sandbox)
+        if after.diff_id == patch.diff_id:
+            return after, True
+        wanted = {change.path: change for change in patch.changes}
+        touched = {change.path for change in after.changes if wanted.get(change.path) != change}
+        for path in sorted(touched | (wanted.keys() - {change.path for change in after.changes})):
+            await self._put_back(path, wanted.get(path))
+        after = await self.workspace.take_patch(self._sandbox)
+        return after, after.diff_id == patch.diff_id
+
+    async def _put_back(self, path: str, change: Change | None) -> None:
+        content = change.content if change else await self.workspace.base_file(path)
+        if content is None:
+            await self._sandbox.exec(["rm", "-rf", "--", path], timeout_s=30)
+        elif change is None or change.mode != "120000":
+            await self._sandbox.write_file(path, content)
+
+
+def _without_change(submission: Submission, patch: Patch) -> Unfit | Accepted:
+    if patch.changes:
+        paths = ", ".join(visible(change.path) for change in patch.changes[:10])
+        return Unfit(f"The work tree has changes ({paths}). Undo them, or submit with outcome changes.")
+    return Accepted(submission=submission, patch=None, receipt=Receipt(command=None, reason=NOTHING_CHANGED))
+
+
+def _refused(problems: Sequence[str]) -> str:
+    listed = "\n".join(f"- {problem}" for problem in problems)
+    return f"This change may not leave the sandbox:\n{listed}\nUndo or change that, then submit again."
+
+
+def _review_text(patch: Patch, receipt: Receipt, *, given_id: str, failed: bool, rejections: int) -> str:
+    parts = []
+    if given_id and given_id != patch.diff_id:
+        parts.append(
+            f"The change is not the one shown as {visible(given_id)[:40]}. This is what would be submitted now."
+        )
+    parts.append("\n".join(_stat(stat) for stat in patch.stats))
+    parts.append(shown_diff(patch.diff))
+    parts.append(_checks_text(receipt, failed=failed))
+    parts.append(_what_now(patch.diff_id, failed=failed, rejections=rejections))
+    return "\n\n".join(parts)
+
+
+def _stat(stat: FileStat) -> str:
+    if stat.additions is None or stat.deletions is None:
+        return f"{visible(stat.path)} | binary"
+    return f"{visible(stat.path)} | +{stat.additions} -{stat.deletions}"
+
+
+def _checks_text(receipt: Receipt, *, failed: bool) -> str:
+    if receipt.command is None:
+        return f"Checks: not run, {receipt.reason}."
+    ran = "\n".join(f"{run.where}: {_ended(run)}" for run in receipt.runs)
+    tail = next((run.tail for run in receipt.runs if run.where == "head" and run.exit_code != 0), "")
+    known = "" if failed or not tail else "\nThe base fails too, so this does not stand in the way."
+    return f"Checks: {receipt.command}\n{ran}{known}" + (f"\n{visible(tail)}" if tail else "")
+
+
+def _ended(run: Check) -> str:
+    return f"timed out after {run.seconds:.0f} s" if run.timed_out else f"exit {run.exit_code}, {run.seconds:.1f} s"
+
+
+def _what_now(diff_id: str, *, failed: bool, rejections: int) -> str:
+    if failed and rejections < MOST_REJECTIONS:
+        return f"{DIFF_ID}{diff_id}\nThe checks fail because of this change. Fix it and submit again."
+    if failed:
+        return (
+            f"{DIFF_ID}{diff_id}\nThe checks still fail. Fix it, or call submit again with this diff_id: "
+            "the pull request then opens as a draft that says so."
+        )
+    return f"{DIFF_ID}{diff_id}\nIf this is what you want, call submit again with this diff_id; else fix it and submit again."

@@ -1,0 +1,275 @@
+"""What a job's journal says about a run: entries in, conversation and progress out, always the same."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+from bot.domain.conversation import (
+    AssistantTurn,
+    Conversation,
+    Json,
+    Reply,
+    Text,
+    ToolResult,
+    ToolSpec,
+    ToolUse,
+    Turn,
+    Usage,
+    UserTurn,
+    calls_of,
+)
+from bot.domain.job import Check, Receipt
+from bot.ports import Entry
+
+FIRST_MAX_TOKENS = 16_000
+MOST_MAX_TOKENS = 128_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A run as far as it is journalled. `calls` are the newest reply's; `started` and `results` hold them by place.
+
+    `seen`: SHA-256 of files as the model knows them. `shown`: receipts by the diff ids the model was shown.
+    `sandbox`: the machine the tree is in. `told`: keys of budget notes. `elapsed`: seconds when the last entry came.
+    `untold`: notes that wait for the next user turn.
+    """
+
+    conversation: Conversation | None = None
+    check: str = ""
+    sandbox: str = ""
+    replies: int = 0
+    usage: Usage = field(default_factory=Usage)
+    last_prompt: int = 0
+    usd: float | None = 0.0
+    elapsed: float = 0.0
+    model: str = ""
+    stop_reason: str = ""
+    last_text: str = ""
+    calls: tuple[ToolUse, ...] = ()
+    started: Mapping[int, Json] = field(default_factory=dict)
+    results: Mapping[int, Json] = field(default_factory=dict)
+    tool_calls: int = 0
+    discarded: int = 0
+    max_tokens: int = FIRST_MAX_TOKENS
+    user_turns: int = 0
+    sandboxes: int = 0
+    nudges: int = 0
+    pauses: int = 0
+    told: frozenset[str] = frozenset()
+    bad_replies: int = 0
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    most_repeated: int = 0
+    seen: Mapping[str, str] = field(default_factory=dict)
+    shown: Mapping[str, Receipt] = field(default_factory=dict)
+    rejections: int = 0
+    accepted: Json | None = None
+    untold: tuple[str, ...] = ()
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        return self.conversation.turns if self.conversation else ()
+
+    @property
+    def awaits_model(self) -> bool:
+        return bool(self.turns) and isinstance(self.turns[-1], UserTurn)
+
+
+def fold(entries: Iterable[Entry]) -> Progress:
+    """The run that these entries tell; a longer journal's conversation has a shorter one's as its exact prefix."""
+    return reduce(advance, entries, Progress())
+
+
+def advance(progress: Progress, entry: Entry) -> Progress:
+    """One entry further. Entries of other parts of the job (`effect`s of publishing) change nothing."""
+    match entry.kind, entry.key.split(" ")[0]:
+        case "effect", "header":
+            return _begun(progress, entry.data)
+        case "effect", "user":
+            return _user_turn(progress, entry.data)
+        case "effect", "sandbox":
+            return _moved(progress, entry.data)
+        case "model", "reply":
+            return _replied(progress, entry.data)
+        case "model", "discarded":
+            return _discarded(progress, entry.data)
+        case "tool", "start":
+            return replace(progress, started={**progress.started, entry.data["place"]: entry.data})
+        case "tool", "result":
+            return _returned(progress, entry.data)
+    return progress
+
+
+def _begun(progress: Progress, data: Json) -> Progress:
+    tools = tuple(ToolSpec(t["name"], t["description"], t["input_schema"]) for t in data["tools"])
+    first = UserTurn(tuple(Text(text) for text in data["user"]))
+    return replace(
+        progress,
+        conversation=Conversation(data["system"], tools, (first,)),
+        check=data["check"],
+        sandbox=data["sandbox"],
+    )
+
+
+def _with_turn(progress: Progress, turn: Turn) -> Conversation:
+    if progress.conversation is None:
+        raise ValueError("the journal has no header before this entry")
+    return replace(progress.conversation, turns=(*progress.conversation.turns, turn))
+
+
+def _user_turn(progress: Progress, data: Json) -> Progress:
+    results = tuple(
+        ToolResult(call.id, progress.results[place]["text"], progress.results[place]["is_error"])
+        for place, call in enumerate(progress.calls)
+    )
+    turn = UserTurn((*results, *(Text(text) for text in data["texts"])))
+    bad = any(result.get("bad") for result in progress.results.values())
+    return replace(
+        progress,
+        conversation=_with_turn(progress, turn),
+        calls=(),
+        started={},
+        results={},
+        untold=(),
+        user_turns=progress.user_turns + 1,
+        nudges=progress.nudges + bool(data["nudge"]),
+        pauses=0,
+        told=progress.told | frozenset(data["told"]),
+        bad_replies=progress.bad_replies + 1 if bad else 0,
+    )
+
+
+def _moved(progress: Progress, data: Json) -> Progress:
+    """A new sandbox with the base tree: nothing the model knew about files, diffs and checks holds any more."""
+    texts = tuple(data["texts"])
+    told = progress.awaits_model
+    return replace(
+        progress,
+        conversation=_with_turn(progress, UserTurn(tuple(map(Text, texts)))) if told else progress.conversation,
+        untold=() if told else texts,
+        sandbox=data["sandbox"],
+        sandboxes=progress.sandboxes + 1,
+        seen={},
+        shown={},
+        repeats={},
+        most_repeated=0,
+        accepted=None,
+    )
+
+
+def _replied(progress: Progress, data: Json) -> Progress:
+    usage = usage_of(data["usage"])
+    blocks = tuple(data["blocks"])
+    return replace(
+        progress,
+        conversation=_with_turn(progress, AssistantTurn(blocks)),
+        replies=progress.replies + 1,
+        usage=progress.usage + usage,
+        last_prompt=usage.input,
+        usd=_sum(progress.usd, data["usd"]),
+        elapsed=data["elapsed"],
+        model=data["model"],
+        stop_reason=data["stop_reason"],
+        last_text=data["text"],
+        calls=calls_of(blocks),
+        pauses=progress.pauses + (data["stop_reason"] == "pause_turn"),
+    )
+
+
+def _discarded(progress: Progress, data: Json) -> Progress:
+    longer = data["remedy"] == "longer"
+    return replace(
+        progress,
+        usage=progress.usage + usage_of(data["usage"]),
+        usd=_sum(progress.usd, data["usd"]),
+        discarded=progress.discarded + 1,
+        elapsed=data["elapsed"],
+        max_tokens=min(MOST_MAX_TOKENS, progress.max_tokens * 2) if longer else progress.max_tokens,
+    )
+
+
+def _returned(progress: Progress, data: Json) -> Progress:
+    fresh_start = data["tool"] in ("edit", "write") and not data["is_error"] and data["same"] not in progress.repeats
+    before: Mapping[str, int] = {} if fresh_start else progress.repeats
+    repeats = {**before, data["same"]: before.get(data["same"], 0) + 1} if data["same"] else dict(before)
+    return replace(
+        progress,
+        results={**progress.results, data["place"]: data},
+        tool_calls=progress.tool_calls + 1,
+        elapsed=data["elapsed"],
+        repeats=repeats,
+        most_repeated=max(repeats.values(), default=0),
+        seen={**progress.seen, **data.get("seen", {})},
+        shown={**progress.shown, data["diff_id"]: receipt_of(data["receipt"])}
+        if data.get("diff_id")
+        else progress.shown,
+        rejections=progress.rejections + bool(data.get("checks_failed")),
+        accepted=data["accepted"] if data.get("accepted") else progress.accepted,
+    )
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+# ---------------------------------------------------------------- entries
+
+
+def header(*, system: str, tools: Sequence[ToolSpec], first: UserTurn, nonce: str, check: str, sandbox: str) -> Entry:
+    """The opening, verbatim: a release with other words goes on with the ones a job began with."""
+    data = {
+        "system": system,
+        "tools": [{"name": t.name, "description": t.description, "input_schema": t.input_schema} for t in tools],
+        "user": [block.text for block in first.blocks if isinstance(block, Text)],
+        "nonce": nonce,
+        "check": check,
+        "sandbox": sandbox,
+    }
+    return Entry("effect", "header", data)
+
+
+def reply_entry(number: int, reply: Reply, *, usd: float | None, elapsed: float) -> Entry:
+    data = {
+        "model": reply.model,
+        "message_id": reply.message_id,
+        "stop_reason": reply.stop_reason,
+        "stop_details": reply.stop_details,
+        "blocks": list(reply.blocks),
+        "text": reply.text,
+        "usage": usage_data(reply.usage),
+        "usd": usd,
+        "elapsed": elapsed,
+    }
+    return Entry("model", f"reply {number}", data)
+
+
+def usage_data(usage: Usage) -> dict[str, int]:
+    return {
+        "fresh": usage.fresh,
+        "cache_write_5m": usage.cache_write_5m,
+        "cache_write_1h": usage.cache_write_1h,
+        "cache_read": usage.cache_read,
+        "output": usage.output,
+    }
+
+
+def usage_of(data: Mapping[str, int]) -> Usage:
+    return Usage(**data)
+
+
+def receipt_data(receipt: Receipt) -> dict[str, Any]:
+    runs = [
+        {
+            "where": run.where,
+            "exit_code": run.exit_code,
+            "seconds": run.seconds,
+            "tail": run.tail,
+            "timed_out": run.timed_out,
+        }
+        for run in receipt.runs
+    ]
+    return {"command": receipt.command, "runs": runs, "reason": receipt.reason}
+
+
+def receipt_of(data: Json) -> Receipt:
+    return Receipt(command=data["command"], runs=tuple(Check(**run) for run in data["runs"]), reason=data["reason"])
