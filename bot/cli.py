@@ -1,0 +1,155 @@
+"""The `backspace` command."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from dotenv import dotenv_values
+from rich.console import Console
+
+from bot import __version__
+from bot.config import Config, ConfigFault, Role
+from bot.domain.errors import BotError
+
+app = typer.Typer(
+    name="backspace",
+    help="Comment [bold]/backspace[/] on a GitHub issue, get a pull request. Settings come from the environment and "
+    "from [bold].env[/]; the README lists them.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+errors = Console(stderr=True)
+
+
+def environment() -> Mapping[str, str]:
+    """The environment over `.env` in the current directory."""
+    return {**{k: v for k, v in dotenv_values(".env").items() if v is not None}, **os.environ}
+
+
+def configured(role: Role = "both") -> Config:
+    try:
+        return Config.from_env(environment(), role=role)
+    except ConfigFault as fault:
+        errors.print("[red]Not started.[/] These settings need a hand (environment or .env):")
+        for line in fault.faults:
+            errors.print(f"  - {line}", markup=False, highlight=False)
+        raise typer.Exit(2) from None
+
+
+def fail(error: BotError) -> NoReturn:
+    errors.print(f"[red]{type(error).__name__}[/]: ", end="")
+    errors.print(str(error), markup=False, highlight=False)
+    raise typer.Exit(1) from None
+
+
+@app.command()
+def serve(
+    web_only: Annotated[bool, typer.Option(help="Only the webhook door and the live pages.")] = False,
+    worker_only: Annotated[bool, typer.Option(help="Only the worker; another process has the door.")] = False,
+) -> None:
+    """Run the bot: webhook door, live pages and worker in one process."""
+    if web_only and worker_only:
+        errors.print("Give --web-only or --worker-only, not both.")
+        raise typer.Exit(2)
+    role: Role = "web" if web_only else "worker" if worker_only else "both"
+    config = configured(role)
+    from bot.wiring import configure_logging, run
+
+    configure_logging(config.log_level, config.log_format)
+    try:
+        asyncio.run(run(config, role))
+    except BotError as error:
+        fail(error)
+
+
+@app.command()
+def demo(
+    repo: Annotated[Path | None, typer.Option(help="The git repository to work on. Default: this checkout.")] = None,
+    keep: Annotated[bool, typer.Option(help="Stay up afterwards: comment, label and watch in the browser.")] = False,
+) -> None:
+    """See it work, on this machine, without any account: a comment becomes a pull request on a loopback GitHub.
+
+    With ANTHROPIC_API_KEY Claude does the work; without, the rule agent does.
+    """
+    from bot.demo import run_demo
+
+    try:
+        raise typer.Exit(asyncio.run(run_demo(environment(), repo=repo, keep=keep, console=Console())))
+    except BotError as error:
+        fail(error)
+
+
+@app.command()
+def run(
+    prompt: Annotated[str, typer.Argument(help="What to do.")],
+    repo: Annotated[Path, typer.Option(help="A git checkout; its HEAD commit is what the agent gets.")] = Path(),
+    model: Annotated[str | None, typer.Option(help="A model, or `rules`.")] = None,
+) -> None:
+    """Let the agent work on a copy of a local checkout and print the patch. Nothing of yours is changed."""
+    from bot.local_run import run_locally
+
+    try:
+        raise typer.Exit(asyncio.run(run_locally(environment(), prompt, repo=repo, model=model, console=errors)))
+    except BotError as error:
+        fail(error)
+
+
+@app.command()
+def replay(
+    payload: Annotated[Path, typer.Argument(help="A recorded webhook payload (JSON).", exists=True, dir_okay=False)],
+    event: Annotated[str, typer.Option(help="The event's name, such as issue_comment.")],
+    url: Annotated[str | None, typer.Option(help="Default: PUBLIC_URL/webhook.")] = None,
+) -> None:
+    """Sign a recorded payload with the webhook secret and post it to the bot."""
+    import uuid
+
+    from bot.replay import replay as post
+
+    config = configured("web")
+    target = url or f"{config.public_url}/webhook"
+    delivery = str(uuid.uuid4())
+    try:
+        answer = asyncio.run(
+            post(
+                payload.read_bytes(),
+                event=event,
+                url=target,
+                secret=config.webhook_secrets[0],
+                delivery_id=delivery,
+            )
+        )
+    except BotError as error:
+        fail(error)
+    Console().print(f"{answer.status_code} {answer.text}", markup=False, highlight=False)
+    raise typer.Exit(0 if answer.is_success else 1)
+
+
+@app.command()
+def watch(url: Annotated[str, typer.Argument(help="The live page's address, as the thread links it.")]) -> None:
+    """Follow a job in the terminal."""
+    from bot.watch import watch as follow
+
+    raise typer.Exit(asyncio.run(follow(url, console=Console())))
+
+
+@app.command()
+def doctor() -> None:
+    """Try each setting for real and say what to do about what fails."""
+    from bot.doctor import findings, show
+
+    config = configured()
+    with errors.status("Trying each setting..."):
+        found = asyncio.run(findings(config))
+    raise typer.Exit(show(found, Console()))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    sys.stdout.write(f"tiny-backspace {__version__}\n")
