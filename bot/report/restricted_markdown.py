@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
+from bot.report.characters import visible
+
 DRAWN_LANGUAGES = frozenset({"mermaid", "geojson", "topojson", "stl", "math", "suggestion"})  # GitHub runs these
 SMALLEST_HEADING = 4  # the model's headings stay below ours
 
@@ -18,9 +20,9 @@ _SPECIAL = re.compile(r"[\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_])")
 _BLOCK_START = re.compile(r"(?m)^([ \t]*)(?:([#+=-])|(\d{1,9})([.)])(?=\s|$)|(:)|(/(?=\w)))")
 _LIVE = re.compile(
     r"""(?ix)
-    (?: (?:[a-z][a-z0-9+.-]*:)?//[^\s<>`]+ | www\.[^\s<>`]+ | (?:mailto|xmpp):[^\s<>`]+   # addresses
-      | [\w.+/-]*@[\w./@+-]+                                                             # mentions, e-mail, a/b@sha
-      | [\w./-]*\#\d+                                                                    # #7, a/b#7
+    (?: (?:[a-z][a-z0-9+.-]{0,20}:)?//[^\s<>`]+ | www\.[^\s<>`]+ | (?:mailto|xmpp):[^\s<>`]+   # addresses
+      | [\w.+/-]{0,100}@[\w./@+-]+   # mentions, e-mail, a/b@sha
+      | [\w./-]{0,100}\#\d+          # #7, a/b#7
       | \bgh-\d+
     )+""",
 )
@@ -132,6 +134,8 @@ class _Writer:
 
     def words(self, text: str, *, before: str) -> str:
         """Plain words, with whatever GitHub would bring to life put into code."""
+        text = " ".join(visible(text).split("\n"))  # `&#10;` and `&#x202E;` arrive here decoded
+        text = text if before and not before.endswith("\n") else text.lstrip()
         out, end = "", 0
         for live in _LIVE.finditer(text):
             word = live[0].rstrip(_TRAILING)
@@ -141,6 +145,11 @@ class _Writer:
             end = live.start() + len(word)
         out += _escaped(text[end:])
         return _at_line_start(out) if not before or before.endswith("\n") else out
+
+
+def words(text: str) -> str:
+    """Any text on one line of Markdown of ours: escaped, and nothing in it live."""
+    return _Writer(own_issue=0, repository="").words(text, before=" ").strip()
 
 
 def fenced(text: str, *, language: str = "") -> str:

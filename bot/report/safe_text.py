@@ -5,19 +5,13 @@ trailer credits, `[skip ci]` holds. None of them may be used by a text we did no
 """
 
 import re
-import unicodedata
 
-from bot.report.restricted_markdown import rendered
+from bot.report.characters import visible
+from bot.report.restricted_markdown import code_span, rendered
 
 MAX_BYTES = 60_000  # GitHub refuses bodies above 65,536 characters; the rest is for our own words
 MAX_TITLE = 120  # GitHub takes 256 characters; a longer title is not read
 CUT_NOTE = "\n\n*(The rest is cut: it was too long.)*"
-
-_DROPPED = frozenset("\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064"
-                     "\u3164\ufe0e\ufe0f\ufeff\uffa0")  # fmt: skip
-_LINE_ENDS = re.compile("\r\n|[\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
-_ANSI = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\-_])")
-_SHOWN_CATEGORIES = frozenset({"Cc", "Cf", "Co", "Cs"})
 
 _KEYWORD_TRAILER = re.compile(r"(?im)^(?=[ \t]*(?:[\w-]+-by|skip-checks|on-behalf-of)[ \t]*:)")
 _BRACKETED_SKIP = re.compile(r"(?i)\[((?:skip|no|ci|actions)[ _-]*(?:ci|skip|actions)?)\]")
@@ -26,28 +20,6 @@ _PLAIN_GH = re.compile(r"(?i)\b(gh)-(?=\d)")
 _PLAIN_SCHEME = re.compile(r"(?i)\b(?:https?|ftp)://|\bwww\.(?=\w)")
 _PLAIN_SLASH = re.compile(r"(?m)^(?=[ \t]*/\w)")
 _FULL_WIDTH = {"@": "\uff20", "#": "\uff03"}
-
-
-def visible(text: str) -> str:
-    """The text without characters a reader cannot see: terminal codes and joiners go, bidi and control are shown.
-
-    Line ends become plain newlines; a lone surrogate becomes U+FFFD.
-    """
-    text = _LINE_ENDS.sub("\n", _ANSI.sub("", text))
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_visible_character(character) for character in text)
-
-
-def _visible_character(character: str) -> str:
-    if character in "\n\t" or "\x20" <= character < "\x7f":
-        return character
-    if character in _DROPPED or 0xFE00 <= ord(character) <= 0xFE0F or 0xE0100 <= ord(character) <= 0xE01EF:
-        return ""
-    category = unicodedata.category(character)
-    if category == "Cs":
-        return "\ufffd"
-    return f"\u27e8U+{ord(character):04X}\u27e9" if category in _SHOWN_CATEGORIES else character
 
 
 def safe(markdown: str, *, own_issue: int, repository: str = "", max_bytes: int = MAX_BYTES) -> str:
@@ -86,7 +58,7 @@ def safe_plain(text: str) -> str:
 def safe_title(text: str, *, max_characters: int = MAX_TITLE) -> str:
     """One line without powers, cut at a word; never empty."""
     line = " ".join(safe_plain(" ".join(visible(text).split())).split())
-    line = line.removeprefix("> ").rstrip(".") or "Untitled change"
+    line = line.removeprefix("> ").lstrip("/").rstrip(".") or "Untitled change"
     if len(line) <= max_characters:
         return line
     head = line[: max_characters - 1]
@@ -99,14 +71,7 @@ def code(text: str, *, max_characters: int = 80) -> str:
     if len(line) > max_characters:
         half = (max_characters - 1) // 2
         line = f"{line[:half]}\u2026{line[-half:]}"
-    return inline_code(line)
-
-
-def inline_code(line: str) -> str:
-    """A code span around any one line, with a fence longer than the backticks inside."""
-    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
-    pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{pad}{line}{pad}{fence}"
+    return code_span(line)
 
 
 def _cut_at_line_end(text: str, length: int) -> str:

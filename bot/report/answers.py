@@ -1,0 +1,172 @@
+"""What the bot answers in the thread: help, status, refusals, and the last sentence of every job."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
+from bot.domain.job import (
+    Approve,
+    Cancel,
+    Command,
+    Continue,
+    Help,
+    Plan,
+    Retry,
+    Start,
+    Status,
+    Submission,
+    Undo,
+    Unclear,
+)
+from bot.ports import JobRow, JobState
+from bot.report.amounts import duration
+from bot.report.restricted_markdown import words
+from bot.report.safe_text import safe
+
+HELP = """\
+**What I understand**, as the first line of a comment:
+
+| command | what happens |
+| --- | --- |
+| `/backspace <what to change>` | I work on it in a sandbox and open a pull request |
+| `/backspace status` | where the jobs of this thread are |
+| `/backspace cancel` | stops the running job |
+| `/backspace help` | this list |
+
+Flags go before the text: `--model NAME`, `--budget USD`, `--draft`, `--base BRANCH`.
+The label `backspace` on an issue asks for the issue as it is written. Editing a comment starts nothing."""
+
+SUMMARY_BYTES = 6_000
+STATUS_ROWS = 5
+_STATE: Mapping[JobState, str] = {
+    "queued": "is queued",
+    "running": "is running",
+    "succeeded": "has succeeded",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+}
+
+
+def answer(command: Command, *, jobs: Sequence[JobRow] = (), pages: Mapping[str, str] | None = None, now: float) -> str:
+    """The reply to a command that starts no job. `jobs` are the thread's, newest first; `pages` their live pages by id."""
+    match command:
+        case Help():
+            return HELP
+        case Status():
+            return _status(jobs, pages=pages or {}, now=now)
+        case Unclear(problem=problem):
+            return f"**Not understood**: {words(problem)} `/backspace help` lists what I understand."
+        case Cancel():
+            return _cancelling(jobs)
+        case Start():
+            return not_built_yet("A job on a pull request", instead="Comment on an issue instead.")
+        case Plan() | Approve() | Retry() | Continue() | Undo():
+            return not_built_yet(
+                f"`/backspace {command.kind}`",
+                instead="`/backspace <what to change>` starts a job; `/backspace help` lists the rest.",
+            )
+
+
+def not_built_yet(what: str, *, instead: str) -> str:
+    return f"**Not there yet**: {what} is planned but not built. {instead}"
+
+
+def not_started(refusal: UserError) -> str:
+    """A refusal, worded for the asker where it was decided."""
+    return f"**Not started**: {refusal}"
+
+
+def cancelled(by: str) -> str:
+    return f"**Cancelled** by @{by}." if by else "**Cancelled**."
+
+
+def our_fault() -> str:
+    """An error nobody foresaw. The run's id stands beside it in the comment."""
+    return "**Failed**: something broke on our side. It is recorded under this run; asking again can help."
+
+
+def failed(error: BotError) -> str:
+    """What happened, and whether asking again can help."""
+    match error:
+        case ProviderError(retryable=True):
+            return f"**Failed**: {words(str(error))} Asking again later can help."
+        case ProviderError():
+            return f"**Failed**: {words(str(error))} Asking again will not help until that is changed."
+        case LimitReached():
+            return f"**Stopped**: {words(str(error))}"
+        case UserError():
+            return f"**Not published**: {words(str(error))}"
+        case _:
+            return f"**Failed**: {words(str(error))}"
+
+
+Ending = Literal["submitted", "no_change", "blocked", "answered", "stopped"]
+
+
+def ended(
+    kind: Ending,
+    *,
+    message: str = "",
+    submission: Submission | None = None,
+    own_issue: int,
+    pull_request: int | None = None,
+    draft: bool = False,
+    next_command: str = "",
+) -> str:
+    """The last sentence of a job by how the agent's work ended.
+
+    `message` is ours (why it stopped); the submission's summary is the model's and is made safe here;
+    `next_command` is what to type to go on, where there is such a command.
+    """
+    summary = safe(submission.summary, own_issue=own_issue, max_bytes=SUMMARY_BYTES) if submission else ""
+    match kind:
+        case "submitted":
+            return f"**Opened {'draft ' if draft else ''}#{pull_request}**"
+        case "no_change":
+            return _headed("**Nothing to change**", summary or words(message))
+        case "blocked":
+            return _headed("**Could not do it**", summary or words(message))
+        case "answered":
+            return _headed("**Ended without a change**", words(message))
+        case "stopped":
+            return _stopped(message, pull_request=pull_request, next_command=next_command)
+
+
+def _stopped(message: str, *, pull_request: int | None, next_command: str) -> str:
+    parts = [f"**Stopped: {words(message).rstrip('.')}**"]
+    if pull_request is not None:
+        parts.append(f"what there is, is in draft #{pull_request}")
+    if next_command:
+        parts.append(f"`{next_command}`")
+    return " · ".join(parts)
+
+
+def _headed(headline: str, text: str) -> str:
+    """One line where the text is one line, else the headline above it."""
+    if not text:
+        return f"{headline}."
+    return (
+        f"{headline}\n\n{text}"
+        if "\n" in text or text.startswith(("- ", "#", "|", ">", "`", " `"))
+        else f"{headline}: {text}"
+    )
+
+
+def _status(jobs: Sequence[JobRow], *, pages: Mapping[str, str], now: float) -> str:
+    if not jobs:
+        return "No job has been started on this thread. `/backspace <what to change>` starts one."
+    return "\n".join(_status_line(row, pages.get(row.job.id), now=now) for row in jobs[:STATUS_ROWS])
+
+
+def _status_line(row: JobRow, page: str | None, *, now: float) -> str:
+    ago = duration(max(now - (row.finished_at or row.created_at), 0.0))
+    when = f"{ago} ago" if row.finished_at is not None else f"asked {ago} ago"
+    log = f" · [log]({page})" if page else ""
+    return f"- run {row.job.id} {_STATE[row.state]} · {when} · by {row.job.requested_by.login}{log}"
+
+
+def _cancelling(jobs: Sequence[JobRow]) -> str:
+    open_jobs = [row.job.id for row in jobs if row.state in {"queued", "running"}]
+    if not open_jobs:
+        return "Nothing is running on this thread."
+    return f"Stopping run {' and '.join(open_jobs)}."

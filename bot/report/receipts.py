@@ -1,0 +1,60 @@
+"""The verification receipt in words: what the harness ran, and how it ended on base and on head."""
+
+import re
+
+from bot.domain.job import Check, Receipt
+from bot.report.amounts import duration
+from bot.report.characters import visible
+from bot.report.restricted_markdown import fenced, words
+from bot.report.safe_text import code
+
+TAIL_CHARACTERS = 4_000  # the last lines; the whole output is in the log
+_PASSED = re.compile(r"\b(\d{1,7}) (?:tests? )?pass(?:ed|ing)\b|^# pass (\d{1,7})\b|^Ran (\d{1,7}) tests?\b", re.M)
+_FAILED = re.compile(r"\b(\d{1,7}) (?:tests? )?fail(?:ed|ing|ures?)\b|^# fail (\d{1,7})\b|\bfailures=(\d{1,7})", re.M)
+
+
+def verdict(receipt: Receipt) -> str:
+    """`214 passed on base, 219 on head`, or `not run: no test command found`."""
+    if receipt.command is None or not receipt.runs:
+        return f"not run: {receipt.reason or 'no test command found'}"
+    said = [(result(run), run.where) for run in receipt.runs]
+    first, *others = said
+    parts = [f"{first[0]} on {first[1]}"]
+    for text, where in others:
+        both_passed = first[0].endswith(" passed") and text.endswith(" passed")
+        parts.append(f"{text.removesuffix(' passed') if both_passed else text} on {where}")
+    return ", ".join(parts)
+
+
+def result(run: Check) -> str:
+    """The exit code decides; a number of tests is what the command printed."""
+    if run.timed_out:
+        return f"timed out after {duration(run.seconds)}"
+    if run.exit_code is None:
+        return "killed"
+    number = _last_number(_PASSED if run.exit_code == 0 else _FAILED, run.tail)
+    if run.exit_code == 0:
+        return f"{number} passed" if number else "passed"
+    return f"{number} failed" if number else f"failed (exit {run.exit_code})"
+
+
+def receipt_section(receipt: Receipt) -> str:
+    """The receipt as a table, with the last lines of head folded."""
+    if receipt.command is None or not receipt.runs:
+        return f"{words(verdict(receipt)).capitalize()}."
+    rows = "\n".join(
+        f"| {run.where} | {result(run)} | {'-' if run.exit_code is None else run.exit_code} | {duration(run.seconds)} |"
+        for run in receipt.runs
+    )
+    table = f"| {code(receipt.command)} | result | exit code | time |\n| --- | --- | ---: | ---: |\n{rows}"
+    tail = visible(receipt.runs[-1].tail)[-TAIL_CHARACTERS:].strip("\n")
+    if not tail.strip():
+        return table
+    return (
+        f"{table}\n\n<details><summary>Last lines on {receipt.runs[-1].where}</summary>\n\n{fenced(tail)}\n\n</details>"
+    )
+
+
+def _last_number(pattern: re.Pattern[str], text: str) -> str:
+    found = [next(group for group in match.groups() if group) for match in pattern.finditer(text)]
+    return found[-1] if found else ""

@@ -1,0 +1,82 @@
+"""Recorded -> SSE frame and back: the one wire form of the event log, read by page and `backspace watch`."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bot.domain.events import JobEvent, JobFinished, Recorded
+from bot.report.amounts import cost, token_use
+from bot.report.check_run import plain
+from bot.report.progress import Progress
+from bot.report.steps import current_step, steps
+
+HEARTBEAT = b": still here\n\n"
+RECONNECT = b"retry: 2000\n\n"  # milliseconds a browser waits before it comes back
+_EVENTS: TypeAdapter[JobEvent] = TypeAdapter(JobEvent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Where the job stands, as plain words: what page and terminal show above the log."""
+
+    state: str
+    headline: str
+    started_at: float | None
+    finished_at: float | None
+    cost: str
+    tokens: str
+    turns: int
+    tool_calls: int
+    model: str
+    steps: tuple[tuple[bool, str, str, str], ...]
+
+
+def view_of(so_far: Progress) -> View:
+    return View(
+        state=_state(so_far),
+        headline=_headline(so_far),
+        started_at=so_far.started_at,
+        finished_at=so_far.finished_at,
+        cost=cost(so_far.usd, so_far.budget_usd),
+        tokens=token_use(so_far.usage),
+        turns=so_far.turns,
+        tool_calls=so_far.tool_calls,
+        model=so_far.model,
+        steps=tuple((step.done, step.words, step.code, step.tail) for step in steps(so_far)),
+    )
+
+
+def frame(recorded: Recorded, so_far: Progress) -> bytes:
+    """One event with its `seq` as SSE id. Only ASCII goes out, so no character of a text can end a line."""
+    data = {"seq": recorded.seq, "at": recorded.at, "event": asdict(recorded.event), "view": asdict(view_of(so_far))}
+    return f"id: {recorded.seq}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+def recorded_of(data: str) -> Recorded | None:
+    """The event of one frame's data; None for a kind that a newer bot has and we do not know.
+
+    Raises ValueError when it is not a frame at all.
+    """
+    raw: Any = json.loads(data)
+    if not isinstance(raw, dict) or not isinstance(raw.get("seq"), int):
+        raise ValueError("not an event of a job")
+    try:
+        return Recorded(raw["seq"], float(raw["at"]), _EVENTS.validate_python(raw["event"]))
+    except ValidationError:
+        return None
+
+
+def is_last(recorded: Recorded) -> bool:
+    return isinstance(recorded.event, JobFinished)
+
+
+def _state(so_far: Progress) -> str:
+    return so_far.finished.conclusion.value if so_far.finished is not None else so_far.state
+
+
+def _headline(so_far: Progress) -> str:
+    if so_far.finished is not None:
+        return plain(so_far.finished.message)
+    return "Waiting in the queue" if so_far.state == "queued" else current_step(so_far).plain

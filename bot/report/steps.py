@@ -1,0 +1,88 @@
+"""Where a job stands -> the checklist that comment, check run, page and terminal show."""
+
+from dataclasses import dataclass
+
+from bot.report.amounts import counted, duration
+from bot.report.progress import Progress
+from bot.report.receipts import verdict
+from bot.report.restricted_markdown import words
+from bot.report.safe_text import code
+
+NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line: `words`, then `code` (text of others: a path, a command), then `tail`. All three are plain text."""
+
+    done: bool
+    words: str
+    code: str = ""
+    tail: str = ""
+
+    @property
+    def plain(self) -> str:
+        return " ".join(part for part in (self.words, self.code) if part) + self.tail
+
+    @property
+    def markdown(self) -> str:
+        parts = [words(self.words), code(self.code)] if self.code else [words(self.words)]
+        return " ".join(part for part in parts if part) + words(self.tail)
+
+
+def steps(so_far: Progress) -> tuple[Step, ...]:
+    return (_sandbox(so_far), _context(so_far), _implement(so_far), _verify(so_far), _open(so_far))
+
+
+def current_step(so_far: Progress) -> Step:
+    """The first one that is not done; the last when all are."""
+    every = steps(so_far)
+    return next((step for step in every if not step.done), every[-1])
+
+
+def checklist(so_far: Progress) -> str:
+    return "\n".join(f"- [{'x' if step.done else ' '}] {step.markdown}" for step in steps(so_far))
+
+
+def _sandbox(so_far: Progress) -> Step:
+    if so_far.sandbox is None:
+        return Step(done=False, words="Start the sandbox")
+    return Step(done=True, words=f"Sandbox ready ({duration(so_far.sandbox.seconds)})")
+
+
+def _context(so_far: Progress) -> Step:
+    if so_far.context is None:
+        return Step(done=False, words="Read the repository")
+    files, check = so_far.context.files, so_far.context.check
+    names = ", ".join(files[:NAMES_SHOWN])
+    if len(files) > NAMES_SHOWN:
+        names += f" and {counted(len(files) - NAMES_SHOWN, 'more file').removesuffix('s')}"
+    read = f"Read {names}" if files else "Read the repository"
+    return Step(done=True, words=f"{read}, found" if check else read, code=check)
+
+
+def _implement(so_far: Progress) -> Step:
+    if so_far.implemented:
+        return Step(done=True, words="Implement")
+    running = next((action for action in reversed(so_far.actions) if action.ok is None), None)
+    if running is None or so_far.state == "finished":
+        return Step(done=False, words="Implement")
+    verb, what = running.doing
+    return Step(done=False, words=f"Implement: {verb}" if verb else "Implement:", code=what)
+
+
+def _verify(so_far: Progress) -> Step:
+    receipt = so_far.receipt
+    if receipt is None:
+        running = so_far.verifying and so_far.context is not None and so_far.context.check != ""
+        command = so_far.context.check if running and so_far.context is not None else ""
+        return Step(done=False, words="Verify: running" if running else "Verify", code=command)
+    if receipt.command is None:
+        return Step(done=True, words=f"Verify: {verdict(receipt)}")
+    return Step(done=True, words="Verify:", code=receipt.command, tail=f": {verdict(receipt)}")
+
+
+def _open(so_far: Progress) -> Step:
+    if so_far.pull_request is None:
+        return Step(done=False, words="Open the pull request")
+    return Step(done=True, words=f"Opened pull request {so_far.pull_request.number}")

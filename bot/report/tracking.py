@@ -1,0 +1,66 @@
+"""Events -> the one comment a job keeps up to date in the thread."""
+
+from collections.abc import Sequence
+
+from bot.domain.events import Conclusion, Recorded
+from bot.domain.job import Job
+from bot.report.amounts import change_size, cost, dollars, duration
+from bot.report.links import Links
+from bot.report.progress import Progress, progress
+from bot.report.receipts import verdict
+from bot.report.safe_text import code
+from bot.report.steps import checklist
+
+WORTH_SAYING_S = 60  # a shorter wait in the queue is not mentioned
+
+
+def marker(job_id: str) -> str:
+    """The hidden line by which the comment is found again."""
+    return f"<!-- backspace:job:{job_id} -->"
+
+
+def tracking_comment(job: Job, events: Sequence[Recorded], *, now: float, links: Links) -> str:
+    so_far = progress(events)
+    return f"{marker(job.id)}\n{_body(job, so_far, now=now, links=links)}"
+
+
+def _body(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
+    match so_far.state:
+        case "queued":
+            waited = now - (so_far.queued_at or now)
+            since = f" for {duration(waited // 60 * 60)}" if waited >= WORTH_SAYING_S else ""
+            return f"**Queued**{since} · run {job.id} · [live log]({links.page})\n\n`/backspace cancel`"
+        case "running":
+            return _running(job, so_far, links=links)
+        case "finished":
+            return _finished(job, so_far, now=now, links=links)
+
+
+def _running(job: Job, so_far: Progress, *, links: Links) -> str:
+    facts = [f"run {job.id}", f"[live log]({links.page})"]
+    if links.check is not None:
+        facts.append(f"[check]({links.check})")
+    facts.append(cost(so_far.usd, so_far.budget_usd))
+    again = f" (attempt {so_far.attempt})" if so_far.attempt > 1 else ""
+    return f"**Working on it**{again} · {' · '.join(facts)}\n\n{checklist(so_far)}\n\n`/backspace cancel`"
+
+
+def _finished(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
+    assert so_far.finished is not None, "state is finished"
+    message = so_far.finished.message
+    took, log = duration(so_far.seconds(now)), f"[log]({links.page})"
+    if so_far.finished.conclusion is Conclusion.SUCCESS and so_far.pull_request is not None:
+        facts = [f"{message} in {took}", dollars(so_far.usd), change_size(so_far.stats), _verified(so_far), log]
+        return " · ".join(fact for fact in facts if fact)
+    if so_far.started_at is None:
+        return f"{message}\n\nrun {job.id} · {log}"
+    return f"{message}\n\nrun {job.id} · {took} · {dollars(so_far.usd)} · {log}"
+
+
+def _verified(so_far: Progress) -> str:
+    receipt = so_far.receipt
+    if receipt is None:
+        return ""
+    if receipt.command is None:
+        return f"tests {verdict(receipt)}"
+    return f"{code(receipt.command)}: {verdict(receipt)}"
