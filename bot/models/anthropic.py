@@ -1,0 +1,164 @@
+"""Claude through the Messages API: one streaming request, one whole reply or one sorted error."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anthropic
+import httpx2
+from anthropic.types import ModelInfo, RawMessageStreamEvent
+
+from bot.domain.conversation import Conversation, Reply
+from bot.domain.errors import ModelError
+from bot.models.classify import Failure, interrupted, model_error, wait_of
+from bot.models.render import render
+from bot.models.reply import Gathering
+
+DEFAULT_MODEL = "claude-opus-5-5"
+PUBLIC_API = "https://api.anthropic.com"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait, in seconds: to connect, for the first event (pings do not count), for any byte, in all."""
+
+    connect_s: float = 5.0
+    first_event_s: float = 120.0
+    silence_s: float = 90.0
+    total_s: float = 600.0
+    after_the_end_s: float = 1.0
+
+
+class AnthropicModel:
+    """The `Model` port on the `anthropic` SDK. The SDK never retries here: the agent's loop decides that."""
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        model: str = DEFAULT_MODEL,
+        base_url: str | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """Raises ValueError for a key that cannot be one. `base_url` None: Anthropic's public API."""
+        if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+            raise ValueError("The Anthropic API key is empty or holds characters no key has: copy it again.")
+        self._api_key = api_key
+        self._model = model
+        self._patience = patience or Patience()
+        timeout = httpx2.Timeout(connect=self._patience.connect_s, read=self._patience.silence_s, write=60.0, pool=10.0)
+        self._client = anthropic.AsyncAnthropic(
+            api_key=api_key,
+            base_url=base_url or PUBLIC_API,
+            max_retries=0,
+            timeout=timeout,
+            open_telemetry=False,
+            http_client=http_client or anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout),
+        )
+
+    @property
+    def name(self) -> str:
+        return self._model
+
+    async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
+        """One attempt. Raises ModelError for anything but a whole reply; cancelling closes the connection."""
+        gathered = Gathering()
+        body = render(conversation, model=self._model, max_tokens=max_tokens)
+        try:
+            await self._gather(body, gathered)
+        except anthropic.APIStatusError as error:
+            if not gathered.is_whole:
+                raise model_error(self._failure(error), usage=gathered.usage) from error
+        except (anthropic.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
+            if not gathered.is_whole:
+                raise self._too_slow(error, gathered) from error
+        except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as error:
+            if not gathered.is_whole:
+                raise _connection_lost(gathered) from error
+        return gathered.reply()
+
+    async def _gather(self, body: dict[str, Any], gathered: Gathering) -> None:
+        """Reads to the end, so that the connection can be used again, but does not wait for it once all is there."""
+        patience, clock = self._patience, asyncio.get_running_loop().time
+        try:
+            async with (
+                asyncio.timeout(patience.total_s),
+                asyncio.timeout(patience.first_event_s) as first_event,
+                await self._client.messages.create(**body, stream=True) as stream,
+            ):
+                gathered.request_id = stream.response.headers.get("request-id")
+                async for event in _readable(stream, gathered):
+                    gathered.take(event)
+                    first_event.reschedule(clock() + patience.after_the_end_s if gathered.is_whole else None)
+        except TimeoutError as error:
+            raise _Late(began=gathered.usage is not None) from error
+
+    def _too_slow(self, error: Exception, gathered: Gathering) -> ModelError:
+        patience = self._patience
+        if not isinstance(error, _Late):
+            message = f"Claude was silent for {patience.silence_s:g} s."
+        elif error.began:
+            message = f"Claude's answer took longer than {patience.total_s:g} s."
+        else:
+            message = f"Claude did not begin to answer within {patience.first_event_s:g} s."
+        return interrupted(message, usage=gathered.usage, request_id=gathered.request_id)
+
+    def _failure(self, error: anthropic.APIStatusError) -> Failure:
+        headers = error.response.headers
+        return Failure(
+            model=self._model,
+            status=error.status_code,
+            kind=str(error.type or ""),
+            code=error.error_code or "",
+            message=str(error.api_message or "").replace(self._api_key, "[key]"),
+            retry_after_s=wait_of(headers.get("retry-after"), date=headers.get("date")),
+            request_id=error.request_id,
+        )
+
+    async def problem(self) -> str | None:
+        """Why this model cannot be asked, in one sentence for the operator; None when it can. Costs nothing."""
+        where = self._client.base_url.host
+        try:
+            card = await self._client.models.retrieve(self._model, timeout=10.0)
+        except anthropic.APIStatusError as error:
+            return model_error(self._failure(error)).message
+        except anthropic.AnthropicError:
+            return f"Claude's API cannot be reached at {where}: check the network and ANTHROPIC_BASE_URL."
+        if not isinstance(card, ModelInfo):
+            return f"What answers at {where} is not the Claude API: check ANTHROPIC_BASE_URL."
+        if card.lifecycle == "retired":
+            return f"The model {self._model} is retired: set BACKSPACE_MODEL to another, such as {DEFAULT_MODEL}."
+        return None
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+class _Late(TimeoutError):
+    """One of our own deadlines passed; `began` when the answer had begun by then."""
+
+    def __init__(self, *, began: bool) -> None:
+        super().__init__()
+        self.began = began
+
+
+async def _readable(
+    stream: anthropic.AsyncStream[RawMessageStreamEvent], gathered: Gathering
+) -> AsyncIterator[Mapping[str, Any]]:
+    """The stream's events as JSON. Raises ModelError for bytes that are none, unless all was there already."""
+    try:
+        async for event in stream:
+            yield event.to_dict(warnings=False)
+    except ValueError as error:
+        if not gathered.is_whole:
+            message = "Claude's answer was garbled on its way."
+            raise interrupted(message, usage=gathered.usage, request_id=gathered.request_id) from error
+
+
+def _connection_lost(gathered: Gathering) -> ModelError:
+    if gathered.request_id is None and gathered.usage is None:
+        return interrupted("Claude's API could not be reached.", usage=None)
+    message = "The connection to Claude broke off."
+    return interrupted(message, usage=gathered.usage, request_id=gathered.request_id)

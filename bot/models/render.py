@@ -1,0 +1,91 @@
+"""A conversation as the body of a Messages API request: pure, append-only, with the cache marks that pay best."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.domain.conversation import AssistantTurn, Conversation, Text, ToolResult, ToolSpec, Turn, UserTurn
+
+CACHE_MARK = {"type": "ephemeral"}  # entries of 5 minutes
+BLOCKS_SEEN_BY_A_MARK = 18  # the API looks back 20 blocks from a mark; two are left in hand
+MID_MARK_BEFORE_END = 15
+
+Block = dict[str, Any]
+
+
+def render(conversation: Conversation, *, model: str, max_tokens: int) -> dict[str, Any]:
+    """The body without `stream`. Without its marks, a longer conversation's body has a shorter one's as its prefix.
+
+    Marked are the system block and the last block of the two newest user messages: what the previous request wrote
+    is read, what is new is written. An exchange of many blocks gets one mark more in its middle.
+    """
+    messages = [rendered for turn in conversation.turns if (rendered := _message(turn))["content"]]
+    for message, block in marks(messages):
+        messages[message]["content"][block]["cache_control"] = CACHE_MARK
+    body: dict[str, Any] = {"model": model, "max_tokens": max_tokens}
+    if conversation.system:
+        body["system"] = [{"type": "text", "text": _sendable(conversation.system), "cache_control": CACHE_MARK}]
+    if conversation.tools:
+        body["tools"] = [_tool(tool) for tool in conversation.tools]
+    return {**body, "messages": messages}
+
+
+def marks(messages: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """Where cache marks belong, as (message, block), in order; at most three."""
+    users = [index for index, message in enumerate(messages) if message["role"] == "user"][-2:]
+    ends = [(index, len(messages[index]["content"]) - 1) for index in users]
+    if len(users) < 2:
+        return ends
+    exchange = [
+        (index, block)
+        for index in range(users[0] + 1, len(messages))
+        for block in range(len(messages[index]["content"]))
+    ]
+    if len(exchange) <= BLOCKS_SEEN_BY_A_MARK:
+        return ends
+    candidates = exchange[-1 - MID_MARK_BEFORE_END : -1]
+    middle = next((place for place in candidates if _may_be_marked(messages, place)), None)
+    return [ends[0], middle, ends[1]] if middle else ends
+
+
+def _may_be_marked(messages: Sequence[Mapping[str, Any]], place: tuple[int, int]) -> bool:
+    """The API takes marks on what we send and on tool uses, and refuses them on thinking."""
+    message, block = place
+    return messages[message]["content"][block]["type"] in ("text", "tool_use", "tool_result")
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    match turn:
+        case UserTurn(blocks):
+            content = [made for block in blocks if (made := _user_block(block)) is not None]
+            return {"role": "user", "content": content}
+        case AssistantTurn(raw):
+            return {"role": "assistant", "content": [dict(block) for block in raw if not _is_empty_text(block)]}
+
+
+def _user_block(block: ToolResult | Text) -> Block | None:
+    match block:
+        case Text(""):
+            return None
+        case Text(text):
+            return {"type": "text", "text": _sendable(text)}
+        case ToolResult(call_id, text, is_error):
+            made: Block = {"type": "tool_result", "tool_use_id": call_id}
+            if text:
+                made["content"] = _sendable(text)
+            if is_error:
+                made["is_error"] = True
+            return made
+
+
+def _is_empty_text(block: Mapping[str, Any]) -> bool:
+    """The API sometimes says an empty text, and never takes one back. Empty thinking, in contrast, must stay."""
+    return block.get("type") == "text" and not block.get("text")
+
+
+def _tool(tool: ToolSpec) -> Block:
+    return {"name": tool.name, "description": _sendable(tool.description), "input_schema": tool.input_schema}
+
+
+def _sendable(text: str) -> str:
+    """Lone surrogates, which UTF-8 cannot hold, become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

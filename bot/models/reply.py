@@ -1,0 +1,156 @@
+"""The events of a Messages API stream, gathered into one whole reply or none."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bot.domain.conversation import Json, Reply, Usage, calls_of
+from bot.domain.errors import ModelError
+from bot.models.classify import PROVIDER, interrupted, refusal
+
+_APPENDED = {"text_delta": "text", "thinking_delta": "thinking"}
+
+
+class BadSample(Exception):
+    """The model wrote something that cannot be used; another try may do better."""
+
+
+class Gathering:
+    """Takes a stream's events one by one; `reply` tells at the end what became of them.
+
+    A reply is whole when `message_stop` was seen, every block was closed, and every delta was of a known kind: a
+    delta that is left out would be sent back as a block the model never wrote.
+    """
+
+    def __init__(self, request_id: str | None = None) -> None:
+        self.request_id = request_id
+        self.is_whole = False
+        self._message: Mapping[str, Any] = {}
+        self._usage: dict[str, Any] = {}
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._open: set[int] = set()
+        self._inputs: dict[int, list[str]] = {}
+        self._unknown = ""
+        self._stop_reason: str | None = None
+        self._stop_details: Mapping[str, Any] = {}
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the request cost as far as the stream told; None before it began."""
+        return usage_of(self._usage) if self._usage else None
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Events of unknown types are passed over, as the API's versioning asks. Raises ModelError for a broken one."""
+        try:
+            self._sort(event)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            message = "Claude's answer was not in the form this version can read."
+            raise interrupted(message, usage=self.usage, request_id=self.request_id) from error
+
+    def _sort(self, event: Mapping[str, Any]) -> None:
+        match event["type"]:
+            case "message_start":
+                self._message = event["message"]
+                self._usage = dict(event["message"].get("usage") or {})
+            case "content_block_start":
+                self._blocks[event["index"]] = dict(event["content_block"])
+                self._open.add(event["index"])
+            case "content_block_delta":
+                self._take_delta(event["index"], event["delta"])
+            case "content_block_stop":
+                self._open.discard(event["index"])
+            case "message_delta":
+                self._stop_reason = event["delta"].get("stop_reason") or self._stop_reason
+                self._stop_details = event["delta"].get("stop_details") or {}
+                told = {key: value for key, value in (event.get("usage") or {}).items() if value is not None}
+                self._usage.update(told)
+            case "message_stop":
+                self.is_whole = bool(self._message) and self._stop_reason is not None and not self._open
+
+    def _take_delta(self, index: int, delta: Mapping[str, Any]) -> None:
+        block, kind = self._blocks[index], delta["type"]
+        if key := _APPENDED.get(kind):
+            block[key] = (block.get(key) or "") + delta[key]
+        elif kind == "signature_delta":
+            block["signature"] = delta["signature"]
+        elif kind == "citations_delta":
+            block["citations"] = [*(block.get("citations") or []), delta["citation"]]
+        elif kind == "input_json_delta":
+            self._inputs.setdefault(index, []).append(delta["partial_json"])
+        else:
+            self._unknown = self._unknown or str(kind)
+
+    def reply(self) -> Reply:
+        """Raises ModelError unless the whole answer came and can be used."""
+        if not self.is_whole:
+            raise interrupted("Claude's answer was cut off.", usage=self.usage, request_id=self.request_id)
+        if self._unknown:
+            message = "Claude's answer held a part that this version cannot read."
+            raise interrupted(message, usage=self.usage, request_id=self.request_id)
+        self._refuse_useless_ends()
+        try:
+            blocks = self._finished_blocks()
+        except BadSample as error:
+            message = f"Claude's answer was malformed: {error}."
+            raise interrupted(message, usage=self.usage, request_id=self.request_id) from error
+        return Reply(
+            model=str(self._message.get("model", "")),
+            message_id=str(self._message.get("id", "")),
+            stop_reason=str(self._stop_reason),
+            blocks=blocks,
+            text="".join(block.get("text") or "" for block in blocks if block["type"] == "text"),
+            calls=calls_of(blocks),
+            usage=self.usage or Usage(),
+            stop_details=str(self._stop_details.get("category") or ""),
+        )
+
+    def _refuse_useless_ends(self) -> None:
+        match self._stop_reason:
+            case "refusal":
+                raise refusal(self._stop_details.get("category"), usage=self.usage, request_id=self.request_id)
+            case "max_tokens":
+                message = f"Claude's answer did not fit into {self._usage.get('output_tokens', 0)} tokens."
+                raise ModelError(PROVIDER, message, remedy="longer", usage=self.usage, request_id=self.request_id)
+            case "model_context_window_exceeded":
+                message = "The conversation has filled the model's context window."
+                raise ModelError(PROVIDER, message, remedy="context", usage=self.usage, request_id=self.request_id)
+
+    def _finished_blocks(self) -> tuple[Json, ...]:
+        for index, pieces in self._inputs.items():
+            if text := "".join(pieces):
+                self._blocks[index]["input"] = tool_input(text)
+        blocks = tuple(self._blocks[index] for index in sorted(self._blocks))
+        try:
+            json.dumps(blocks, ensure_ascii=False).encode()
+        except ValueError as error:
+            raise BadSample("it held text that is no valid Unicode") from error
+        return blocks
+
+
+def tool_input(text: str) -> dict[str, Any]:
+    """The input of a tool use. Raises BadSample for what is not one finite, bounded JSON object."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadSample("the input of a tool use was not JSON") from error
+    if not isinstance(value, dict):
+        raise BadSample("the input of a tool use was not an object")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def usage_of(raw: Mapping[str, Any]) -> Usage:
+    """The API's usage object in our words; what it does not split by lifetime was written for 5 minutes."""
+    split = raw.get("cache_creation") or {}
+    written = raw.get("cache_creation_input_tokens") or 0
+    for_an_hour = split.get("ephemeral_1h_input_tokens") or 0
+    return Usage(
+        fresh=raw.get("input_tokens") or 0,
+        cache_write_5m=max(written - for_an_hour, split.get("ephemeral_5m_input_tokens") or 0),
+        cache_write_1h=for_an_hour,
+        cache_read=raw.get("cache_read_input_tokens") or 0,
+        output=raw.get("output_tokens") or 0,
+    )

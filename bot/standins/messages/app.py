@@ -1,0 +1,314 @@
+"""The HTTP side: routes, what was seen, what was charged, and the bytes of each answer."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from bot.standins.messages.cache import InputUsage, PromptCache, Visit
+from bot.standins.messages.catalog import MODELS, model_card
+from bot.standins.messages.faults import (
+    Cut,
+    CutInside,
+    ErrorEvent,
+    Fault,
+    MaxTokens,
+    Refusal,
+    SlowStart,
+    Stall,
+    Status,
+    StopReason,
+)
+from bot.standins.messages.prompt import prompt_of
+from bot.standins.messages.refusals import Refused, error_body
+from bot.standins.messages.rules import check_body, check_headers
+from bot.standins.messages.script import Answer, Observed, Say, Script, ScriptError, Think, text_of
+from bot.standins.messages.seals import Seals
+from bot.standins.messages.stream import (
+    Envelope,
+    Wire,
+    cut_to,
+    cutting_point,
+    frames,
+    random_writes,
+    spoiled,
+    with_error,
+)
+
+
+class Dropped(Exception):
+    """Raised into the server so that it drops the connection in the middle of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one answered request cost by this server's own count; lost answers are charged in full."""
+
+    number: int
+    model: str
+    input: InputUsage
+    output: int
+    dollars: float
+
+    @property
+    def read_share(self) -> float:
+        total = self.input.fresh + self.input.write_5m + self.input.write_1h + self.input.read
+        return self.input.read / total
+
+
+class LoopbackMessages:
+    """`POST /v1/messages`, `/v1/messages/count_tokens`, `GET /v1/models[/{id}]`, strict, answered by `script`.
+
+    `requests` are the accepted and refused bodies of /v1/messages in order, `raw` the same as bytes, `refused` the
+    rules that were broken (request number, sentence), `ledger` the charges. `faults` maps request numbers, from 1, to
+    what goes wrong with them. `now` is the clock of the cache, in seconds. The same `seed` gives the same bytes, ids
+    included. asyncio sets TCP_NODELAY on the sockets, so each write travels by itself.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        seed: int = 0,
+        now: Callable[[], float] = time.monotonic,
+        api_key: str = "test-key",
+        faults: Mapping[int, Fault] | None = None,
+        largest_write: int | None = 200,
+    ) -> None:
+        """`largest_write` None: one write an event; else random pieces of 1 to so many bytes."""
+        self.requests: list[dict[str, Any]] = []
+        self.raw: list[bytes] = []
+        self.refused: list[tuple[int, str]] = []
+        self.ledger: list[Charge] = []
+        self.faults: dict[int, Fault] = dict(faults or {})
+        self._script = script
+        self._seed = seed
+        self._api_key = api_key
+        self._largest_write = largest_write
+        self._cache = PromptCache(now)
+        self._seals = Seals(f"loopback {seed}".encode())
+
+    def asgi(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/v1/messages", self._messages, methods=["POST"]),
+                Route("/v1/messages/count_tokens", self._count_tokens, methods=["POST"]),
+                Route("/v1/models", self._models, methods=["GET"]),
+                Route("/v1/models/{model}", self._model, methods=["GET"]),
+            ]
+        )
+
+    async def _models(self, request: Request) -> Response:
+        return self._guarded(request, lambda: {"data": [model_card(name) for name in MODELS], "has_more": False})
+
+    async def _model(self, request: Request) -> Response:
+        def card() -> dict[str, Any]:
+            name = request.path_params["model"]
+            if name not in MODELS:
+                raise Refused(f"model: {name}", status=404)
+            return model_card(name)
+
+        return self._guarded(request, card)
+
+    async def _count_tokens(self, request: Request) -> Response:
+        raw = await request.body()
+
+        def count() -> dict[str, Any]:
+            body = _decoded(raw)
+            check_body(body, counting=True)
+            return {"input_tokens": sum(block.tokens for block in prompt_of(body)[0])}
+
+        return self._guarded(request, count)
+
+    def _guarded(self, request: Request, act: Callable[[], dict[str, Any]]) -> Response:
+        request_id = f"req_{random.Random(f'{self._seed} {request.url.path}').getrandbits(64):016x}"
+        try:
+            check_headers(request.headers, api_key=self._api_key)
+            return JSONResponse(act(), headers={"request-id": request_id})
+        except Refused as refused:
+            return _error(refused, request_id)
+
+    async def _messages(self, request: Request) -> Response:
+        raw = await request.body()
+        self.raw.append(raw)
+        number = len(self.raw)
+        chance = random.Random(f"{self._seed} {number}")
+        request_id = f"req_{chance.getrandbits(64):016x}"
+        try:
+            check_headers(request.headers, api_key=self._api_key)
+            body = _decoded(raw)
+            self.requests.append(body)
+            check_body(body)
+            self._seals.check(body)
+            fault = self.faults.get(number)
+            if isinstance(fault, Status):
+                raise _asked_for(fault)
+            return await self._answer(number, body, fault, chance, request_id)
+        except ScriptError as error:
+            refused = Refused(f"script: {error}")
+            self.refused.append((number, refused.message))
+            return _error(refused, request_id)
+        except Refused as refused:
+            self.refused.append((number, refused.message))
+            return _error(refused, request_id)
+
+    async def _answer(
+        self, number: int, body: dict[str, Any], fault: Fault | None, chance: random.Random, request_id: str
+    ) -> Response:
+        visit = self._cache.visit(body)
+        made = _played(self._script, _observed(number, body)) if body["max_tokens"] else Answer(())
+        blocks, stop_reason = self._blocks(body, made, fault, chance)
+        envelope = Envelope(
+            message_id=f"msg_{chance.getrandbits(64):016x}",
+            request_id=request_id,
+            model=body["model"],
+            usage=_usage_of(visit.usage),
+            stop_reason=stop_reason,
+            stop_details=_details_of(fault),
+        )
+        headers = {"request-id": request_id}
+        if not body.get("stream"):
+            if isinstance(fault, SlowStart):
+                await asyncio.sleep(fault.seconds)
+            self._settle(number, body, visit, blocks)
+            output = sum(block.tokens for block in blocks)
+            content = [block.whole() for block in blocks]
+            return JSONResponse(envelope.message(content, stop_reason, output), headers=headers)
+        events = frames(blocks, envelope, fault, chance)
+        if isinstance(fault, ErrorEvent):
+            events = with_error(events, fault, request_id)
+        if isinstance(fault, CutInside):
+            listed = list(events)
+            fault = Cut(cutting_point(listed, blocks, fault), fault.cleanly)
+            events = iter(listed)
+        writes = events if self._largest_write is None else random_writes(events, chance, largest=self._largest_write)
+        stream = self._written(writes, fault, lambda: self._settle(number, body, visit, blocks))
+        return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
+
+    def _blocks(
+        self, body: Mapping[str, Any], made: Answer, fault: Fault | None, chance: random.Random
+    ) -> tuple[list[Wire], str]:
+        if isinstance(fault, Refusal):
+            return [], "refusal"
+        blocks = spoiled(self._wired(body, made, chance), fault)
+        blocks, was_cut = cut_to(blocks, body["max_tokens"])
+        if was_cut or isinstance(fault, MaxTokens):
+            return blocks, "max_tokens"
+        return blocks, fault.reason if isinstance(fault, StopReason) else made.natural_stop_reason
+
+    def _wired(self, body: Mapping[str, Any], made: Answer, chance: random.Random) -> list[Wire]:
+        blocks: list[Wire] = []
+        for part in made.parts:
+            match part:
+                case Say(text):
+                    blocks.append(Wire({"type": "text", "text": "", "citations": None}, text))
+                case Think(text):
+                    before = [block.whole() for block in blocks]
+                    signature = self._seals.sign(body, before=before, thinking=text)
+                    blocks.append(Wire({"type": "thinking"}, text, signature))
+                case _:
+                    start = {"type": "tool_use", "id": f"toolu_{chance.getrandbits(64):016x}", "name": part.name}
+                    blocks.append(Wire(start, json.dumps(part.input, ensure_ascii=False)))
+        return blocks
+
+    def _settle(self, number: int, body: Mapping[str, Any], visit: Visit, blocks: list[Wire]) -> None:
+        """The answer begins: the cache holds the prompt, and the request costs money."""
+        self._cache.keep(visit)
+        spent, output = visit.usage, sum(block.tokens for block in blocks)
+        counts = (spent.fresh, spent.write_5m, spent.write_1h, spent.read, output)
+        nanos = sum(count * price for count, price in zip(counts, MODELS[body["model"]].prices, strict=True))
+        self.ledger.append(Charge(number, body["model"], spent, output, nanos / 1_000_000_000))
+
+    async def _written(
+        self, writes: Iterator[bytes], fault: Fault | None, begun: Callable[[], None]
+    ) -> AsyncIterator[bytes]:
+        if isinstance(fault, SlowStart):
+            async for ping in _pings(fault):
+                yield ping
+        begun()
+        sent = 0
+        for piece in writes:
+            if isinstance(fault, Cut) and sent + len(piece) >= fault.byte:
+                yield piece[: fault.byte - sent]
+                if fault.cleanly:
+                    return
+                raise Dropped("the connection is cut, as the test asked")
+            if isinstance(fault, Stall) and sent <= fault.byte < sent + len(piece):
+                await asyncio.sleep(fault.seconds)
+            yield piece
+            sent += len(piece)
+            await asyncio.sleep(0)
+
+
+async def _pings(fault: SlowStart) -> AsyncIterator[bytes]:
+    until = asyncio.get_running_loop().time() + fault.seconds
+    while (left := until - asyncio.get_running_loop().time()) > 0:
+        if fault.pings:
+            yield b'event: ping\ndata: {"type": "ping"}\n\n'
+        await asyncio.sleep(min(left, 0.02))
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        raise Refused("The request body is not valid JSON") from error
+
+
+def _played(script: Script, observed: Observed) -> Answer:
+    """What the script says; anything it did not expect is a ScriptError, so that nobody asks again."""
+    try:
+        return script(observed)
+    except (AssertionError, LookupError) as error:
+        raise ScriptError(f"turn {observed.turn}: {type(error).__name__}: {error}") from error
+
+
+def _asked_for(fault: Status) -> Refused:
+    return Refused(fault.message, status=fault.status, kind=fault.kind, code=fault.code, retry_after=fault.retry_after)
+
+
+def _error(refused: Refused, request_id: str) -> Response:
+    headers = {"request-id": request_id}
+    if refused.retry_after is not None:
+        headers["retry-after"] = refused.retry_after
+    body = error_body(refused.kind, refused.message, request_id=request_id, code=refused.code)
+    return JSONResponse(body, status_code=refused.status, headers=headers)
+
+
+def _observed(number: int, body: Mapping[str, Any]) -> Observed:
+    return Observed(
+        number=number,
+        model=body["model"],
+        system=text_of(body.get("system", "")),
+        tools=tuple(tool["name"] for tool in body.get("tools") or []),
+        max_tokens=body["max_tokens"],
+        messages=tuple(body["messages"]),
+    )
+
+
+def _usage_of(usage: InputUsage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.fresh,
+        "cache_creation_input_tokens": usage.write_5m + usage.write_1h,
+        "cache_read_input_tokens": usage.read,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.write_5m,
+            "ephemeral_1h_input_tokens": usage.write_1h,
+        },
+        "service_tier": "standard",
+        "inference_geo": "global",
+    }
+
+
+def _details_of(fault: Fault | None) -> dict[str, Any] | None:
+    if not isinstance(fault, Refusal):
+        return None
+    return {"type": "refusal", "category": fault.category, "explanation": None}
