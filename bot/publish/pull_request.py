@@ -1,0 +1,166 @@
+"""A patch becomes commits and a pull request: each step looks before it writes, so doing it twice changes nothing."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from bot.domain.errors import AmbiguousWrite, ProviderError, Unprocessable, UserError
+from bot.domain.events import BranchMoved, Noted, PullRequestOpened
+from bot.domain.job import Job, Patch, PullRequest
+from bot.ports import Entry, GitHub, Journal, TreeEntry
+from bot.publish.branch import HEAD_COMMIT, foreign, own_commits, written
+
+BRANCH_ADVANCED = "branch_advanced"
+OPENED = "pull_request"
+REVIEW_ASKED = "review_asked"
+
+
+async def publish(
+    job: Job,
+    patch: Patch,
+    *,
+    branch: str,
+    message: str,
+    title: str,
+    body: str,
+    base_branch: str,
+    draft: bool,
+    reviewer: str | None,
+    still_allowed: Callable[[], Awaitable[None]],
+    github: GitHub,
+    journal: Journal,
+) -> PullRequest:
+    """Push the patch to the branch `start_branch` made and open the pull request, or find what an earlier try left.
+
+    `still_allowed` looks the requester's permission up again before anything is written and raises UserError.
+    Raises UserError when people got in between (branch deleted, moved or its base gone), ProviderError otherwise.
+    """
+    await still_allowed()
+    head = await _head_with(job, patch, branch=branch, message=message, github=github, journal=journal)
+    await _advance(job, branch, head, github=github, journal=journal)
+    opened = await github.find_pull_request(branch)
+    if opened is None:
+        opened = await _opened(
+            title=title, body=body, branch=branch, base_branch=base_branch, draft=draft, github=github, journal=journal
+        )
+    if not written(journal, OPENED):
+        event = PullRequestOpened(number=opened.number, url=opened.url, draft=opened.draft, stats=patch.stats)
+        await journal.record(event, entry=Entry("effect", OPENED, {"number": opened.number}))
+    if reviewer is not None and not written(journal, REVIEW_ASKED):
+        await _ask_for_review(opened.number, reviewer, github=github, journal=journal)
+    return opened
+
+
+async def _head_with(job: Job, patch: Patch, *, branch: str, message: str, github: GitHub, journal: Journal) -> str:
+    """The commit that holds the patch: the journalled one, or a new one on the branch's head."""
+    before = written(journal, HEAD_COMMIT)
+    if before.get("tree") == patch.tree_sha:
+        return str(before["sha"])
+    parent = await github.ref(branch)
+    if parent is None:
+        raise _deleted(branch)
+    if parent not in own_commits(journal):
+        raise foreign(job, branch, parent)
+    tree = await _tree(patch, github=github)
+    commit = await github.create_commit(message, tree=tree, parents=[parent])
+    data = {"sha": commit.sha, "tree": tree, "verified": commit.verified, "reason": commit.reason}
+    await journal.record(entry=Entry("effect", HEAD_COMMIT, data))
+    return commit.sha
+
+
+async def _tree(patch: Patch, *, github: GitHub) -> str:
+    """GitHub's tree for the patch, every object of it compared with the one git names here.
+
+    Raises ProviderError when GitHub holds something else than what was checked.
+    """
+    base = await github.commit(patch.base_sha)
+    stored: set[str] = set()
+    entries = []
+    for change in patch.changes:
+        sha = None if change.content is None else blob_sha(change.content)
+        if sha is not None and change.content is not None and sha not in stored:
+            answer = await github.create_blob(change.content)
+            if answer != sha:
+                raise ProviderError("github", f"stored another file than was sent ({answer[:40]} for {sha})")
+            stored.add(sha)
+        entries.append(TreeEntry(change.path, change.mode or change.was_mode or "100644", sha))
+    tree = await github.create_tree(base.tree_sha, entries)
+    if tree != patch.tree_sha:
+        raise ProviderError("github", f"built the tree {tree[:40]} where {patch.tree_sha} was checked")
+    return tree
+
+
+async def _advance(job: Job, branch: str, head: str, *, github: GitHub, journal: Journal) -> None:
+    """Fast-forward the branch; what lies there instead is never overwritten."""
+    now = await github.ref(branch)
+    if now is None:
+        raise _deleted(branch)
+    if now != head:
+        if now not in own_commits(journal):
+            raise foreign(job, branch, now)
+        try:
+            await github.advance_ref(branch, head)
+        except Unprocessable as error:
+            now = await github.ref(branch)
+            if now is None:
+                raise _deleted(branch) from None
+            if now != head:
+                raise (error if now in own_commits(journal) else foreign(job, branch, now)) from None
+    if written(journal, BRANCH_ADVANCED).get("sha") != head:
+        moved = BranchMoved(branch=branch, head_sha=head, created=False)
+        await journal.record(moved, entry=Entry("effect", BRANCH_ADVANCED, {"branch": branch, "sha": head}))
+
+
+async def _opened(
+    *, title: str, body: str, branch: str, base_branch: str, draft: bool, github: GitHub, journal: Journal
+) -> PullRequest:
+    """A lost answer or "exists already" is settled by looking; trying again is harmless, as GitHub refuses twins."""
+    for _ in range(3):
+        try:
+            return await github.create_pull_request(title=title, body=body, head=branch, base=base_branch, draft=draft)
+        except AmbiguousWrite:
+            found = await github.find_pull_request(branch)
+        except Unprocessable as error:
+            if draft and "draft pull requests are not supported" in error.message.lower():
+                draft = False
+                await journal.record(Noted("This repository has no draft pull requests, so it is opened as ready."))
+                continue
+            found = await github.find_pull_request(branch)
+            if found is None:
+                raise _worded(error, branch, base_branch) from error
+        if found is not None:
+            return found
+    raise _unconfirmed(branch)
+
+
+async def _ask_for_review(number: int, reviewer: str, *, github: GitHub, journal: Journal) -> None:
+    """A courtesy: GitHub refuses the author and people without access, and the job is done all the same."""
+    words: tuple[Noted, ...] = ()
+    try:
+        await github.request_review(number, reviewer)
+    except ProviderError as error:
+        words = (Noted(f"The review of @{reviewer} could not be requested: {error.message}"),)
+    await journal.record(*words, entry=Entry("effect", REVIEW_ASKED, {"number": number, "login": reviewer}))
+
+
+def blob_sha(content: bytes) -> str:
+    """Git's name for a file's bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _worded(error: Unprocessable, branch: str, base_branch: str) -> Exception:
+    said = error.message.lower()
+    if "pullrequest base" in said:
+        return UserError(f"The branch `{base_branch}` is gone: the work is on `{branch}`, open a pull request by hand.")
+    if "already exists" in said:
+        return _unconfirmed(branch)
+    if "pullrequest head" in said:
+        return _deleted(branch)
+    return error
+
+
+def _unconfirmed(branch: str) -> ProviderError:
+    return ProviderError("github", f"the pull request of {branch} could not be confirmed", retryable=True)
+
+
+def _deleted(branch: str) -> UserError:
+    return UserError(f"The branch `{branch}` was deleted while the job ran: ask again in a new comment to start over.")
