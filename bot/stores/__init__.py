@@ -1,1 +1,7 @@
-"""The durable store."""
+"""The durable store: deliveries, jobs, journals and events, on SQLite or Postgres."""
+
+from bot.stores.claims import QueueLimits
+from bot.stores.retention import Retention
+from bot.stores.store import Store, open_store
+
+__all__ = ["QueueLimits", "Retention", "Store", "open_store"]

@@ -1,0 +1,146 @@
+"""Which job is next: limits, fairness and order of the queue, as one statement that also takes the job."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from bot.domain.errors import ProviderError
+from bot.domain.events import Conclusion, JobFinished
+from bot.ports import Claim
+from bot.stores import codec, sql
+from bot.stores.schema import CLAIM_LOCK, JOBS, UNFINISHED, Now
+
+DEADLY = (
+    "The bot's worker died each time it worked on this ({deaths} times), so the job was closed. "
+    "Nothing more will happen here unless somebody asks again."
+)
+UNREADABLE = "Another version of the bot accepted this job and this one cannot read it, so it was closed. Ask again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLimits:
+    """How many jobs run at once, in all and for one installation; how long a silent worker keeps its job (seconds);
+    and after how many dead workers a job is closed (three: R17)."""
+
+    running: int = 4
+    running_per_installation: int = 2
+    lease_s: float = 30.0
+    deaths: int = 3
+
+
+Announce = Callable[[Connection, str], None]
+
+
+def claim(
+    connection: Connection, owner: str, job_id: str | None, limits: QueueLimits, announce: Announce
+) -> Claim | None:
+    """The next job that may run, now running under a new fence; None when there is none.
+
+    Jobs that killed their workers too often are closed on the way and announced.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": CLAIM_LOCK})
+    while (row := _take(connection, owner, job_id, limits)) is not None:
+        if row.deaths >= limits.deaths:
+            _close(connection, row, DEADLY.format(deaths=row.deaths), announce)
+            continue
+        try:
+            return Claim(codec.job_of(row.spec), row.fence, row.attempts, row.cancel_by)
+        except ProviderError:
+            _close(connection, row, UNREADABLE, announce)
+    return None
+
+
+def claimable(connection: Connection, limits: QueueLimits) -> bool:
+    """Whether a claim would find something now."""
+    return connection.execute(_next_job(None, limits)).one_or_none() is not None
+
+
+def take_over(connection: Connection) -> None:
+    """Every running job is free at once: for a runner that knows all others to be dead."""
+    connection.execute(update(JOBS).where(JOBS.c.state == "running").values(lease_until=0.0))
+
+
+def _take(connection: Connection, owner: str, job_id: str | None, limits: QueueLimits) -> Row[Any] | None:
+    died = case((JOBS.c.state == "running", 1), else_=0)
+    statement = (
+        update(JOBS)
+        # Said twice: Postgres checks these words again on a row that somebody renewed in the meantime.
+        .where(JOBS.c.position == _next_job(job_id, limits).scalar_subquery(), _free(JOBS.c))
+        .values(
+            state="running",
+            owner=codec.printable(owner),
+            fence=JOBS.c.fence + 1,
+            attempts=JOBS.c.attempts + 1,
+            deaths=JOBS.c.deaths + died,
+            lease_until=Now() + literal(limits.lease_s),
+        )
+        .returning(
+            JOBS.c.id, JOBS.c.spec, JOBS.c.fence, JOBS.c.attempts, JOBS.c.deaths, JOBS.c.cancel_by, JOBS.c.next_event
+        )
+    )
+    row: Row[Any] | None = connection.execute(statement).one_or_none()
+    return row
+
+
+def _next_job(job_id: str | None, limits: QueueLimits) -> Select[tuple[int]]:
+    """The position of the next free job: fewest running of its installation first, then by age.
+
+    A thread's jobs run one at a time and in their order. A cancelled job waits for nobody: all that is left is to
+    clean up.
+    """
+    candidate, earlier = JOBS.alias("candidate"), JOBS.alias("earlier")
+    is_live = (JOBS.c.state == "running") & (JOBS.c.lease_until >= Now())
+    live = select(JOBS.c.tenant, func.count().label("jobs")).where(is_live).group_by(JOBS.c.tenant).subquery("live")
+    running = select(func.count()).select_from(JOBS).where(is_live).scalar_subquery()
+    running_here = func.coalesce(live.c.jobs, 0)
+    thread_is_busy = (
+        select(earlier.c.position)
+        .where(
+            earlier.c.repo_id == candidate.c.repo_id,
+            earlier.c.issue == candidate.c.issue,
+            earlier.c.position < candidate.c.position,
+            earlier.c.state.in_(UNFINISHED),
+        )
+        .exists()
+    )
+    may_start = and_(running < limits.running, running_here < limits.running_per_installation, ~thread_is_busy)
+    statement = (
+        select(candidate.c.position)
+        .select_from(candidate.outerjoin(live, live.c.tenant == candidate.c.tenant))
+        .where(_free(candidate.c), or_(candidate.c.cancel_by.is_not(None), may_start))
+        .order_by(running_here, candidate.c.priority.desc(), candidate.c.position)
+        .limit(1)
+    )
+    return statement if job_id is None else statement.where(candidate.c.id == job_id)
+
+
+def _free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:
+    due = and_(job.state == "queued", job.run_at <= Now())
+    abandoned = and_(job.state == "running", job.lease_until < Now())
+    return or_(due, abandoned)
+
+
+def _close(connection: Connection, row: Row[Any], message: str, announce: Announce) -> None:
+    closed = update(JOBS).where(JOBS.c.id == row.id)
+    connection.execute(closed.values(state="failed", finished_at=Now(), owner=None, next_event=JOBS.c.next_event + 1))
+    ending = JobFinished(Conclusion.FAILURE, message)
+    sql.append(connection, row.id, row.next_event, sql.database_time(connection), (ending,))
+    announce(connection, row.id)

@@ -1,0 +1,85 @@
+"""Jobs, events and journal entries as JSON text, and back.
+
+The text is pure ASCII: lone surrogates and NUL, which databases refuse or break on, travel as escapes and come back
+unchanged. What a newer version wrote is read as far as this one understands it.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bot.domain.conversation import Json
+from bot.domain.errors import ProviderError, UserError
+from bot.domain.events import JobEvent, Noted
+from bot.domain.job import Job
+
+LONGEST_NAME = 500  # characters; a Postgres index entry holds 2,704 bytes
+LARGEST_NUMBER = 2**63 - 1  # a database integer has 64 bits
+
+_JOB: TypeAdapter[Job] = TypeAdapter(Job)
+_EVENT: TypeAdapter[JobEvent] = TypeAdapter(Annotated[JobEvent, Field(discriminator="kind")])
+
+
+def job_text(job: Job) -> str:
+    return _text(_JOB.dump_python(job))
+
+
+def job_of(text: str) -> Job:
+    """Raises ProviderError when another version of the bot wrote it in a way this one cannot read."""
+    try:
+        return _JOB.validate_python(json.loads(text))
+    except (ValidationError, ValueError) as error:
+        raise ProviderError("store", "a job in the database cannot be read by this version of the bot") from error
+
+
+def event_text(event: JobEvent) -> str:
+    return _text(_EVENT.dump_python(event))
+
+
+def event_of(kind: str, text: str) -> JobEvent:
+    """The event, or a note in its place when a newer version wrote something this one does not know."""
+    try:
+        return _EVENT.validate_python(json.loads(text))
+    except (ValidationError, ValueError):
+        return Noted(f"This version of the bot cannot show an event of the kind {kind!r}.")
+
+
+def data_text(data: Json) -> str:
+    return _text(data)
+
+
+def data_of(text: str) -> Json:
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(value, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProviderError("store", f"something cannot be written down as JSON ({type(error).__name__})") from error
+
+
+def name(text: str, *, of: str) -> str:
+    """A text the database finds rows by, unchanged. Raises UserError for what no database stores as it is."""
+    if len(text) > LONGEST_NAME:
+        raise UserError(f"The {of} is longer than {LONGEST_NAME} characters.")
+    if text != printable(text):
+        raise UserError(f"The {of} holds a character that cannot be stored.")
+    return text
+
+
+def number(value: int, *, of: str) -> int:
+    """Raises UserError for a number that is no 64-bit integer."""
+    if not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        raise UserError(f"The {of} is too large a number to be real.")
+    return value
+
+
+def printable(text: str) -> str:
+    """The text with a replacement character for each NUL and lone surrogate, which databases refuse."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

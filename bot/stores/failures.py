@@ -1,0 +1,63 @@
+"""What a database's own error means to the operator, as a ProviderError without paths, addresses or data."""
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from bot.domain.errors import AmbiguousWrite, ProviderError
+
+FULL = "the disk is full: make room, then it goes on by itself"
+READ_ONLY = "the database is read-only: let the bot's user write to the file and its folder"
+LOCKED = "another program keeps the database locked: end that program, then it goes on by itself"
+UNOPENED = "the database file cannot be opened: its folder must exist and the bot's user must be able to write there"
+DAMAGED = "the database file is damaged or is no database: restore it from a backup or move it away"
+DISK = "the disk failed while the database was read or written"
+SILENT = "the database server does not answer: is it running, and is DATABASE_URL right"
+SLOW = "the database took too long to answer"
+
+_SQLITE = {  # primary result codes: https://www.sqlite.org/rescode.html
+    sqlite3.SQLITE_FULL: (FULL, True),
+    sqlite3.SQLITE_READONLY: (READ_ONLY, False),
+    sqlite3.SQLITE_BUSY: (LOCKED, True),
+    sqlite3.SQLITE_LOCKED: (LOCKED, True),
+    sqlite3.SQLITE_CANTOPEN: (UNOPENED, True),
+    sqlite3.SQLITE_CORRUPT: (DAMAGED, False),
+    sqlite3.SQLITE_NOTADB: (DAMAGED, False),
+    sqlite3.SQLITE_IOERR: (DISK, True),
+    sqlite3.SQLITE_PERM: (READ_ONLY, False),
+    sqlite3.SQLITE_AUTH: (READ_ONLY, False),
+}
+_POSTGRES = {  # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    "53100": (FULL, True),
+    "25006": (READ_ONLY, True),
+    "55P03": (LOCKED, True),
+    "57014": (SLOW, True),
+    "25P03": (SLOW, True),
+    "28P01": ("the database server refuses the user name or password of DATABASE_URL", False),
+    "28000": ("the database server refuses the user name or password of DATABASE_URL", False),
+    "3D000": ("the database named in DATABASE_URL does not exist: create it", False),
+    "42501": ("the database server forbids it: give the bot's user the right to create and write tables", False),
+}
+
+
+def provider_error(error: SQLAlchemyError, *, writing: bool) -> ProviderError:
+    """AmbiguousWrite when the connection broke while something was written: it may be stored or not."""
+    if isinstance(error, PoolTimeout):
+        return ProviderError("store", SLOW, retryable=True)
+    if not isinstance(error, DBAPIError):
+        return ProviderError("store", f"the database refused ({type(error).__name__})")
+    cause: Any = error.orig
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        words, retryable = _SQLITE.get(code, (f"the database refused ({type(cause).__name__})", False))
+        return ProviderError("store", words, retryable=retryable)
+    state = getattr(cause, "sqlstate", None)
+    if state in _POSTGRES:
+        words, retryable = _POSTGRES[state]
+        return ProviderError("store", words, retryable=retryable)
+    if state is None or state.startswith(("08", "57P")):  # no connection, or an operator ended it
+        lost = AmbiguousWrite if writing and error.connection_invalidated else ProviderError
+        return lost("store", SILENT, retryable=True)
+    return ProviderError("store", f"the database refused ({type(cause).__name__})")

@@ -1,0 +1,110 @@
+"""Postgres: a few threads with a connection each, and LISTEN for what other processes have committed."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+import psycopg
+from sqlalchemy import Connection, bindparam, create_engine, event, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.stores import failures
+
+T = TypeVar("T")
+
+CONNECTIONS = 8
+CHANNEL = "backspace"
+CONNECT_TIMEOUT_S = 5
+SECONDS_BETWEEN_ATTEMPTS = 1.0
+
+# For each transaction, not for the session: behind a pooler the session is somebody else's next.
+# A frozen worker must not keep the queue's lock, and "durable" must not depend on the server's settings.
+_SETTINGS = {
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+    "synchronous_commit": "on",
+}
+_APPLY_SETTINGS = select(*(func.set_config(name, value, True) for name, value in _SETTINGS.items()))
+_NOTIFY = select(func.pg_notify(CHANNEL, bindparam("job_id")))
+
+
+class PostgresDatabase:
+    """One server, shared with other processes; every one of them may run jobs."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            # Prepared statements do not survive a pooler.
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "prepare_threshold": None},
+        )
+        event.listen(self._engine, "begin", _begins)
+        self._conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="store")
+        self._poked = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+
+    async def write(self, act: Callable[[Connection], T]) -> T:
+        return await self._transaction(act, writing=True)
+
+    async def read(self, act: Callable[[Connection], T]) -> T:
+        return await self._transaction(act, writing=False)
+
+    async def _transaction(self, act: Callable[[Connection], T], *, writing: bool) -> T:
+        def transaction() -> T:
+            with self._engine.begin() as connection:
+                return act(connection)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, transaction)
+        except SQLAlchemyError as error:
+            raise failures.provider_error(error, writing=writing) from error
+
+    async def become_runner(self) -> None:
+        """Any number of processes may run jobs: leases keep them apart."""
+
+    async def changed(self, timeout_s: float) -> None:
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._poked.wait()
+        self._poked.clear()
+
+    async def _listen(self) -> None:
+        """Behind a pooler nothing may arrive here: then `changed` returns by its time-out."""
+        while True:
+            with suppress(psycopg.Error):
+                connecting = psycopg.AsyncConnection.connect(
+                    self._conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
+                )
+                async with await connecting as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    self.poke()  # what happened before counts as news
+                    async for _ in connection.notifies():
+                        self.poke()
+            await asyncio.sleep(SECONDS_BETWEEN_ATTEMPTS)
+
+    def announce(self, connection: Connection, job_id: str) -> None:
+        connection.execute(_NOTIFY, {"job_id": job_id})
+
+    def poke(self) -> None:
+        self._poked.set()
+
+    async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
+
+
+def _begins(connection: Connection) -> None:
+    connection.execute(_APPLY_SETTINGS)

@@ -1,0 +1,56 @@
+"""What is deleted when: one batch of each kind of row, oldest first."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
+
+from bot.stores.schema import DELIVERIES, EVENTS, JOBS, JOURNAL, Now
+
+SECONDS_A_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Days after a job's end that its journal and its events stay, days that a delivery's id stays; rows a batch."""
+
+    journal_days: float = 3.0
+    job_days: float = 30.0
+    delivery_days: float = 30.0
+    batch: int = 500
+
+
+def prune(connection: Connection, keep: Retention) -> int:
+    """Delete one batch of each kind of row; answers how many went. 0: nothing old is left."""
+    return sum(delete_old(connection, keep) for delete_old in (_journal, _events, _jobs, _deliveries))
+
+
+def _journal(connection: Connection, keep: Retention) -> int:
+    old = select(JOBS.c.id).where(_ended(min(keep.journal_days, keep.job_days)))
+    rows = select(JOURNAL.c.job_id, JOURNAL.c.n).where(JOURNAL.c.job_id.in_(old)).limit(keep.batch)
+    return connection.execute(delete(JOURNAL).where(tuple_(JOURNAL.c.job_id, JOURNAL.c.n).in_(rows))).rowcount
+
+
+def _events(connection: Connection, keep: Retention) -> int:
+    old = select(JOBS.c.id).where(_ended(keep.job_days))
+    rows = select(EVENTS.c.job_id, EVENTS.c.seq).where(EVENTS.c.job_id.in_(old)).limit(keep.batch)
+    return connection.execute(delete(EVENTS).where(tuple_(EVENTS.c.job_id, EVENTS.c.seq).in_(rows))).rowcount
+
+
+def _jobs(connection: Connection, keep: Retention) -> int:
+    """Only jobs without rows below them: one may have grown old since the steps before."""
+    bare = (
+        ~select(EVENTS.c.job_id).where(EVENTS.c.job_id == JOBS.c.id).exists()
+        & ~select(JOURNAL.c.job_id).where(JOURNAL.c.job_id == JOBS.c.id).exists()
+    )
+    old = select(JOBS.c.position).where(_ended(keep.job_days), bare).limit(keep.batch)
+    return connection.execute(delete(JOBS).where(JOBS.c.position.in_(old))).rowcount
+
+
+def _deliveries(connection: Connection, keep: Retention) -> int:
+    old = DELIVERIES.c.received_at < Now() - keep.delivery_days * SECONDS_A_DAY
+    rows = select(DELIVERIES.c.guid).where(old).limit(keep.batch)
+    return connection.execute(delete(DELIVERIES).where(DELIVERIES.c.guid.in_(rows))).rowcount
+
+
+def _ended(days: float) -> ColumnElement[bool]:
+    return JOBS.c.finished_at < Now() - days * SECONDS_A_DAY

@@ -1,0 +1,159 @@
+"""The tables of the store, the database's own clock, and how an older database becomes a current one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ColumnElement
+
+from bot.domain.errors import UserError
+
+METADATA = MetaData()
+
+MIGRATION_LOCK = 0x7B5_0001  # Postgres advisory locks are numbers; these two are ours
+CLAIM_LOCK = 0x7B5_0002
+
+UNFINISHED = ("queued", "running")
+
+
+class Now(ColumnElement[float]):
+    """The database's clock, Unix time in seconds. One clock decides about leases, whatever the machines think."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(Now, "sqlite")
+def _now_on_sqlite(_element: Now, _compiler: SQLCompiler, **_: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"  # unixepoch('subsec') would need SQLite 3.42
+
+
+@compiles(Now, "postgresql")
+def _now_on_postgres(_element: Now, _compiler: SQLCompiler, **_: Any) -> str:
+    return "extract(epoch from clock_timestamp())::float8"  # now() stands still while a lock is waited for
+
+
+SCHEMA_VERSION = Table("schema_version", METADATA, Column("version", Integer, nullable=False))
+
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("guid", String, primary_key=True),
+    Column("event", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("job_id", String),
+    Column("received_at", Double, nullable=False, index=True),
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    # The order of acceptance. Its own number, because a clock can stand still or jump.
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("tenant", BigInteger, nullable=False),
+    Column("repo_id", BigInteger, nullable=False),
+    Column("issue", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("created_at", Double, nullable=False),
+    Column("run_at", Double, nullable=False),
+    Column("owner", String),
+    Column("fence", BigInteger, nullable=False, default=0),
+    Column("lease_until", Double, nullable=False, default=0.0),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("deaths", Integer, nullable=False, default=0),
+    Column("cancel_by", String),
+    Column("next_event", BigInteger, nullable=False),
+    Column("next_entry", BigInteger, nullable=False, default=1),
+    Column("finished_at", Double, index=True),
+    Index("jobs_of_a_thread", "repo_id", "issue", "position"),
+)
+Index(
+    "jobs_unfinished",
+    JOBS.c.state,
+    JOBS.c.tenant,
+    sqlite_where=JOBS.c.state.in_(UNFINISHED),
+    postgresql_where=JOBS.c.state.in_(UNFINISHED),
+)
+
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    Column("job_id", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("job_id", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+
+def _first_tables(connection: Connection) -> None:
+    METADATA.create_all(connection)
+
+
+# Each step brings a database from version n to n + 1. Steps that were released are never edited.
+STEPS: tuple[Callable[[Connection], None], ...] = (_first_tables,)
+VERSION = len(STEPS)
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the database to this version of the schema, in the caller's transaction.
+
+    Raises UserError when a newer version of the bot has written it.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+    found = _version(connection)
+    if found > VERSION:
+        raise UserError(
+            f"The database was written by a newer Tiny Backspace (schema {found}; this one knows {VERSION}): "
+            "update the bot, or give it another DATABASE_URL."
+        )
+    if found == VERSION:
+        return
+    for step in STEPS[found:]:
+        step(connection)
+    if found == 0:
+        connection.execute(insert(SCHEMA_VERSION).values(version=VERSION))
+    else:
+        connection.execute(update(SCHEMA_VERSION).values(version=VERSION))
+
+
+def _version(connection: Connection) -> int:
+    if not inspect(connection).has_table(SCHEMA_VERSION.name):
+        return 0
+    return connection.execute(select(SCHEMA_VERSION.c.version)).scalar_one_or_none() or 0

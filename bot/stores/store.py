@@ -1,0 +1,182 @@
+"""The store: everything durable about deliveries and jobs, on SQLite or Postgres."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from bot.domain.errors import UserError
+from bot.domain.events import JobEvent, Recorded
+from bot.domain.job import Job
+from bot.ports import Accepted, Claim, Entry, JobRow, JobState
+from bot.stores import claims, codec, retention, sql
+from bot.stores.claims import QueueLimits
+from bot.stores.database import Database
+from bot.stores.hub import Hub
+from bot.stores.retention import Retention
+from bot.stores.schema import migrate
+
+T = TypeVar("T")
+
+
+async def open_store(database_url: str, *, limits: QueueLimits | None = None) -> "Store":
+    """`sqlite:///file` (four slashes: an absolute path) or `postgresql://user:password@host/name`.
+
+    Makes or migrates the tables. Raises UserError for another URL or a newer schema, ProviderError when the database
+    cannot be used. Belongs to the running event loop; `close` it there.
+    """
+    database = await _database(database_url)
+    try:
+        await database.write(migrate)
+    except BaseException:
+        await database.close()
+        raise
+    return Store(database, limits or QueueLimits())
+
+
+async def _database(database_url: str) -> Database:
+    """Each database's module is imported only where it is used: psycopg is not for everybody."""
+    url = _url(database_url)
+    match url.get_backend_name():
+        case "sqlite":
+            from bot.stores.sqlite import SqliteDatabase, prepare_file
+
+            if not url.database or url.database == ":memory:":
+                raise UserError("DATABASE_URL must name a file, such as sqlite:///backspace.db: jobs have to survive.")
+            path = Path(url.database)
+            await asyncio.to_thread(prepare_file, path)
+            return SqliteDatabase(path)
+        case "postgresql" | "postgres":
+            from bot.stores.postgres import PostgresDatabase
+
+            return PostgresDatabase(url)
+    raise UserError("DATABASE_URL must begin with sqlite:/// or postgresql://.")
+
+
+def _url(text: str) -> URL:
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):
+        raise UserError("DATABASE_URL must look like sqlite:///file or postgresql://user:password@host/name.") from None
+
+
+class Store:
+    """Keeps `bot.ports.JobStore`. Every call raises ProviderError("store", ...) when the database fails."""
+
+    def __init__(self, database: Database, limits: QueueLimits) -> None:
+        self._database = database
+        self._limits = limits
+        self._hub = Hub(database, limits)
+
+    # ------------------------------------------------------------ the door
+
+    async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted:
+        """Without a job only the delivery is kept, and `is_new` is False. Raises UserError for ids that no database
+        can hold."""
+        arrival = sql.arrival(guid, event, action, job)
+
+        def act(connection: Connection) -> Accepted:
+            accepted = sql.accept(connection, arrival)
+            if accepted.is_new and accepted.job_id is not None:
+                self._database.announce(connection, accepted.job_id)
+            return accepted
+
+        return await self._database.write(act)
+
+    async def request_cancel(self, job_id: str, by: str) -> bool:
+        return await self._change(job_id, lambda c: sql.request_cancel(c, codec.printable(job_id), by))
+
+    # ------------------------------------------------------------ the worker
+
+    async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None:
+        """None when nothing may run now. Raises UserError when another process is this SQLite file's runner."""
+        await self._database.become_runner()
+        wanted = None if job_id is None else codec.printable(job_id)
+        taking = asyncio.ensure_future(
+            self._database.write(lambda c: claims.claim(c, owner, wanted, self._limits, self._database.announce))
+        )
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # The transaction goes on without us: nobody else would give back what it takes.
+            claim = await taking
+            if claim is not None:
+                await self.release(claim)
+            raise
+
+    async def renew(self, claim: Claim) -> str | None:
+        return await self._database.write(lambda c: sql.renew(c, claim, lease_s=self._limits.lease_s))
+
+    async def commit(
+        self,
+        claim: Claim,
+        *,
+        entries: Sequence[Entry] = (),
+        events: Sequence[JobEvent] = (),
+        finish: JobState | None = None,
+    ) -> tuple[Recorded, ...]:
+        """Extends the lease too. `finish` is one of succeeded, failed, cancelled.
+
+        Raises AmbiguousWrite when the connection broke: read the journal before going on.
+        """
+        if finish is not None and finish not in sql.FINAL:
+            raise ValueError(f"a job cannot finish as {finish}")
+        return await self._change(
+            claim.job.id,
+            lambda c: sql.commit(c, claim, entries=entries, events=events, finish=finish, lease_s=self._limits.lease_s),
+        )
+
+    async def release(self, claim: Claim) -> None:
+        await self._change(claim.job.id, lambda c: sql.release(c, claim))
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        await self._hub.wait_for_work(timeout_s)
+
+    # ------------------------------------------------------------ readers
+
+    async def job(self, job_id: str) -> JobRow | None:
+        return await self._database.read(lambda c: sql.job(c, codec.printable(job_id)))
+
+    async def jobs_on(self, repo_id: int, issue: int) -> tuple[JobRow, ...]:
+        if max(abs(repo_id), abs(issue)) > codec.LARGEST_NUMBER:
+            return ()
+        return await self._database.read(lambda c: sql.jobs_on(c, repo_id, issue))
+
+    async def journal(self, job_id: str) -> tuple[Entry, ...]:
+        return await self._database.read(lambda c: sql.journal(c, codec.printable(job_id)))
+
+    async def events(self, job_id: str, after: int = 0) -> tuple[Recorded, ...]:
+        place = min(max(after, 0), codec.LARGEST_NUMBER)
+        return await self._database.read(lambda c: sql.events(c, codec.printable(job_id), place))
+
+    def watch(self, job_id: str, after: int = 0) -> AsyncIterator[Recorded]:
+        """Events as any process commits them. Ends after the terminal one, for an unknown job at once, and on close.
+
+        A reader may take its time: nothing is kept for it but its place.
+        """
+        return self._hub.watch(codec.printable(job_id), after)
+
+    # ------------------------------------------------------------ upkeep
+
+    async def prune(self, keep: Retention | None = None) -> int:
+        """Delete what is older than `keep`, a batch a transaction; answers how many rows went."""
+        limits, gone = keep or Retention(), 0
+        while (rows := await self._database.write(lambda c: retention.prune(c, limits))) > 0:
+            gone += rows
+        return gone
+
+    async def close(self) -> None:
+        await self._hub.close()
+        await self._database.close()
+
+    async def _change(self, job_id: str, act: Callable[[Connection], T]) -> T:
+        def announced(connection: Connection) -> T:
+            result = act(connection)
+            self._database.announce(connection, job_id)
+            return result
+
+        return await self._database.write(announced)
