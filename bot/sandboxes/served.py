@@ -1,0 +1,219 @@
+"""A sandbox reached through the helper inside it: the port's calls as frames over one stream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import NoReturn, Protocol
+
+from bot.domain.errors import LimitReached, ProviderError
+from bot.ports import BaseFile, ExecResult, ExportedFile
+from bot.sandboxes.exporting import EXPORT_ENVIRONMENT, LIST_UNIGNORED, Reading, changed_files, safe_paths
+from bot.sandboxes.inside.wire import LENGTHS, MAX_HEADER_BYTES, Frame, Header, header_of, lengths, packed
+
+GRACE_S = 2.0  # for the helper to end a command and answer; then the host ends the sandbox
+CALL_TIMEOUT_S = 120.0  # for a call that is not a command
+MAX_LISTING_BYTES = 64 << 20
+STDIN_BYTES_PER_S = 10 << 20  # slower than any machine takes them
+
+
+class Lifeline(Protocol):
+    """What keeps the sandbox alive, from outside."""
+
+    def kill(self) -> None:
+        """Everything inside dies at once. May be called twice."""
+        ...
+
+    async def gone(self) -> None:
+        """Returns when nothing is left."""
+        ...
+
+
+class ServedSandbox:
+    """Calls take turns: after a command, or a call that was cancelled, nothing of it runs on.
+
+    A call cancelled half way ends the sandbox, since half a frame cannot be taken back.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        provider: str,
+        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        lifeline: Lifeline,
+        environment: Mapping[str, str],
+        limits: Mapping[str, int],
+        disks: Sequence[str],
+        wall_clock_s: float,
+    ) -> None:
+        self._id, self._provider = id, provider
+        self._reader, self._writer = streams
+        self._lifeline = lifeline
+        self._environment, self._limits, self._disks = dict(environment), dict(limits), list(disks)
+        self._turn = asyncio.Lock()
+        self._lost = ""
+        self._clock = asyncio.get_running_loop().call_later(wall_clock_s, self._end, "its time is over")
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def provider(self) -> str:
+        return self._provider
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        timeout_s: float,
+        max_output_bytes: int = 1_000_000,
+    ) -> ExecResult:
+        """As the port says; standard output and error are each kept up to `max_output_bytes`, the cut named in between.
+
+        A program that does not exist ends with 127, one that cannot be started with 126, as in a shell.
+        """
+        environment = self._environment | dict(env or {})
+        _check_words(argv, environment)
+        request: Header = {"op": "exec", "argv": list(argv), "env": environment, "timeout_s": timeout_s}
+        request |= {"max_output": max_output_bytes, "limits": self._limits, "disks": self._disks}
+        patience = timeout_s + GRACE_S + len(stdin) / STDIN_BYTES_PER_S
+        header, body = await self._call(request, stdin, timeout_s=patience, max_body=2 * max_output_bytes + 4096)
+        return ExecResult(
+            exit_code=None if header["timed_out"] else int(header["exit"]),
+            stdout=body[: int(header["stdout"])],
+            stderr=body[int(header["stdout"]) :],
+            truncated=bool(header["truncated"]),
+            timed_out=bool(header["timed_out"]),
+            seconds=float(header["seconds"]),
+        )
+
+    async def read_file(self, path: str, *, max_bytes: int) -> bytes:
+        _, body = await self._call({"op": "read", "max": max_bytes}, _as_bytes(path), max_body=max_bytes)
+        return body
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        name = _as_bytes(path)
+        await self._call({"op": "write", "path": len(name)}, name + content, max_body=0)
+
+    async def list_files(self) -> tuple[str, ...]:
+        _, body = await self._call({"op": "list"}, max_body=MAX_LISTING_BYTES)
+        return safe_paths(body)
+
+    async def put_archive(self, chunks: AsyncIterator[bytes]) -> None:
+        async with self._exchange(CALL_TIMEOUT_S):
+            await self._send({"op": "unpack"}, b"")
+            async for chunk in chunks:
+                if chunk:
+                    await self._send({}, chunk)
+            await self._send({}, b"")
+            header, _ = await self._receive(0)
+        self._raise_refusal(header)
+
+    async def export_changes(self, base: Mapping[str, BaseFile], *, max_bytes: int) -> tuple[ExportedFile, ...]:
+        found = await self.exec(
+            LIST_UNIGNORED, env=EXPORT_ENVIRONMENT, timeout_s=CALL_TIMEOUT_S, max_output_bytes=MAX_LISTING_BYTES
+        )
+        if found.truncated:
+            raise LimitReached("There are too many new files in the work tree to look at.")
+        if found.exit_code != 0:
+            words = found.stderr.decode(errors="replace").strip()[:300]
+            raise ProviderError(self._provider, f"git in the sandbox could not list the changes: {words}")
+        reading = Reading(states=self._states, content=self._content, max_bytes=max_bytes)
+        return await changed_files(base, safe_paths(found.stdout), reading)
+
+    async def close(self) -> None:
+        self._end("it was closed")
+        await self._lifeline.gone()
+
+    async def _states(self, paths: Sequence[str]) -> list[bytes]:
+        names = b"".join(_as_bytes(path) + b"\0" for path in paths)
+        _, body = await self._call({"op": "states"}, names, max_body=128 * len(paths))
+        records = body.split(b"\0")[:-1]
+        if len(records) != len(paths):
+            self._fail("it answered nonsense")
+        return records
+
+    async def _content(self, path: str, max_bytes: int) -> tuple[str, bytes]:
+        header, body = await self._call({"op": "export", "max": max_bytes}, _as_bytes(path), max_body=max_bytes)
+        return str(header["mode"]), body
+
+    async def _call(
+        self, header: Header, body: bytes = b"", *, max_body: int, timeout_s: float = CALL_TIMEOUT_S
+    ) -> Frame:
+        async with self._exchange(timeout_s):
+            await self._send(header, body)
+            answer, content = await self._receive(max_body)
+        self._raise_refusal(answer)
+        return answer, content
+
+    @asynccontextmanager
+    async def _exchange(self, timeout_s: float) -> AsyncIterator[None]:
+        """One request and its answer. Whatever goes wrong in between ends the sandbox."""
+        async with self._turn:
+            if self._lost:
+                raise self._loss()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    yield
+            except TimeoutError:
+                self._fail("it did not answer in time")
+            except (OSError, EOFError, ValueError, KeyError, TypeError):
+                self._fail("it stopped answering")
+            except BaseException:
+                self._end("a call was broken off")
+                raise
+
+    async def _send(self, header: Header, body: bytes) -> None:
+        self._writer.write(packed(header, len(body)))
+        self._writer.write(body)
+        await self._writer.drain()
+
+    async def _receive(self, max_body: int) -> Frame:
+        """Raises ValueError for sizes nobody asked for: what is inside is not trusted."""
+        header_bytes, body_bytes = lengths(await self._reader.readexactly(LENGTHS.size))
+        if header_bytes > MAX_HEADER_BYTES or body_bytes > max_body:
+            raise ValueError("a frame is larger than was asked for")
+        header = header_of(await self._reader.readexactly(header_bytes))
+        return header, await self._reader.readexactly(body_bytes)
+
+    def _raise_refusal(self, header: Header) -> None:
+        if "error" not in header:
+            return
+        message = str(header.get("message", ""))[:1000]
+        raised: dict[str, Callable[[str], Exception]] = {
+            "missing": FileNotFoundError,
+            "directory": IsADirectoryError,
+            "refused": PermissionError,
+            "limit": LimitReached,
+        }
+        error = raised.get(str(header["error"]))
+        raise error(message) if error else ProviderError(self._provider, f"the sandbox could not do that: {message}")
+
+    def _end(self, why: str) -> None:
+        self._lost = self._lost or why
+        self._clock.cancel()
+        self._lifeline.kill()
+        self._writer.close()
+
+    def _loss(self) -> ProviderError:
+        return ProviderError(self._provider, f"the sandbox is lost: {self._lost}", retryable=True)
+
+    def _fail(self, why: str) -> NoReturn:
+        self._end(why)
+        raise self._loss() from None
+
+
+def _as_bytes(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _check_words(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    if not argv or not argv[0]:
+        raise ValueError("argv needs a program")
+    if any("\0" in word for word in (*argv, *environment, *environment.values())):
+        raise ValueError("argv and environment cannot hold a NUL character")
+    if any(not name or "=" in name for name in environment):
+        raise ValueError("an environment variable's name cannot be empty or hold =")
