@@ -5,6 +5,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.standins.messages.cache import InputUsage, PromptCache, Visit
 from bot.standins.messages.catalog import MODELS, model_card
@@ -45,7 +47,7 @@ from bot.standins.messages.stream import (
 
 
 class Dropped(Exception):
-    """Raised into the server so that it drops the connection in the middle of an answer."""
+    """The connection is to end in the middle of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ class LoopbackMessages:
         self._cache = PromptCache(now)
         self._seals = Seals(f"loopback {seed}".encode())
 
-    def asgi(self) -> Starlette:
-        return Starlette(
+    def asgi(self) -> ASGIApp:
+        routes = Starlette(
             routes=[
                 Route("/v1/messages", self._messages, methods=["POST"]),
                 Route("/v1/messages/count_tokens", self._count_tokens, methods=["POST"]),
@@ -105,6 +107,12 @@ class LoopbackMessages:
                 Route("/v1/models/{model}", self._model, methods=["GET"]),
             ]
         )
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            with suppress(Dropped):  # the server closes a connection whose answer is unfinished
+                await routes(scope, receive, send)
+
+        return app
 
     async def _models(self, request: Request) -> Response:
         return self._guarded(request, lambda: {"data": [model_card(name) for name in MODELS], "has_more": False})
@@ -189,9 +197,14 @@ class LoopbackMessages:
             listed = list(events)
             fault = Cut(cutting_point(listed, blocks, fault), fault.cleanly)
             events = iter(listed)
-        writes = events if self._largest_write is None else random_writes(events, chance, largest=self._largest_write)
+        writes = self._split(events, number)
         stream = self._written(writes, fault, lambda: self._settle(number, body, visit, blocks))
         return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
+
+    def _split(self, events: Iterator[bytes], number: int) -> Iterator[bytes]:
+        if self._largest_write is None:
+            return events
+        return random_writes(events, random.Random(f"{self._seed} split {number}"), largest=self._largest_write)
 
     def _blocks(
         self, body: Mapping[str, Any], made: Answer, fault: Fault | None, chance: random.Random
@@ -240,7 +253,7 @@ class LoopbackMessages:
                 yield piece[: fault.byte - sent]
                 if fault.cleanly:
                     return
-                raise Dropped("the connection is cut, as the test asked")
+                raise Dropped
             if isinstance(fault, Stall) and sent <= fault.byte < sent + len(piece):
                 await asyncio.sleep(fault.seconds)
             yield piece
