@@ -162,6 +162,8 @@ def _sentence(error: ErrorDetails) -> str:
         known = _keys(names[:-1])
         near = get_close_matches(names[-1].lower(), known, n=2) or known
         return f"Unknown key `{key}` in `{PATH}`: did you mean {' or '.join(f'`{name}`' for name in near)}?"
+    if error["type"] == "model_type":
+        return f"`{key}` in `{PATH}` is wrong: it should hold `key: value` lines."
     problem = error["msg"].removeprefix("Value error, ")
     return f"`{key}` in `{PATH}` is wrong: {problem[:1].lower()}{problem[1:]}."
 

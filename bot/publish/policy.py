@@ -154,9 +154,9 @@ def _matching(paths: Iterable[str], patterns: tuple[str, ...]) -> Iterator[str] 
 
 
 def _collisions(patch: Patch, base_paths: Collection[str]) -> Iterator[str]:
-    gone = {change.path for change in patch.changes if change.mode is None}
-    added = {change.path for change in patch.changes if change.mode is not None and is_utf8(change.path)}
-    for name, other in collisions(added, [path for path in base_paths if path not in gone and path not in added]):
+    base, gone = set(base_paths), {change.path for change in patch.changes if change.mode is None}
+    kept = {change.path for change in patch.changes if change.mode is not None and is_utf8(change.path)}
+    for name, other in collisions(kept - base, base - gone):
         yield (
             f"{shown(name)} and {shown(other)} are one name on systems that ignore case or Unicode form: "
             "choose one spelling."
