@@ -80,8 +80,8 @@ def _replaced(text: str, old: str, new: str, *, replace_all: bool, encoding: str
     if len(lines) > 1 and not replace_all:
         shown = ", ".join(map(str, lines[:PLACES])) + (" and more" if len(lines) > PLACES else "")
         return Refused(
-            f"old_string occurs {max(count, len(lines))} times (lines {shown}); add surrounding lines until it is unique, "
-            "or set replace_all."
+            f"old_string occurs {max(count, len(lines))} times (lines {shown}); add surrounding lines "
+            "until it is unique, or set replace_all."
         )
     return Edited(text.replace(old, new).encode(encoding), count, lines[0])
 
@@ -91,7 +91,8 @@ def line_numbers(text: str, part: str) -> tuple[int, ...]:
 
     Overlapping occurrences count: two that overlap are two places an edit could mean.
     """
-    numbers, line, last = [], 1, 0
+    numbers: list[int] = []
+    line, last = 1, 0
     start = text.find(part)
     while start != -1 and len(numbers) <= PLACES:
         line += text.count("\n", last, start)

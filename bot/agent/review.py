@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from bot.agent.output import cleaned, last_lines, shown_diff, visible
 from bot.domain.conversation import Json
 from bot.domain.errors import LimitReached, UserError
-from bot.domain.job import Change, Check, FileStat, Patch, Receipt, Submission
+from bot.domain.job import Check, FileStat, Patch, Receipt, Submission
 from bot.ports import Sandbox, Workspace
 
 __all__ = ["Accepted", "History", "Review", "Shown", "Unfit", "submission_of"]
@@ -123,18 +123,14 @@ class Review:
             return Accepted(submission=submission, patch=None, receipt=Receipt(command=None, reason="blocked"))
         try:
             patch = await self.patch()
+            if submission.outcome == "no_change":
+                return _without_change(submission, patch)
+            problem = _unfit(patch, self._gate)
+            return problem or await self._judge(
+                submission, patch, given.get("diff_id") or "", history, check, seconds_left
+            )
         except (UserError, LimitReached) as error:
             return Unfit(f"This cannot be submitted: {error} Change that and submit again.")
-        if submission.outcome == "no_change":
-            return _without_change(submission, patch)
-        if not patch.changes:
-            return Unfit(
-                f"There is no change: {NOTHING_CHANGED}. Make one, or submit with outcome no_change or blocked."
-            )
-        problems = self._gate(patch)
-        if problems:
-            return Unfit(_refused(problems))
-        return await self._judge(submission, patch, given.get("diff_id") or "", history, check, seconds_left)
 
     async def _judge(
         self, submission: Submission, patch: Patch, diff_id: str, history: History, check: str, seconds_left: float
@@ -187,18 +183,25 @@ class Review:
         if after.diff_id == patch.diff_id:
             return after, True
         wanted = {change.path: change for change in patch.changes}
-        touched = {change.path for change in after.changes if wanted.get(change.path) != change}
-        for path in sorted(touched | (wanted.keys() - {change.path for change in after.changes})):
-            await self._put_back(path, wanted.get(path))
+        found = {change.path: change for change in after.changes}
+        for path in sorted(wanted.keys() | found.keys()):
+            change, now = wanted.get(path), found.get(path)
+            if change and change != now:
+                await self._put(path, change.content, change.mode)
+            elif now and not change:
+                await self._put(path, await self.workspace.base_file(path), now.was_mode)
         after = await self.workspace.take_patch(self._sandbox)
         return after, after.diff_id == patch.diff_id
 
-    async def _put_back(self, path: str, change: Change | None) -> None:
-        content = change.content if change else await self.workspace.base_file(path)
-        if content is None:
-            await self._sandbox.exec(["rm", "-rf", "--", path], timeout_s=30)
-        elif change is None or change.mode != "120000":
+    async def _put(self, path: str, content: bytes | None, mode: str | None) -> None:
+        """Make a path what it was: whatever a check put there goes first, a link is not written through."""
+        await self._sandbox.exec(["rm", "-rf", "--", path], timeout_s=30)
+        if content is not None and mode == "120000":
+            await self._sandbox.exec(["ln", "-s", "--", content.decode("utf-8", "surrogateescape"), path], timeout_s=30)
+        elif content is not None:
             await self._sandbox.write_file(path, content)
+            if mode == "100755":
+                await self._sandbox.exec(["chmod", "755", "--", path], timeout_s=30)
 
 
 def _without_change(submission: Submission, patch: Patch) -> Unfit | Accepted:
@@ -208,9 +211,14 @@ def _without_change(submission: Submission, patch: Patch) -> Unfit | Accepted:
     return Accepted(submission=submission, patch=None, receipt=Receipt(command=None, reason=NOTHING_CHANGED))
 
 
-def _refused(problems: Sequence[str]) -> str:
+def _unfit(patch: Patch, gate: Callable[[Patch], Sequence[str]]) -> Unfit | None:
+    if not patch.changes:
+        return Unfit(f"There is no change: {NOTHING_CHANGED}. Make one, or submit with outcome no_change or blocked.")
+    problems = gate(patch)
+    if not problems:
+        return None
     listed = "\n".join(f"- {problem}" for problem in problems)
-    return f"This change may not leave the sandbox:\n{listed}\nUndo or change that, then submit again."
+    return Unfit(f"This change may not leave the sandbox:\n{listed}\nUndo or change that, then submit again.")
 
 
 def _review_text(patch: Patch, receipt: Receipt, *, given_id: str, failed: bool, rejections: int) -> str:
@@ -253,4 +261,4 @@ def _what_now(diff_id: str, *, failed: bool, rejections: int) -> str:
             f"{DIFF_ID}{diff_id}\nThe checks still fail. Fix it, or call submit again with this diff_id: "
             "the pull request then opens as a draft that says so."
         )
-    return f"{DIFF_ID}{diff_id}\nIf this is what you want, call submit again with this diff_id; else fix it and submit again."
+    return f"{DIFF_ID}{diff_id}\nIf this is what you want, call submit again with this diff_id; else fix it first."

@@ -71,6 +71,11 @@ class Progress:
         return self.conversation.turns if self.conversation else ()
 
     @property
+    def bad_streak(self) -> int:
+        """Replies in a row, the newest included, that held a call which cannot be run."""
+        return self.bad_replies + 1 if any(result["bad"] for result in self.results.values()) else 0
+
+    @property
     def awaits_model(self) -> bool:
         return bool(self.turns) and isinstance(self.turns[-1], UserTurn)
 
@@ -123,7 +128,6 @@ def _user_turn(progress: Progress, data: Json) -> Progress:
         for place, call in enumerate(progress.calls)
     )
     turn = UserTurn((*results, *(Text(text) for text in data["texts"])))
-    bad = any(result.get("bad") for result in progress.results.values())
     return replace(
         progress,
         conversation=_with_turn(progress, turn),
@@ -135,7 +139,7 @@ def _user_turn(progress: Progress, data: Json) -> Progress:
         nudges=progress.nudges + bool(data["nudge"]),
         pauses=0,
         told=progress.told | frozenset(data["told"]),
-        bad_replies=progress.bad_replies + 1 if bad else 0,
+        bad_replies=progress.bad_streak,
     )
 
 

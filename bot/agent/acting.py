@@ -1,0 +1,189 @@
+"""The calls of one reply: each is in the journal before it runs and after, and one that a crash cut is not repeated."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bot.agent.ledger import Ledger
+from bot.agent.output import visible
+from bot.agent.review import Accepted, History, Review, Shown, Unfit
+from bot.agent.schemas import misfit
+from bot.agent.tools import (
+    READ_ONLY,
+    Ran,
+    Replacement,
+    content_of,
+    digest,
+    done,
+    put,
+    refused,
+    replacement,
+    run_tool,
+    title_of,
+)
+from bot.agent.transcript import Progress, receipt_data
+from bot.domain.conversation import Json, ToolUse
+from bot.domain.events import DiffShown, JobEvent, ToolCalled, ToolReturned, Verified
+from bot.ports import Entry, Sandbox
+
+SHOWN_DIFF_CHARACTERS = 200_000  # of a diff event, for display
+INTERRUPTED = "interrupted: its effects are unknown; check before repeating."
+NOT_RUN = "not run: an earlier call in this reply failed."
+NOT_WHOLE = "not run: the reply did not end as a tool call."
+GONE = "interrupted: the sandbox was lost."
+OUT_OF_TIME = "interrupted: the run's time is over."
+GRACE_SECONDS = 5.0  # for a sandbox to end a command at its own deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What a call came to; `data` goes into the journal with it, `events` to the watchers."""
+
+    ran: Ran
+    data: Mapping[str, Any] = field(default_factory=dict)
+    before: tuple[JobEvent, ...] = ()
+    events: tuple[JobEvent, ...] = ()
+    accepted: Accepted | None = None
+
+
+async def answer_calls(ledger: Ledger, *, sandbox: Sandbox, review: Review) -> Accepted | None:
+    """Run what the newest reply asks for, in order, and journal each result; stops at an accepted submit.
+
+    Raises ProviderError when the sandbox is lost and LeaseLost when the job belongs to another worker.
+    """
+    for place, call in enumerate(ledger.progress.calls):
+        if place in ledger.progress.results:
+            continue
+        reason = _not_to_run(ledger.progress, place, call)
+        began = ledger.elapsed()
+        if reason is not None:
+            begun = place in ledger.progress.started
+            answer = _Answer(ran=reason, before=() if begun else (_called(call),))
+        else:
+            answer = await _carried_out(ledger, place, call, sandbox, review)
+        await _record(ledger, place, call, answer, ledger.elapsed() - began)
+        if answer.accepted:
+            return answer.accepted
+    return None
+
+
+def _not_to_run(progress: Progress, place: int, call: ToolUse) -> Ran | None:
+    """The result of a call that must not run (again), or None for one that may."""
+    problem = misfit(call)
+    if problem:
+        return refused(problem, bad=True)
+    if progress.stop_reason != "tool_use":
+        return refused(NOT_WHOLE)
+    if progress.untold:
+        return refused(GONE)
+    failed = any(result["is_error"] and result["tool"] not in READ_ONLY for result in progress.results.values())
+    if failed and call.name not in READ_ONLY:
+        return refused(NOT_RUN)
+    return refused(INTERRUPTED) if call.name == "bash" and place in progress.started else None
+
+
+async def _carried_out(ledger: Ledger, place: int, call: ToolUse, sandbox: Sandbox, review: Review) -> _Answer:
+    try:
+        async with asyncio.timeout(max(0.0, ledger.seconds_left()) + GRACE_SECONDS):
+            if call.name in ("edit", "write"):
+                return _Answer(ran=await _changed(ledger, place, call, sandbox))
+            if place not in ledger.progress.started:
+                await ledger.record(_called(call), entry=_start(ledger, place, call))
+            if call.name == "submit":
+                return await _submitted(ledger, call, review)
+            number = ledger.progress.tool_calls + 1
+            return _Answer(ran=await run_tool(call, sandbox=sandbox, number=number, seconds_left=ledger.seconds_left()))
+    except TimeoutError:
+        return _Answer(ran=refused(OUT_OF_TIME))
+
+
+async def _changed(ledger: Ledger, place: int, call: ToolUse, sandbox: Sandbox) -> Ran:
+    """An edit or write; after a crash the file's hash tells whether it happened."""
+    started = ledger.progress.started.get(place)
+    if started is not None and started["after"] == await _hash_now(sandbox, started["path"]):
+        content = await content_of(sandbox, started["path"])
+        return done(Replacement(path=started["path"], before="", content=content, text=started["text"]))
+    new = await replacement(call, sandbox=sandbox, seen=ledger.progress.seen)
+    if started is None:
+        await ledger.record(_called(call), entry=_start(ledger, place, call, new))
+    elif isinstance(new, Replacement) and new.before != started["before"]:
+        return refused(f"{new.path} changed while the call was interrupted; read it before repeating.")
+    return new if isinstance(new, Ran) else await put(sandbox, new)
+
+
+async def _hash_now(sandbox: Sandbox, path: str) -> str:
+    try:
+        return digest(await content_of(sandbox, path))
+    except FileNotFoundError:
+        return ""
+
+
+async def _submitted(ledger: Ledger, call: ToolUse, review: Review) -> _Answer:
+    progress = ledger.progress
+    history = History(shown=progress.shown, rejections=progress.rejections)
+    verdict = await review.submit(call.input, history=history, check=progress.check, seconds_left=ledger.seconds_left())
+    match verdict:
+        case Unfit(text):
+            return _Answer(ran=refused(text))
+        case Shown():
+            data = {
+                "diff_id": verdict.patch.diff_id,
+                "receipt": receipt_data(verdict.receipt),
+                "checks_failed": verdict.checks_failed,
+            }
+            return _Answer(ran=Ran(text=verdict.text, same=verdict.text), data=data, events=_to_watch(verdict))
+        case Accepted():
+            return _Answer(ran=Ran(text="accepted"), data={"accepted": accepted_data(verdict)}, accepted=verdict)
+
+
+def _to_watch(shown: Shown) -> tuple[JobEvent, ...]:
+    diff = visible(shown.patch.diff[:SHOWN_DIFF_CHARACTERS])
+    seen = DiffShown(shown.patch.diff_id, diff, shown.patch.stats)
+    return (seen, Verified(shown.receipt)) if shown.is_fresh else (seen,)
+
+
+def accepted_data(accepted: Accepted) -> Json:
+    return {
+        "submission": {**asdict(accepted.submission), "follow_ups": list(accepted.submission.follow_ups)},
+        "diff_id": accepted.patch.diff_id if accepted.patch else "",
+        "receipt": receipt_data(accepted.receipt),
+        "checks_failed": accepted.checks_failed,
+    }
+
+
+def _called(call: ToolUse) -> ToolCalled:
+    return ToolCalled(call.id, call.name, title_of(call))
+
+
+def _start(ledger: Ledger, place: int, call: ToolUse, new: Replacement | Ran | None = None) -> Entry:
+    data: dict[str, Any] = {"place": place, "tool": call.name, "call_id": call.id}
+    if call.name in ("edit", "write"):
+        change = new if isinstance(new, Replacement) else None
+        data |= {
+            "path": change.path if change else "",
+            "before": change.before if change else "",
+            "after": change.after if change else "refused",
+            "text": change.text if change else "",
+        }
+    return Entry("tool", f"start {ledger.progress.replies}.{place}", data)
+
+
+async def _record(ledger: Ledger, place: int, call: ToolUse, answer: _Answer, seconds: float) -> None:
+    ran = answer.ran
+    data = {
+        "place": place,
+        "tool": call.name,
+        "call_id": call.id,
+        "text": ran.text,
+        "is_error": ran.is_error,
+        "bad": ran.bad,
+        "same": digest(json.dumps([call.name, call.input, ran.same], sort_keys=True).encode()),
+        "seen": dict(ran.seen),
+        "elapsed": ledger.elapsed(),
+        **answer.data,
+    }
+    returned = ToolReturned(call.id, call.name, not ran.is_error, ran.text, seconds)
+    entry = Entry("tool", f"result {ledger.progress.replies}.{place}", data)
+    await ledger.record(*answer.before, returned, *answer.events, entry=entry)

@@ -1,0 +1,66 @@
+"""One whole reply from a model: waiting and asking again as its failures advise, within the time that is left."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from bot.agent.transcript import MOST_MAX_TOKENS
+from bot.domain.conversation import Conversation, Reply
+from bot.domain.errors import ModelError
+from bot.ports import Model
+
+ATTEMPTS = 6
+FIRST_WAIT_S = 2.0
+LONGEST_WAIT_S = 60.0
+LONGEST_TOLD_WAIT_S = 120.0  # a provider that says more is out for this run
+WAITED_IN_ALL_S = 300.0
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+def wait_before(attempt: int, error: ModelError, chance: float) -> float | None:
+    """Seconds before attempt number `attempt` (2 is the first repetition); None when waiting is no use.
+
+    Full jitter: between nothing and a bound that doubles from 2 s to 60 s; `chance` is 0 to 1. A provider's own
+    retry-after is obeyed up to 120 s.
+    """
+    if error.remedy != "retry" or attempt > ATTEMPTS:
+        return None
+    if error.retry_after_s is not None:
+        return error.retry_after_s if error.retry_after_s <= LONGEST_TOLD_WAIT_S else None
+    return chance * min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (attempt - 2))
+
+
+async def ask(
+    model: Model,
+    conversation: Conversation,
+    *,
+    max_tokens: int,
+    seconds_left: Callable[[], float],
+    discard: Callable[[ModelError, str], Awaitable[None]],
+    sleep: Sleep = asyncio.sleep,
+    chance: Callable[[], float] = random.random,
+) -> Reply:
+    """Ask until there is a whole reply. `discard` hears of each lost one, with words for watchers.
+
+    `max_tokens` doubles, up to 128k, when a reply was cut by it. Raises the ModelError that ended the attempts, and
+    TimeoutError when the time ran out in mid-reply.
+    """
+    attempt, waited = 1, 0.0
+    while True:
+        try:
+            async with asyncio.timeout(max(0.0, seconds_left())):
+                return await model.ask(conversation, max_tokens=max_tokens)
+        except ModelError as error:
+            if error.remedy == "longer" and max_tokens < MOST_MAX_TOKENS:
+                max_tokens = min(MOST_MAX_TOKENS, max_tokens * 2)
+                await discard(error, f"The reply was cut; asking again with room for {max_tokens:,} tokens.")
+                continue
+            attempt += 1
+            wait = wait_before(attempt, error, chance())
+            if wait is None or waited + wait > WAITED_IN_ALL_S or wait >= seconds_left():
+                await discard(error, f"The model did not answer: {error}")
+                raise
+            await discard(error, f"{error} Attempt {attempt} of {ATTEMPTS} follows in {wait:.0f} s.")
+        waited += wait
+        await sleep(wait)

@@ -1,0 +1,99 @@
+"""Which command checks a repository, decided from its paths and a few file contents."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+
+_CONTENTS = ("AGENTS.md", "package.json", "pyproject.toml", "setup.cfg", "Makefile", "makefile", "GNUmakefile")
+_NPM_PLACEHOLDER = "no test specified"  # `npm init` writes a script that always fails
+_LOCKFILES = (("pnpm-lock.yaml", "pnpm"), ("yarn.lock", "yarn"), ("bun.lockb", "bun run"), ("bun.lock", "bun run"))
+_BY_FILE = (
+    ("go.mod", "go test ./..."),
+    ("Cargo.toml", "cargo test -q"),
+    ("pom.xml", "mvn -q -B test"),
+    ("gradlew", "./gradlew test"),
+    ("build.gradle", "gradle test"),
+    ("build.gradle.kts", "gradle test"),
+    ("mix.exs", "mix test"),
+)
+_SECTION = re.compile(r"^#+[^\n]*\b(?:test|check|verif)\w*[^\n]*\n(?P<rest>.*?)(?=^#|\Z)", re.I | re.M | re.S)
+_FENCE = re.compile(r"^```(?:sh|bash|shell|console)?[ \t]*\n(?P<body>.*?)^```", re.M | re.S)
+_RULE = re.compile(r"^(?P<target>test|check)\s*:(?!=)", re.M)
+
+
+def wanted_files(paths: Sequence[str]) -> tuple[str, ...]:
+    """The files whose content `detected` looks at."""
+    there = set(paths)
+    return tuple(path for path in _CONTENTS if path in there)
+
+
+def detected(paths: Sequence[str], contents: Mapping[str, bytes]) -> str:
+    """The check command, or "" when nothing is recognised. Instructions win over conventions."""
+    there = set(paths)
+    texts = {path: content.decode("utf-8", "replace").replace("\r\n", "\n") for path, content in contents.items()}
+    return (
+        _from_instructions(texts.get("AGENTS.md", ""))
+        or _python(there, texts)
+        or _javascript(there, texts.get("package.json", ""))
+        or next((command for path, command in _BY_FILE if path in there), "")
+        or _make(texts)
+        or _other(there)
+    )
+
+
+def _from_instructions(text: str) -> str:
+    """The first command of the first fenced block below a heading about tests or checks."""
+    for section in _SECTION.finditer(text):
+        fence = _FENCE.search(section["rest"])
+        lines = [line.strip().removeprefix("$ ") for line in fence["body"].split("\n")] if fence else []
+        command = next((line for line in lines if line and not line.startswith("#")), "")
+        if command:
+            return command
+    return ""
+
+
+def _python(there: set[str], texts: Mapping[str, str]) -> str:
+    has_tests = any(re.fullmatch(r"(?:.*/)?tests?/(?:.*/)?test_[^/]*\.py|test_[^/]*\.py", path) for path in there)
+    configured = "pytest.ini" in there or "[tool:pytest]" in texts.get("setup.cfg", "") or "conftest.py" in there
+    if has_tests or configured or "tests/conftest.py" in there or _has_pytest_table(texts.get("pyproject.toml", "")):
+        return "python -m pytest -q"
+    if "tox.ini" in there:
+        return "tox"
+    return "nox" if "noxfile.py" in there else ""
+
+
+def _has_pytest_table(text: str) -> bool:
+    try:
+        return "pytest" in tomllib.loads(text).get("tool", {})
+    except tomllib.TOMLDecodeError:
+        return False
+
+
+def _javascript(there: set[str], text: str) -> str:
+    try:
+        package = json.loads(text) if text else {}
+    except (json.JSONDecodeError, RecursionError):
+        return ""
+    scripts = package.get("scripts") if isinstance(package, dict) else None
+    script = scripts.get("test") if isinstance(scripts, dict) else None
+    if not isinstance(script, str) or _NPM_PLACEHOLDER in script:
+        return ""
+    runner = next((runner for lockfile, runner in _LOCKFILES if lockfile in there), "npm")
+    return f"{runner} test"
+
+
+def _make(texts: Mapping[str, str]) -> str:
+    for name in ("GNUmakefile", "makefile", "Makefile"):
+        targets = {found["target"] for found in _RULE.finditer(texts.get(name, ""))}
+        if targets:
+            return "make test" if "test" in targets else "make check"
+    return ""
+
+
+def _other(there: set[str]) -> str:
+    if "Gemfile" in there and any(path.startswith("spec/") for path in there):
+        return "bundle exec rspec"
+    if "composer.json" in there and "phpunit.xml" in there | {p.removesuffix(".dist") for p in there}:
+        return "vendor/bin/phpunit"
+    return "dotnet test" if any(path.endswith(".sln") and "/" not in path for path in there) else ""

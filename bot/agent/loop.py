@@ -1,0 +1,224 @@
+"""The run: ask the model, use the tools, until a submit is accepted or a limit is reached."""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable
+from datetime import date
+
+from bot.agent import outcome as ending
+from bot.agent.acting import answer_calls
+from bot.agent.asking import Sleep, ask
+from bot.agent.context import gather
+from bot.agent.ledger import Ledger
+from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp, verdict
+from bot.agent.outcome import Outcome
+from bot.agent.prompt import LOST_TREE, NUDGE, SYSTEM, Task, first_turn, note, wrap_up
+from bot.agent.review import Accepted, Review
+from bot.agent.tools import TOOLS
+from bot.agent.transcript import header, receipt_of, reply_entry, usage_data
+from bot.domain.conversation import Usage
+from bot.domain.errors import LimitReached, ModelError, UserError
+from bot.domain.events import Conclusion, ContextRead, ModelAnswered, Noted
+from bot.domain.job import Patch, Submission
+from bot.domain.pricing import usd
+from bot.ports import Entry, Journal, Model, Sandbox
+
+__all__ = ["Outcome", "Task", "work"]
+
+MOST_NUDGES = 2
+MOST_PAUSES = 3  # replies in a row that only ask to be resumed
+CHANGED_AFTERWARDS = "The work tree changed after the accepted submit. Look at it, then submit again."
+
+
+async def work(
+    task: Task,
+    *,
+    model: Model,
+    sandbox: Sandbox,
+    review: Review,
+    journal: Journal,
+    limits: Limits,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Sleep = asyncio.sleep,
+    chance: Callable[[], float] = random.random,
+) -> Outcome:
+    """Work on a task until it ends; over a journal with entries, go on where they stop.
+
+    Raises LeaseLost, and ProviderError when the sandbox is lost: both leave a journal that a later attempt continues.
+    """
+    run = _Run(task, model, sandbox, review, Ledger(journal, limits=limits, clock=clock), sleep, chance)
+    await run.open()
+    while True:
+        if run.may_ask():
+            stopped = await run.ask()
+        else:
+            stopped = await run.act()
+        if stopped is not None:
+            return stopped
+
+
+class _Run:
+    """One attempt. All that matters is in the ledger; this only holds the doors."""
+
+    def __init__(
+        self,
+        task: Task,
+        model: Model,
+        sandbox: Sandbox,
+        review: Review,
+        ledger: Ledger,
+        sleep: Sleep,
+        chance: Callable[[], float],
+    ) -> None:
+        self._task, self._model, self._sandbox, self._review = task, model, sandbox, review
+        self._ledger, self._sleep, self._chance = ledger, sleep, chance
+
+    async def open(self) -> None:
+        progress = self._ledger.progress
+        if progress.conversation is None:
+            context = await gather(self._review.workspace, check_command=self._review.check_command)
+            nonce = secrets.token_hex(4)
+            opening = header(
+                system=SYSTEM,
+                tools=TOOLS,
+                first=first_turn(self._task, context, nonce),
+                nonce=nonce,
+                check=context.check,
+                sandbox=self._sandbox.id,
+            )
+            await self._ledger.record(ContextRead(context.files, context.check), entry=opening)
+        elif progress.sandbox != self._sandbox.id:
+            await self._tree_is_void(LOST_TREE)
+
+    async def _tree_is_void(self, text: str) -> None:
+        number = self._ledger.progress.sandboxes + 1
+        entry = Entry("effect", f"sandbox {number}", {"sandbox": self._sandbox.id, "texts": [text]})
+        await self._ledger.record(
+            Noted("The work tree is not what it was; the agent starts again from it."), entry=entry
+        )
+
+    def may_ask(self) -> bool:
+        """The model's turn; also when its reply only paused."""
+        progress = self._ledger.progress
+        paused = progress.stop_reason == "pause_turn" and not progress.calls and progress.pauses <= MOST_PAUSES
+        return progress.awaits_model or (paused and not progress.untold)
+
+    # ------------------------------------------------------------ the model's side
+
+    async def ask(self) -> Outcome | None:
+        ledger, began = self._ledger, self._ledger.elapsed()
+        conversation = ledger.progress.conversation
+        if conversation is None:
+            raise ValueError("a run asks only after its header is written")
+        try:
+            reply = await ask(
+                self._model,
+                conversation,
+                max_tokens=ledger.progress.max_tokens,
+                seconds_left=ledger.seconds_left,
+                discard=self._discard,
+                sleep=self._sleep,
+                chance=self._chance,
+            )
+        except ModelError as error:
+            return await self._stopped(f"Stopped: {error}", Conclusion.FAILURE)
+        except TimeoutError:
+            return await self._stopped(f"Stopped: {ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
+        cost = self._price(reply.model, reply.usage)
+        number = ledger.progress.replies + 1
+        event = ModelAnswered(number, reply.model, reply.text, reply.usage, cost, ledger.elapsed() - began)
+        await ledger.record(event, entry=reply_entry(number, reply, usd=cost, elapsed=ledger.elapsed()))
+        return None
+
+    async def _discard(self, error: ModelError, words: str) -> None:
+        usage = error.usage or Usage()
+        data = {
+            "remedy": error.remedy,
+            "status": error.status,
+            "request_id": error.request_id,
+            "usage": usage_data(usage),
+            "usd": self._price(self._model.name, usage),
+            "elapsed": self._ledger.elapsed(),
+        }
+        entry = Entry("model", f"discarded {self._ledger.progress.discarded + 1}", data)
+        await self._ledger.record(Noted(words), entry=entry)
+
+    def _price(self, model: str, usage: Usage) -> float | None:
+        """Tokens that were not used cost nothing with any model: the rule agent is free, not of unknown price."""
+        return 0.0 if usage == Usage() else usd(model, usage, day=date.fromisoformat(self._task.today))
+
+    # ------------------------------------------------------------ the harness's side
+
+    async def act(self) -> Outcome | None:
+        """Answer the newest reply: run its calls, add notes, or end the run."""
+        accepted = await answer_calls(self._ledger, sandbox=self._sandbox, review=self._review)
+        if self._ledger.progress.accepted:
+            ended = await self._accepted(accepted)
+            if ended:
+                return ended
+        progress = self._ledger.progress
+        nudge = not progress.calls
+        if nudge and progress.nudges >= MOST_NUDGES:
+            return ending.without_submit(progress, await self._review.draft())
+        texts = [*progress.untold, *([NUDGE] if nudge else [])]
+        match verdict(self._spent(), self._ledger.limits):
+            case Stop(reason, is_budget):
+                conclusion = Conclusion.TIMED_OUT if is_budget else Conclusion.FAILURE
+                return await self._stopped(f"Stopped: {reason}.", conclusion)
+            case WrapUp(reason):
+                await self._tell(
+                    [*texts, wrap_up(reason)], nudge=nudge, told=WRAP_UP_KEY, seen=f"Wrapping up: {reason}."
+                )
+            case Note(key, text):
+                await self._tell([*texts, note(text)], nudge=nudge, told=key, seen=text)
+            case Go():
+                await self._tell(texts, nudge=nudge)
+        return None
+
+    async def _tell(self, texts: list[str], *, nudge: bool, told: str = "", seen: str = "") -> None:
+        number = self._ledger.progress.user_turns + 1
+        data = {"texts": texts, "nudge": nudge, "told": [told] if told else []}
+        events = (Noted(seen),) if seen else ()
+        await self._ledger.record(*events, entry=Entry("effect", f"user {number}", data))
+
+    def _spent(self) -> Spent:
+        progress = self._ledger.progress
+        least = Usage(cache_read=progress.last_prompt)
+        return Spent(
+            turns=progress.replies,
+            usd=progress.usd,
+            next_usd=self._price(progress.model, least) or 0.0,
+            input_tokens=progress.usage.input,
+            output_tokens=progress.usage.output,
+            seconds=self._ledger.elapsed(),
+            told=progress.told,
+            bad_replies=progress.bad_streak,
+            repeats=progress.most_repeated,
+        )
+
+    async def _accepted(self, fresh: Accepted | None) -> Outcome | None:
+        """The end by submit. After a crash the tree must still be the accepted one, or the run goes on."""
+        progress = self._ledger.progress
+        if fresh is not None:
+            return ending.accepted(
+                progress, fresh.submission, fresh.patch, fresh.receipt, checks_failed=fresh.checks_failed
+            )
+        data = progress.accepted or {}
+        patch = await self._patch_again() if data["diff_id"] else None
+        if data["diff_id"] and (patch is None or patch.diff_id != data["diff_id"]):
+            await self._tree_is_void(CHANGED_AFTERWARDS)
+            return None
+        submission = Submission(**{**data["submission"], "follow_ups": tuple(data["submission"]["follow_ups"])})
+        receipt = receipt_of(data["receipt"])
+        return ending.accepted(progress, submission, patch, receipt, checks_failed=data["checks_failed"])
+
+    async def _patch_again(self) -> Patch | None:
+        try:
+            return await self._review.patch()
+        except (UserError, LimitReached):
+            return None
+
+    async def _stopped(self, message: str, conclusion: Conclusion) -> Outcome:
+        return ending.stopped(self._ledger.progress, message, conclusion, await self._review.draft())

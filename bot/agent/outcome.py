@@ -1,0 +1,120 @@
+"""What came of a run, in the words of the thread."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.agent.review import submission_of
+from bot.agent.schemas import misfit
+from bot.agent.transcript import Progress
+from bot.domain.conversation import AssistantTurn, Usage, calls_of
+from bot.domain.events import Conclusion
+from bot.domain.job import Patch, Receipt, Submission
+
+Kind = Literal["submitted", "no_change", "blocked", "answered", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended. `message` is ours and safe; what the model says stands in `submission` and is untrusted.
+
+    `patch` is what may leave: accepted for "submitted", a draft for "stopped", None otherwise. For "answered" the
+    submission's summary is the model's last text. `usd` None: the price is unknown.
+    """
+
+    kind: Kind
+    conclusion: Conclusion
+    message: str
+    submission: Submission | None
+    patch: Patch | None
+    receipt: Receipt | None
+    turns: int
+    tool_calls: int
+    usage: Usage
+    usd: float | None
+    nudges: int
+
+
+def outcome(
+    progress: Progress,
+    kind: Kind,
+    conclusion: Conclusion,
+    message: str,
+    *,
+    submission: Submission | None = None,
+    patch: Patch | None = None,
+    receipt: Receipt | None = None,
+) -> Outcome:
+    return Outcome(
+        kind=kind,
+        conclusion=conclusion,
+        message=message,
+        submission=submission,
+        patch=patch,
+        receipt=receipt,
+        turns=progress.replies,
+        tool_calls=progress.tool_calls,
+        usage=progress.usage,
+        usd=progress.usd,
+        nudges=progress.nudges,
+    )
+
+
+def accepted(
+    progress: Progress, submission: Submission, patch: Patch | None, receipt: Receipt, *, checks_failed: bool
+) -> Outcome:
+    """The end by an accepted submit."""
+    if submission.outcome == "blocked":
+        message = "The agent could not go on."
+        return outcome(progress, "blocked", Conclusion.ACTION_REQUIRED, message, submission=submission, receipt=receipt)
+    if submission.outcome == "no_change" or patch is None:
+        message = "Nothing was changed."
+        return outcome(progress, "no_change", Conclusion.NEUTRAL, message, submission=submission, receipt=receipt)
+    conclusion = Conclusion.NEUTRAL if checks_failed else Conclusion.SUCCESS
+    return outcome(
+        progress,
+        "submitted",
+        conclusion,
+        submitted_message(receipt, checks_failed=checks_failed),
+        submission=submission,
+        patch=patch,
+        receipt=receipt,
+    )
+
+
+def submitted_message(receipt: Receipt, *, checks_failed: bool) -> str:
+    if receipt.command is None:
+        return "The change is ready; no check was run."
+    if checks_failed:
+        return f"The change is ready, but its check fails: `{receipt.command}`."
+    head = next((run for run in receipt.runs if run.where == "head"), None)
+    if head is not None and head.exit_code == 0:
+        return f"The change is ready and its check passes: `{receipt.command}`."
+    return f"The change is ready; its check fails with and without it: `{receipt.command}`."
+
+
+def without_submit(progress: Progress, draft: Patch | None) -> Outcome:
+    """The model ended without `submit`, nudges and all: its text is the answer, or its change is a draft."""
+    if draft is None:
+        said = Submission(outcome="no_change", title="", summary=progress.last_text, testing="")
+        message = "The agent answered and changed nothing."
+        return outcome(progress, "answered", Conclusion.NEUTRAL, message, submission=said)
+    message = "The agent ended without submitting its change."
+    return stopped(progress, message, Conclusion.NEUTRAL, draft)
+
+
+def stopped(progress: Progress, message: str, conclusion: Conclusion, draft: Patch | None) -> Outcome:
+    """The run ended before its work did; what there is, is a draft."""
+    receipt = progress.shown.get(draft.diff_id) if draft else None
+    return outcome(
+        progress, "stopped", conclusion, message, submission=last_words(progress), patch=draft, receipt=receipt
+    )
+
+
+def last_words(progress: Progress) -> Submission | None:
+    """What the newest `submit` of changes said, whether it was accepted or not."""
+    for turn in reversed(progress.turns):
+        calls = calls_of(turn.blocks) if isinstance(turn, AssistantTurn) else ()
+        for call in reversed(calls):
+            if call.name == "submit" and misfit(call) is None and call.input["outcome"] == "changes":
+                return submission_of(call.input)
+    return None

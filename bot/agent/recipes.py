@@ -1,0 +1,188 @@
+"""What a request asks for in so many words: patches, files and small recipes, without a model."""
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+FORMATTERS = {
+    "black": "black .",
+    "isort": "isort .",
+    "ruff": "ruff format .",
+    "ruff format": "ruff format .",
+    "ruff check --fix": "ruff check --fix .",
+    "prettier": "npx --no-install prettier --write .",
+    "eslint --fix": "npx --no-install eslint --fix .",
+    "gofmt": "gofmt -w .",
+    "go fmt": "go fmt ./...",
+    "cargo fmt": "cargo fmt",
+    "rustfmt": "cargo fmt",
+    "mix format": "mix format",
+    "terraform fmt": "terraform fmt -recursive",
+    "make format": "make format",
+    "make fmt": "make fmt",
+    "npm run format": "npm run format",
+}
+UNDERSTOOD = """\
+- a patch in a fenced block that begins with ```` ```diff ````
+- a whole file in a fenced block that names its path, such as ```` ```python src/app.py ````
+- "replace `A` with `B`" or "replace `A` with `B` in `path`"
+- "rename file `A` to `B`"
+- "delete `path`"
+- "add `line` to `.gitignore`" (or to any other file)
+- "run `formatter`", one of: """ + ", ".join(f"`{name}`" for name in FORMATTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPatch:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceText:
+    """`path` None: wherever it occurs."""
+
+    old: str
+    new: str
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenameFile:
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePath:
+    """`is_folder`: the request says folder or directory, so everything below goes too."""
+
+    path: str
+    is_folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunFormatter:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddLine:
+    line: str
+    path: str
+
+
+Recipe = ApplyPatch | WriteFile | ReplaceText | RenameFile | DeletePath | RunFormatter | AddLine
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    info: str
+    body: str
+
+
+_OPENING = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^\n]*)$")
+_QUOTED = r"(?:`(?P<{0}>[^`\n]+)`|\"(?P<{0}_quoted>[^\"\n]+)\"|'(?P<{0}_single>[^'\n]+)')"
+_PATH = r"(?:`(?P<{0}>[^`\n]+)`|\"(?P<{0}_quoted>[^\"\n]+)\"|(?P<{0}_bare>[\w@.+-]*[./][\w@./+-]*\w))"
+_THE = r"(?:the\s+)?"
+_FILE = rf"{_THE}(?:file\s+)?"
+_REPLACE = re.compile(
+    rf"\breplace\s+{_QUOTED.format('old')}\s+(?:with|by)\s+{_QUOTED.format('new')}(?:\s+in\s+{_FILE}{_PATH.format('path')})?",
+    re.I,
+)
+_RENAME = re.compile(
+    rf"\b(?:rename|move)\s+{_THE}file\s+{_PATH.format('old')}\s+(?:to|into|as)\s+{_FILE}{_PATH.format('new')}", re.I
+)
+_DELETE = re.compile(
+    rf"\b(?:delete\s+{_THE}(?P<kind>file\s+|folder\s+|directory\s+)?|remove\s+{_THE}(?P<kind_said>file\s+|folder\s+|directory\s+))"
+    rf"{_PATH.format('path')}",
+    re.I,
+)
+_RUN = re.compile(r"\brun\s+`(?P<name>[^`\n]+)`", re.I)
+_ADD = re.compile(rf"\badd\s+(?:{_THE}line\s+)?{_QUOTED.format('line')}\s+to\s+{_FILE}{_PATH.format('path')}", re.I)
+
+
+def recipes(request: str) -> tuple[Recipe, ...]:
+    """Everything in a request that can be done as written: patches first, then files, then recipes in the prose."""
+    prose, fences = _split(request.replace("\r\n", "\n"))
+    patches = [ApplyPatch(fence.body) for fence in fences if _is_patch(fence)]
+    files = [WriteFile(path, fence.body) for fence in fences if not _is_patch(fence) and (path := _path_of(fence.info))]
+    return (*patches, *files, *_in_prose(prose))
+
+
+def is_relative(path: str) -> bool:
+    """A path that stays below the repository root and out of `.git`."""
+    normal = posixpath.normpath(path)
+    first = normal.split("/")[0].lower()
+    return bool(path) and not normal.startswith("/") and first not in ("..", ".", ".git", "~") and "\0" not in path
+
+
+def _split(text: str) -> tuple[str, list[_Fence]]:
+    """Prose outside of fenced code blocks, and the blocks; an unclosed block reaches to the end."""
+    prose: list[str] = []
+    fences: list[_Fence] = []
+    lines = iter(text.split("\n"))
+    for line in lines:
+        opening = _OPENING.match(line)
+        if opening is None or (opening["fence"][0] == "`" and "`" in opening["info"]):
+            prose.append(line)
+        else:
+            fences.append(_Fence(opening["info"].strip(), _body(lines, opening["fence"])))
+            prose.append("")
+    return "\n".join(prose), fences
+
+
+def _body(lines: Iterator[str], fence: str) -> str:
+    closing = re.compile(rf"^ {{0,3}}{re.escape(fence[0])}{{{len(fence)},}}[ \t]*$")
+    body = []
+    for line in lines:
+        if closing.match(line):
+            break
+        body.append(line)
+    return "".join(f"{line}\n" for line in body)
+
+
+def _is_patch(fence: _Fence) -> bool:
+    return fence.info.split(" ")[0].lower() in ("diff", "patch", "udiff")
+
+
+def _path_of(info: str) -> str | None:
+    """The path in a block's opening line: a second word, `path=...`, or a first word that looks like one."""
+    words = info.split()
+    named = re.search(r"\b(?:path|file|filename|title)=[\"']?(?P<path>[^\"'\s]+)", info)
+    if named:
+        return named["path"]
+    if len(words) == 2:
+        return words[1].strip("`\"'")
+    if len(words) == 1 and ("/" in words[0] or re.fullmatch(r"[\w.-]+\.\w+", words[0])):
+        return words[0].split(":", 1)[-1]
+    return None
+
+
+def _in_prose(prose: str) -> tuple[Recipe, ...]:
+    found: list[Recipe] = [
+        ReplaceText(_the(m, "old"), _the(m, "new"), _the(m, "path") or None) for m in _REPLACE.finditer(prose)
+    ]
+    found += [RenameFile(_the(m, "old"), _the(m, "new")) for m in _RENAME.finditer(prose)]
+    found += [DeletePath(_the(m, "path"), _is_folder(m)) for m in _DELETE.finditer(prose)]
+    found += [RunFormatter(name) for m in _RUN.finditer(prose) if (name := " ".join(m["name"].split())) in FORMATTERS]
+    found += [AddLine(_the(m, "line"), _the(m, "path")) for m in _ADD.finditer(prose)]
+    return tuple(found)
+
+
+def _the(match: re.Match[str], name: str) -> str:
+    """Whichever way of quoting was used for `name`."""
+    groups = match.groupdict()
+    return next(
+        (groups[key] for key in (name, f"{name}_quoted", f"{name}_single", f"{name}_bare") if groups.get(key)), ""
+    )
+
+
+def _is_folder(match: re.Match[str]) -> bool:
+    return (match["kind"] or match["kind_said"] or "").strip().lower() in ("folder", "directory")
