@@ -1,0 +1,52 @@
+"""A real repository, or a plain folder, becomes a bare repository."""
+
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.standins.github.git import BareRepository, Signature
+
+LEFT_OUT = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"})
+
+
+def import_source(git: BareRepository, source: Path, branch: str, *, now: float) -> None:
+    """The history of HEAD where `source` is a git work tree or bare repository; else one commit of its files.
+
+    Raises NotADirectoryError for no folder, GitFailed for a repository without a commit.
+    """
+    if not source.is_dir():
+        raise NotADirectoryError(f"{source} is no folder to import a repository from")
+    if (source / ".git").exists() or (source / "HEAD").is_file():
+        trust = git.path / "import.gitconfig"  # a work tree of another user, such as a mounted checkout
+        trust.write_text("[safe]\n\tdirectory = *\n")
+        flags = ("-q", "--no-tags", "--update-shallow", "--")
+        refspec = f"+HEAD:refs/heads/{branch}"
+        git.run("fetch", *flags, str(source.resolve()), refspec, env={"GIT_CONFIG_GLOBAL": str(trust)})
+    else:
+        commit_files(git, source, branch, now=now)
+
+
+def commit_files(git: BareRepository, folder: Path, branch: str, *, now: float) -> None:
+    entries = [
+        (path.relative_to(folder).as_posix(), mode, git.write_blob(content)) for path, mode, content in _files(folder)
+    ]
+    who = Signature("Tiny Backspace", "demo@localhost", datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"))
+    tree = git.write_tree(None, entries)
+    sha = git.write_commit(message="Import the files\n", tree=tree, parents=(), author=who, committer=who)
+    git.move_ref(f"refs/heads/{branch}", sha)
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str, bytes]]:
+    """(path, git mode, content) of each file and symbolic link, in order; folders nobody commits are left out."""
+    for place, folders, names in os.walk(folder):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in LEFT_OUT and name not in links)
+        for name in sorted([*names, *links]):
+            path = Path(place) / name
+            facts = path.lstat()
+            if stat.S_ISLNK(facts.st_mode):
+                yield path, "120000", os.fsencode(path.readlink())
+            elif stat.S_ISREG(facts.st_mode):
+                yield path, "100755" if facts.st_mode & stat.S_IXUSR else "100644", path.read_bytes()
