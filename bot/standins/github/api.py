@@ -11,7 +11,8 @@ from starlette.routing import Route as StarletteRoute
 
 from bot.standins.github.auth import Anonymous, AsApp, AsInstallation, Caller, authorize, caller_of
 from bot.standins.github.problems import Problem, forbidden, not_found
-from bot.standins.github.state import App, Json, Repository, User, World
+from bot.standins.github.state import App, Json, Repository, User
+from bot.standins.github.world import World
 
 VERSIONS = ("2022-11-28", "2026-03-10")
 RATE_WINDOW_S = 3_600

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import jwt
 
 from bot.standins.github.problems import Problem, bad_credentials, forbidden, not_found
-from bot.standins.github.state import App, Installation, Repository, Token, World
+from bot.standins.github.state import App, Installation, Repository, Token
+from bot.standins.github.world import World
 
 TOKEN_SECONDS = 3_600
 MOST_JWT_SECONDS = 600

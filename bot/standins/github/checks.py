@@ -8,7 +8,8 @@ from bot.standins.github import shapes as common
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
 from bot.standins.github.problems import Problem, invalid_request, not_found
-from bot.standins.github.state import CheckRun, Json, Repository, User, World, stamp, stamp_or_none
+from bot.standins.github.state import CheckRun, Json, Repository, User, stamp, stamp_or_none
+from bot.standins.github.world import World
 
 TEXT_LIMIT = 65_535  # characters of summary and of text
 ANNOTATIONS_A_REQUEST = 50

@@ -10,7 +10,7 @@ from uuid import uuid4
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bot.standins.github.state import World
+from bot.standins.github.world import World
 
 
 @dataclass(frozen=True, slots=True)

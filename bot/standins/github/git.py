@@ -1,6 +1,7 @@
 """Real git plumbing on one bare repository."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -276,9 +277,9 @@ def is_sha(text: str) -> bool:
 
 
 def bare_environment() -> dict[str, str]:
-    """For a git process: the search path, and no configuration of this machine or user."""
+    """For a git process: where git is, and no configuration of this machine or user."""
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": f"{Path(shutil.which('git') or '/usr/bin/git').parent}:{os.defpath}",
         "HOME": "/nonexistent",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from bot.standins.github.git import CommitObject, Entry, FileChange, Signature
 from bot.standins.github.shapes import node_id, page_url, repo_api, user
-from bot.standins.github.state import Json, Repository, User, World
+from bot.standins.github.state import Json, Repository, User
+from bot.standins.github.world import World
 
 SIGNATURE = "-----BEGIN PGP SIGNATURE-----\n\nsigned by the loopback GitHub\n-----END PGP SIGNATURE-----\n"
 

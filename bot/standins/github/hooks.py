@@ -13,7 +13,8 @@ from bot.standins.github import shapes
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsApp
 from bot.standins.github.problems import Problem, not_found
-from bot.standins.github.state import App, Delivery, Installation, Json, Repository, User, World, stamp
+from bot.standins.github.state import App, Delivery, Installation, Json, Repository, User, stamp
+from bot.standins.github.world import World
 
 USER_AGENT = "GitHub-Hookshot/044aadd"
 KEPT_SECONDS = 3 * 86_400  # deliveries can be listed and redelivered for three days

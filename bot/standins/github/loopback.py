@@ -32,8 +32,8 @@ from bot.standins.github.state import (
     Issue,
     Repository,
     User,
-    World,
 )
+from bot.standins.github.world import World
 from bot.standins.serving import serve
 
 ROLES = ("admin", "maintain", "write", "triage", "read", "none")

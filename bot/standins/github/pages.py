@@ -3,7 +3,7 @@
 from starlette.routing import Route
 
 from bot.standins.github.hooks import Hooks
-from bot.standins.github.state import World
+from bot.standins.github.world import World
 
 
 def routes(world: World, hooks: Hooks) -> list[Route]:

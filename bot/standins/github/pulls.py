@@ -11,7 +11,8 @@ from bot.standins.github.auth import AsInstallation
 from bot.standins.github.git import Signature
 from bot.standins.github.measuring import measure
 from bot.standins.github.problems import Problem, invalid, not_found, refused
-from bot.standins.github.state import App, Issue, PullRequest, Repository, User, World, stamp
+from bot.standins.github.state import App, Issue, PullRequest, Repository, User, stamp
+from bot.standins.github.world import World
 
 
 async def list_pulls(call: Call) -> Answer:

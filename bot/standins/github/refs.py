@@ -10,7 +10,8 @@ from bot.standins.github.auth import AsInstallation
 from bot.standins.github.git import ZERO_SHA, GitFailed, is_sha
 from bot.standins.github.measuring import measure
 from bot.standins.github.problems import Problem, not_found
-from bot.standins.github.state import Repository, User, World
+from bot.standins.github.state import Repository, User
+from bot.standins.github.world import World
 
 CONTENT = "contents:read"
 

@@ -3,7 +3,8 @@
 import base64
 from collections.abc import Mapping
 
-from bot.standins.github.state import App, Installation, Json, Repository, Token, User, World, stamp, stamp_or_none
+from bot.standins.github.state import App, Installation, Json, Repository, Token, User, stamp, stamp_or_none
+from bot.standins.github.world import World
 
 REPOSITORY_LINKS = {
     "archive_url": "/{archive_format}{/ref}",

@@ -11,7 +11,8 @@ from bot.standins.github.auth import AsInstallation, authorize, caller_of
 from bot.standins.github.git import ZERO_SHA, bare_environment
 from bot.standins.github.problems import Problem
 from bot.standins.github.refs import moved
-from bot.standins.github.state import Repository, World
+from bot.standins.github.state import Repository
+from bot.standins.github.world import World
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="GitHub"'}
 SERVICES = ("git-upload-pack", "git-receive-pack")

@@ -12,10 +12,10 @@ from bot.standins.github.state import (
     Reaction,
     Repository,
     User,
-    World,
     stamp,
     stamp_or_none,
 )
+from bot.standins.github.world import World
 
 CONTENTS = ("+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes")
 OLDEST_VERSION = "2022-11-28"

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from bot.standins.github import thread_shapes as shapes
 from bot.standins.github.problems import Problem, invalid, not_found
-from bot.standins.github.state import App, Comment, Issue, Json, Label, Reaction, Repository, User, World
+from bot.standins.github.state import App, Comment, Issue, Json, Label, Reaction, Repository, User
+from bot.standins.github.world import World
 
 BODY_LIMIT = 65_536  # characters, for issues, comments and pull requests alike
 TITLE_LIMIT = 256
