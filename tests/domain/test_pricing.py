@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.conversation import Usage
@@ -74,6 +74,7 @@ def test_every_known_model_has_a_row_for_a_prompt_of_any_size() -> None:
             assert price_of(model, prompt_tokens=tokens, day=TODAY) is not None
 
 
+@settings(deadline=None)
 @given(
     st.builds(Usage, fresh=st.integers(0, 10**6), cache_read=st.integers(0, 10**6), output=st.integers(0, 10**5)),
     st.builds(Usage, fresh=st.integers(0, 10**6), cache_read=st.integers(0, 10**6), output=st.integers(0, 10**5)),

@@ -1,0 +1,376 @@
+"""Claude's adapter through the real SDK, over a real socket, against the strict loopback Messages API."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from bot.domain.conversation import (
+    AssistantTurn,
+    Conversation,
+    Reply,
+    Text,
+    ToolResult,
+    ToolSpec,
+    Turn,
+    Usage,
+    UserTurn,
+)
+from bot.domain.errors import ModelError
+from bot.domain.pricing import usd
+from bot.models.anthropic import AnthropicModel, Patience
+from bot.standins.messages import (
+    BrokenJson,
+    Cut,
+    CutInside,
+    ErrorEvent,
+    Fault,
+    LoopbackMessages,
+    MaxTokens,
+    Refusal,
+    Script,
+    SlowStart,
+    Stall,
+    Status,
+    StopReason,
+    UnknownBlock,
+    UnknownDelta,
+    answer,
+    by_turn,
+    say,
+    think,
+    use,
+)
+from bot.standins.serving import serve
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-ant-loopback-0123456789"
+WORDS = "Grüße, 世界 🙂 " * 30
+STEP = answer(think(""), say(WORDS), use("read", file_path="ä.py"))
+READ = ToolSpec("read", "Show a file.", {"type": "object", "properties": {"file_path": {"type": "string"}}})
+TASK = Conversation("Work well.", (READ,), (UserTurn((Text("fix it"),)),))
+QUICK = Patience(first_event_s=0.3, silence_s=0.2, total_s=0.6)
+
+
+@asynccontextmanager
+async def claude(
+    script: Script | None = None,
+    *,
+    key: str = KEY,
+    model: str = "claude-opus-5-5",
+    patience: Patience | None = None,
+    **more: Any,
+) -> AsyncIterator[tuple[AnthropicModel, LoopbackMessages]]:
+    server = LoopbackMessages(script or (lambda observed: STEP), api_key=KEY, now=lambda: 0.0, **more)
+    async with serve(server.asgi()) as url:
+        adapter = AnthropicModel(key, model=model, base_url=url, patience=patience)
+        try:
+            yield adapter, server
+        finally:
+            await adapter.aclose()
+
+
+async def error_with(
+    fault: Fault | None = None, *, key: str = KEY, model: str = "claude-opus-5-5", patience: Patience | None = None
+) -> ModelError:
+    """How the adapter says that its first request failed; a second one, without the fault, must then succeed."""
+    faults = {1: fault} if fault else {}
+    async with claude(key=key, model=model, patience=patience, faults=faults) as (adapter, _):
+        with pytest.raises(ModelError) as caught:
+            await adapter.ask(TASK, max_tokens=1000)
+        if fault:
+            assert (await adapter.ask(TASK, max_tokens=1000)).text == WORDS
+    assert caught.value.provider == "anthropic"
+    assert KEY not in f"{caught.value!r} {caught.value}"
+    return caught.value
+
+
+def check_reply(reply: Reply) -> None:
+    assert reply.stop_reason == "tool_use"
+    assert reply.text == WORDS
+    assert [(call.name, call.input) for call in reply.calls] == [("read", {"file_path": "ä.py"})]
+    assert [block["type"] for block in reply.blocks] == ["thinking", "text", "tool_use"]
+
+
+@pytest.mark.parametrize("largest_write", [None, 1, 200])
+async def test_a_reply_arrives_whole_however_the_bytes_are_split(largest_write: int | None) -> None:
+    async with claude(largest_write=largest_write) as (adapter, server):
+        check_reply(await adapter.ask(TASK, max_tokens=1000))
+        assert server.refused == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_reply_goes_back_as_it_came_and_the_server_recognises_its_thinking(seed: int) -> None:
+    script = by_turn(STEP, STEP, say("done"))
+    async with claude(script, seed=seed) as (adapter, server):
+        conversation = TASK
+        while (reply := await adapter.ask(conversation, max_tokens=1000)).calls:
+            results = UserTurn(tuple(ToolResult(call.id, "text of ä.py") for call in reply.calls))
+            turns: tuple[Turn, ...] = (*conversation.turns, AssistantTurn(reply.blocks), results)
+            conversation = Conversation(conversation.system, conversation.tools, turns)
+        assert (reply.text, reply.stop_reason) == ("done", "end_turn")
+        assert server.refused == []
+
+
+RETRIED = [
+    pytest.param(Status(status=529), "Claude is overloaded (HTTP 529).", id="529"),
+    pytest.param(Status(status=500), "Claude's service failed (HTTP 500).", id="500"),
+    pytest.param(ErrorEvent("overloaded_error"), "Claude is overloaded (in the middle of an answer).", id="in-stream"),
+    pytest.param(Cut(0), "Claude's answer was cut off.", id="cut before the first byte"),
+    pytest.param(CutInside("text"), "Claude's answer was cut off.", id="cut inside text"),
+    pytest.param(CutInside("tool_use"), "Claude's answer was cut off.", id="cut inside tool JSON"),
+    pytest.param(CutInside("text", cleanly=False), "The connection to Claude broke off.", id="dropped inside text"),
+    pytest.param(BrokenJson(), "Claude's answer was malformed: the input of a tool use was not JSON.", id="bad JSON"),
+    pytest.param(UnknownDelta(), "Claude's answer held a part that this version cannot read.", id="unknown delta"),
+]
+
+
+@pytest.mark.parametrize(("fault", "message"), RETRIED)
+async def test_what_passes_can_be_asked_again(fault: Fault, message: str) -> None:
+    error = await error_with(fault)
+    assert (error.message, error.remedy, error.retryable) == (message, "retry", True)
+    assert error.request_id is not None
+
+
+async def test_a_cut_at_any_byte_never_gives_a_reply() -> None:
+    """Red when a reply is built without `message_stop`: the SDK itself ends such a stream without an error."""
+    faults: dict[int, Fault] = {number: Cut(number * 37) for number in range(1, 60)}
+    async with claude(faults=faults, largest_write=None) as (adapter, _):
+        for _ in faults:
+            with pytest.raises(ModelError) as caught:
+                await adapter.ask(TASK, max_tokens=1000)
+            assert caught.value.remedy == "retry"
+
+
+async def test_a_lost_answer_still_tells_what_it_cost() -> None:
+    error = await error_with(CutInside("tool_use"))
+    assert error.usage is not None
+    assert error.usage.fresh > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        pytest.param(SlowStart(5.0), "Claude was silent for 0.2 s.", id="no byte"),
+        pytest.param(SlowStart(5.0, pings=True), "Claude did not begin to answer within 0.3 s.", id="only pings"),
+        pytest.param(Stall(1500, 5.0), "Claude was silent for 0.2 s.", id="silence in the middle"),
+    ],
+)
+async def test_waiting_has_an_end(fault: Fault, message: str) -> None:
+    started = time.monotonic()
+    error = await error_with(fault, patience=QUICK)
+    assert (error.message, error.remedy) == (message, "retry")
+    assert time.monotonic() - started < 4.0
+
+
+async def test_an_answer_that_trickles_on_and_on_has_an_end() -> None:
+    patience = Patience(first_event_s=5.0, silence_s=5.0, total_s=0.2)
+    error = await error_with(Stall(1500, 1.0), patience=patience)
+    assert (error.message, error.remedy) == ("Claude's answer took longer than 0.2 s.", "retry")
+
+
+@pytest.mark.parametrize(
+    ("fault", "remedy", "wait"),
+    [
+        pytest.param(Status(status=429, retry_after="7"), "retry", 7.0, id="short wait"),
+        pytest.param(Status(status=429, retry_after="4233600"), "next", 4233600.0, id="49 days"),
+        pytest.param(Status(status=429), "retry", None, id="no time given"),
+        pytest.param(
+            Status(status=429, code="enforced_spend_limit_reached", retry_after="1"), "next", 1.0, id="spend limit"
+        ),
+        pytest.param(Status(status=402), "next", None, id="no money"),
+        pytest.param(Status(status=403), "next", None, id="not allowed"),
+        pytest.param(Status(status=400, message="prompt is too long: 2 > 1"), "context", None, id="too long"),
+        pytest.param(Status(status=400, message="messages.0: no"), "stop", None, id="bad request"),
+        pytest.param(Status(status=413), "context", None, id="too large"),
+    ],
+)
+async def test_an_error_status_is_sorted_at_once(fault: Status, remedy: str, wait: float | None) -> None:
+    started = time.monotonic()
+    error = await error_with(fault)
+    assert (error.remedy, error.retry_after_s, error.status) == (remedy, wait, fault.status)
+    assert time.monotonic() - started < 4.0
+
+
+async def test_a_wrong_key_is_named_but_not_told() -> None:
+    wrong = "sk-ant-wrong-9876543210"
+    error = await error_with(key=wrong)
+    assert (error.remedy, error.status) == ("next", 401)
+    assert "ANTHROPIC_API_KEY" in error.message
+    assert wrong not in f"{error!r} {error}"
+
+
+async def test_a_key_that_the_server_repeats_is_taken_out() -> None:
+    """Red when the provider's words are passed on as they come."""
+    error = await error_with(Status(status=400, message=f"no such key: {KEY}"))
+    assert "no such key: [key]" in error.message
+
+
+async def test_an_unknown_model_is_another_models_turn() -> None:
+    error = await error_with(model="claude-x")
+    assert (error.remedy, error.message) == ("next", "There is no model claude-x for this API key (HTTP 404).")
+
+
+async def test_a_refusal_says_why() -> None:
+    error = await error_with(Refusal("cyber"))
+    assert error.remedy == "refused"
+    assert "attack on computers" in error.message
+
+
+async def test_too_small_a_limit_inside_a_tool_use_asks_for_more_and_tells_the_cost() -> None:
+    error = await error_with(MaxTokens())
+    assert error.remedy == "longer"
+    assert error.usage is not None
+    assert error.usage.output > 0
+
+
+async def test_a_larger_limit_brings_the_answer() -> None:
+    async with claude() as (adapter, _):
+        with pytest.raises(ModelError, match="did not fit into 50 tokens"):
+            await adapter.ask(TASK, max_tokens=50)
+        check_reply(await adapter.ask(TASK, max_tokens=1000))
+
+
+async def test_a_full_context_window_asks_for_a_shorter_conversation() -> None:
+    assert (await error_with(StopReason("model_context_window_exceeded"))).remedy == "context"
+
+
+@pytest.mark.parametrize("fault", [StopReason("something_new"), UnknownBlock()])
+async def test_what_is_new_but_whole_is_a_reply(fault: Fault) -> None:
+    async with claude(faults={1: fault}) as (adapter, _):
+        reply = await adapter.ask(TASK, max_tokens=1000)
+    assert reply.text == WORDS
+    if isinstance(fault, UnknownBlock):
+        assert reply.blocks[0] == {"type": "hologram", "angle": 30, "frames": [{"z": 1}]}
+    else:
+        assert reply.stop_reason == "something_new"
+
+
+async def test_edited_history_is_our_bug_and_says_so() -> None:
+    async with claude(by_turn(STEP, say("done"))) as (adapter, _):
+        reply = await adapter.ask(TASK, max_tokens=1000)
+        turns = (*TASK.turns, AssistantTurn(reply.blocks), UserTurn((ToolResult(reply.calls[0].id, "fine"),)))
+        with pytest.raises(ModelError, match="a bug of this bot") as caught:
+            await adapter.ask(Conversation("Work better.", (READ,), turns), max_tokens=1000)
+        assert caught.value.remedy == "context"
+
+
+async def test_nobody_at_the_address() -> None:
+    async with serve(Starlette()) as url:
+        pass
+    adapter = AnthropicModel(KEY, base_url=url)
+    with pytest.raises(ModelError, match="could not be reached") as caught:
+        await adapter.ask(TASK, max_tokens=1000)
+    assert (caught.value.remedy, caught.value.usage) == ("retry", None)
+    assert await adapter.problem() == (
+        "Claude's API cannot be reached at 127.0.0.1: check the network and ANTHROPIC_BASE_URL."
+    )
+    await adapter.aclose()
+
+
+async def test_a_redirect_is_never_followed_with_the_conversation() -> None:
+    """Red when redirects are followed: then the other address sees the prompt."""
+    seen: list[str] = []
+
+    async def elsewhere(request: Request) -> Response:
+        seen.append(request.url.path)
+        return RedirectResponse("/other", status_code=307)
+
+    app = Starlette(routes=[Route("/{path:path}", elsewhere, methods=["GET", "POST"])])
+    async with serve(app) as url:
+        adapter = AnthropicModel(KEY, base_url=url)
+        with pytest.raises(ModelError, match="redirects elsewhere"):
+            await adapter.ask(TASK, max_tokens=1000)
+        await adapter.aclose()
+    assert seen == ["/v1/messages"]
+
+
+async def test_cancelling_closes_the_connection_at_once() -> None:
+    async with claude(faults={1: SlowStart(5.0, pings=True)}) as (adapter, _):
+        asking = asyncio.create_task(adapter.ask(TASK, max_tokens=1000))
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        started = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert time.monotonic() - started < 1.0
+
+
+@pytest.mark.parametrize("key", ["", " sk", "sk\n", "sk-é"])
+def test_a_key_that_cannot_be_one_is_refused_without_repeating_it(key: str) -> None:
+    with pytest.raises(ValueError, match="copy it again") as caught:
+        AnthropicModel(key)
+    assert not key.strip() or key not in str(caught.value)
+
+
+async def test_doctor_hears_what_is_wrong_in_one_sentence() -> None:
+    async with claude() as (adapter, _):
+        assert await adapter.problem() is None
+    async with claude(key="sk-other") as (adapter, _):
+        assert await adapter.problem() == (
+            "Claude refused the API key (HTTP 401): ANTHROPIC_API_KEY is wrong or was revoked."
+        )
+    async with claude(model="claude-x") as (adapter, _):
+        assert await adapter.problem() == "There is no model claude-x for this API key (HTTP 404)."
+
+
+async def test_doctor_notices_that_something_else_answers() -> None:
+    async def hello(request: Request) -> Response:
+        return PlainTextResponse("It works!")
+
+    async with serve(Starlette(routes=[Route("/{path:path}", hello)])) as url:
+        adapter = AnthropicModel(KEY, base_url=url)
+        assert await adapter.problem() == ("What answers at 127.0.0.1 is not the Claude API: check ANTHROPIC_BASE_URL.")
+        await adapter.aclose()
+
+
+def _work(turn: int) -> Any:
+    """Forty turns of reading, mostly one file at a time, now and then many."""
+    calls = {0: 2, 7: 6, 11: 12}.get(turn % 17, 1)
+    return answer(think(""), *(use("read", file_path=f"{turn}-{number}.py") for number in range(calls)))
+
+
+async def test_forty_turns_are_read_from_the_cache_and_add_up_to_the_servers_bill() -> None:
+    script = by_turn(*(_work(turn) for turn in range(39)), say("done"))
+    usage, dollars, conversation = Usage(), 0.0, Conversation("Work well. " * 700, (READ,), TASK.turns)
+    async with claude(script) as (adapter, server):
+        for _ in range(40):
+            reply = await adapter.ask(conversation, max_tokens=16_000)
+            usage += reply.usage
+            dollars += usd(reply.model, reply.usage, day=date(2026, 11, 21)) or float("nan")
+            results = UserTurn(
+                tuple(ToolResult(call.id, f"{call.input} " * 60) for call in reply.calls) or (Text("-"),)
+            )
+            turns = (*conversation.turns, AssistantTurn(reply.blocks), results)
+            conversation = Conversation(conversation.system, conversation.tools, turns)
+    assert server.refused == []
+    assert len(server.ledger) == 40
+    assert usage.cache_read / usage.input >= 0.94
+    assert all(charge.read_share >= 0.5 for charge in server.ledger[1:])
+    assert dollars == pytest.approx(sum(charge.dollars for charge in server.ledger), abs=1e-6)
+    assert (usage.input, usage.output) == (
+        sum(c.input.fresh + c.input.write_5m + c.input.write_1h + c.input.read for c in server.ledger),
+        sum(charge.output for charge in server.ledger),
+    )
+    for shorter, longer in pairwise(map(_messages_without_marks, server.raw)):
+        assert longer.startswith(shorter)
+
+
+def _messages_without_marks(raw: bytes) -> bytes:
+    """The bytes of the messages as they travelled, cache marks cut out, without the end of the list."""
+    bare = re.sub(rb',"cache_control":\{"type":"ephemeral"\}', b"", raw)
+    assert b"cache_control" not in bare
+    found = re.search(rb'"messages":\[(.*)\],"model"', bare, re.DOTALL)
+    assert found is not None
+    return found[1]
