@@ -231,7 +231,7 @@ def _worth_repeating(error: BaseException) -> bool:
     return error.retryable and (error.retry_after_s or 0) <= LONGEST_WAIT_S
 
 
-_BACKOFF = wait_exponential_jitter(initial=0.5, max=8, jitter=0.5)
+_BACKOFF = wait_exponential_jitter(multiplier=0.5, max=8, jitter=0.5)
 
 
 def _pause_s(state: RetryCallState) -> float:

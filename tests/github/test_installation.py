@@ -1,0 +1,188 @@
+"""The App's signature, and tokens: for one repository, with the least rights, renewed in time, revoked at the end."""
+
+import asyncio
+import json
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from bot.domain.errors import NotFound, ProviderError, UserError
+from bot.github.installation import App, git_url
+from tests.github.wire import NOW, REPO, Wire, answer, private_key
+
+pytestmark = pytest.mark.anyio
+
+MINT = "POST /app/installations/5/access_tokens"
+PERMISSION = "GET /repos/acme/widget/collaborators/a/permission"
+ROLE = answer(200, {"role_name": "write", "user": {"id": 1, "login": "a", "type": "User"}})
+
+
+def public_key() -> bytes:
+    key = load_pem_private_key(private_key().encode(), None).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+async def test_the_apps_login_is_asked_with_a_short_signed_jwt() -> None:
+    wire = Wire().on("GET /app", answer(200, {"slug": "tiny-backspace"}))
+    assert await wire.app().login() == "tiny-backspace[bot]"
+    token = wire.requests[0].headers["authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(token, public_key(), algorithms=["RS256"], options={"verify_exp": False, "verify_iat": False})
+    assert claims == {"iss": "42", "iat": int(NOW) - 60, "exp": int(NOW) + 540}
+
+
+async def test_a_jwt_is_made_anew_before_it_ends() -> None:
+    wire = Wire().on("GET /app", answer(200, {"slug": "x"}))
+    app = wire.app()
+    seen = []
+    for seconds in (0, 400, 100):
+        wire.now += seconds
+        await app.login()
+        seen.append(wire.requests[-1].headers["authorization"])
+    assert seen[0] == seen[1] != seen[2]
+
+
+async def test_a_token_opens_one_repository_with_four_rights_and_is_revoked() -> None:
+    """S8. Red when `repository_ids` or `permissions` is left out, or the revocation (tried)."""
+    wire = Wire().on(PERMISSION, ROLE)
+    async with wire.app().repository(5, REPO) as github:
+        assert wire.requests == [], "a client that asks nothing mints nothing"
+        await github.permission("a")
+        await github.permission("a")
+    minted, *_, revoked = wire.requests
+    assert json.loads(minted.content) == {
+        "repository_ids": [7],
+        "permissions": {
+            "contents": "write",
+            "pull_requests": "write",
+            "issues": "write",
+            "checks": "write",
+            "metadata": "read",
+        },
+    }
+    assert minted.headers["authorization"].startswith("Bearer ey")
+    assert (revoked.method, revoked.url.path) == ("DELETE", "/installation/token")
+    assert revoked.headers["authorization"] == "Bearer ghs_1"
+    assert wire.minted == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), asyncio.CancelledError()])
+async def test_a_token_is_revoked_after_an_error_too(error: BaseException) -> None:
+    wire = Wire().on(PERMISSION, ROLE)
+
+    async def job() -> None:
+        async with wire.app().repository(5, REPO) as github:
+            await github.permission("a")
+            raise error
+
+    with pytest.raises(type(error)):
+        await job()
+    assert wire.requests[-1].url.path == "/installation/token"
+
+
+@pytest.mark.parametrize("reply", [answer(500), answer(401), httpx.ReadError("reset")])
+async def test_a_token_that_cannot_be_revoked_is_not_fatal(reply: httpx.Response | Exception) -> None:
+    wire = Wire().on(PERMISSION, ROLE).on("DELETE /installation/token", reply)
+    async with wire.app().repository(5, REPO) as github:
+        await github.permission("a")
+
+
+async def test_tokens_last_through_a_job_of_90_minutes_and_all_are_revoked() -> None:
+    """R10. Red when REFRESH_BEFORE_END_S is less than nothing (tried)."""
+    wire = Wire().on(PERMISSION, ROLE)
+    async with wire.app().repository(5, REPO) as github:
+        for _ in range(90):
+            await github.permission("a")
+            wire.now += 60
+        ages = [int(r.headers["authorization"][-1]) for r in wire.requests if "permission" in r.url.path]
+    assert wire.minted == 2
+    assert ages == [1] * 55 + [2] * 35
+    assert [r.headers["authorization"] for r in wire.requests if r.method == "DELETE"] == ["Bearer ghs_2"]
+
+
+async def test_two_calls_at_once_share_one_token() -> None:
+    wire = Wire().on(PERMISSION, ROLE)
+    async with wire.app().repository(5, REPO) as github:
+        await asyncio.gather(*(github.permission("a") for _ in range(10)))
+    assert wire.minted == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "words"),
+    [
+        pytest.param(
+            answer(404, {"message": "Not Found"}),
+            NotFound,
+            "github: the App is not installed for acme/widget any more",
+            id="uninstalled",
+        ),
+        pytest.param(
+            answer(401, {"message": "A JSON web token could not be decoded"}),
+            ProviderError,
+            "github: the App's signature is refused: check GITHUB_APP_ID, the private key and this machine's clock",
+            id="wrong-key",
+        ),
+        pytest.param(
+            answer(422, {"message": "The permissions requested are not granted to this installation."}),
+            ProviderError,
+            "github: The permissions requested are not granted to this installation. "
+            "(POST /app/installations/{installation_id}/access_tokens: HTTP 422). The installation must include "
+            "acme/widget and grant contents: write, pull_requests: write, issues: write, checks: write, metadata: read",
+            id="right-not-granted",
+        ),
+    ],
+)
+async def test_a_token_that_is_not_given_says_what_to_do(
+    reply: httpx.Response, kind: type[ProviderError], words: str
+) -> None:
+    wire = Wire().on(MINT, reply)
+    async with wire.app().repository(5, REPO) as github:
+        with pytest.raises(ProviderError) as caught:
+            await github.permission("a")
+    assert (type(caught.value), str(caught.value)) == (kind, words)
+
+
+async def test_git_uses_the_same_token_in_a_header() -> None:
+    wire = Wire()
+    async with wire.app().repository(5, REPO) as github:
+        remote = await github.remote()
+    assert remote.url == "https://github.com/acme/widget.git"
+    assert remote.header == "Authorization: Basic eC1hY2Nlc3MtdG9rZW46Z2hzXzE="  # x-access-token:ghs_1
+
+
+@pytest.mark.parametrize(
+    ("api", "git"),
+    [
+        ("https://api.github.com", "https://github.com"),
+        ("https://ghe.example/api/v3", "https://ghe.example"),
+        ("https://ghe.example:8443/api/v3/", "https://ghe.example:8443"),
+        ("https://api.octo.ghe.com", "https://octo.ghe.com"),
+        ("http://127.0.0.1:40123", "http://127.0.0.1:40123"),
+        ("http://127.0.0.1:40123/api/v3", "http://127.0.0.1:40123"),
+    ],
+)
+def test_git_lives_beside_its_api(api: str, git: str) -> None:
+    assert git_url(api) == git
+
+
+async def test_an_enterprise_server_is_asked_below_its_own_path() -> None:
+    wire = Wire().on("GET /api/v3/app", answer(200, {"slug": "x"}))
+    await wire.app(api_url="https://ghe.example/api/v3").login()
+    assert str(wire.requests[0].url) == "https://ghe.example/api/v3/app"
+
+
+def test_a_key_that_is_none_stops_the_start_with_one_sentence() -> None:
+    elliptic = generate_ec_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    for pem in ("", "secret", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----", elliptic):
+        with pytest.raises(UserError, match="not an RSA key in PEM") as caught:
+            App(42, pem)
+        assert "AAAA" not in str(caught.value)
