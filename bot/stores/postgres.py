@@ -41,6 +41,7 @@ class PostgresDatabase:
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error's text must not carry a prompt
             # Prepared statements do not survive a pooler.
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "prepare_threshold": None},
         )

@@ -166,7 +166,12 @@ def prepare_file(path: Path) -> None:
 
 
 def _engine(path: Path, *, begin: str, connections: int) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), pool_size=connections, max_overflow=0)
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,  # an error's text must not carry a prompt
+    )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: object) -> None:

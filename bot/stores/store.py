@@ -88,7 +88,16 @@ class Store:
         return await self._database.write(act)
 
     async def request_cancel(self, job_id: str, by: str) -> bool:
-        return await self._change(job_id, lambda c: sql.request_cancel(c, codec.printable(job_id), by))
+        """The first request counts; a queued job is then claimable at once, for its clean-up."""
+        wanted = codec.printable(job_id)
+
+        def act(connection: Connection) -> bool:
+            requested = sql.request_cancel(connection, wanted, by)
+            if requested:
+                self._database.announce(connection, wanted)
+            return requested
+
+        return await self._database.write(act)
 
     # ------------------------------------------------------------ the worker
 
@@ -125,13 +134,13 @@ class Store:
         """
         if finish is not None and finish not in sql.FINAL:
             raise ValueError(f"a job cannot finish as {finish}")
-        return await self._change(
-            claim.job.id,
+        return await self._under(
+            claim,
             lambda c: sql.commit(c, claim, entries=entries, events=events, finish=finish, lease_s=self._limits.lease_s),
         )
 
     async def release(self, claim: Claim) -> None:
-        await self._change(claim.job.id, lambda c: sql.release(c, claim))
+        await self._under(claim, lambda c: sql.release(c, claim))
 
     async def wait_for_work(self, timeout_s: float) -> None:
         await self._hub.wait_for_work(timeout_s)
@@ -173,10 +182,10 @@ class Store:
         await self._hub.close()
         await self._database.close()
 
-    async def _change(self, job_id: str, act: Callable[[Connection], T]) -> T:
+    async def _under(self, claim: Claim, act: Callable[[Connection], T]) -> T:
         def announced(connection: Connection) -> T:
             result = act(connection)
-            self._database.announce(connection, job_id)
+            self._database.announce(connection, claim.job.id)
             return result
 
         return await self._database.write(announced)

@@ -1,0 +1,115 @@
+"""A throw-away Postgres of Debian's, on a socket in a folder of its own, never run by root."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+BINARIES = Path("/usr/lib/postgresql")
+ACCOUNT = "postgres"
+
+
+@dataclass(slots=True)
+class Postgres:
+    folder: Path
+    binaries: Path
+    server: subprocess.Popen[bytes] | None = None
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def start(self) -> None:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "full_page_writes": "off",
+            "max_connections": "60",
+            "shared_buffers": "16MB",
+            "autovacuum": "off",
+        }
+        flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
+        self.server = self._run(str(self.binaries / "postgres"), "-D", str(self.folder / "data"), *flags)
+        ends = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > ends or self.server.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """At once, in an orderly way: connections are cut, nothing committed is lost."""
+        if self.server is not None:
+            self.server.send_signal(signal.SIGINT)
+            self.server.wait(timeout=30)
+            self.server = None
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{ACCOUNT}@/{database}?host={self.folder}"
+
+    def new_database(self) -> str:
+        name = f"test_{next(self.numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def initialise(self) -> None:
+        argv = (
+            "-D",
+            str(self.folder / "data"),
+            "-U",
+            ACCOUNT,
+            "--auth=trust",
+            "--no-sync",
+            "--no-locale",
+            "-E",
+            "UTF8",
+        )
+        assert self._run(str(self.binaries / "initdb"), *argv).wait(timeout=60) == 0
+
+    def _run(self, *argv: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / "log").open("ab")
+        with log:
+            if os.geteuid() != 0:
+                return subprocess.Popen(argv, stdout=log, stderr=log, cwd=self.folder)
+            account = pwd.getpwnam(ACCOUNT)
+            return subprocess.Popen(
+                argv,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                user=account.pw_uid,
+                group=account.pw_gid,
+                extra_groups=[],
+            )
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    found = sorted(BINARIES.glob("*/bin"))
+    assert found, "These tests start a Postgres of their own: install it with `apt-get install postgresql`."
+    folder = Path(tempfile.mkdtemp(prefix="backspace-postgres-"))  # pytest's own folders are closed to other accounts
+    if os.geteuid() == 0:
+        shutil.chown(folder, ACCOUNT)
+    postgres = Postgres(folder, found[-1])
+    try:
+        postgres.initialise()
+        postgres.start()
+        yield postgres
+    finally:
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
