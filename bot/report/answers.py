@@ -15,8 +15,8 @@ from bot.domain.job import (
     Start,
     Status,
     Submission,
-    Undo,
     Unclear,
+    Undo,
 )
 from bot.ports import JobRow, JobState
 from bot.report.amounts import duration
@@ -48,7 +48,10 @@ _STATE: Mapping[JobState, str] = {
 
 
 def answer(command: Command, *, jobs: Sequence[JobRow] = (), pages: Mapping[str, str] | None = None, now: float) -> str:
-    """The reply to a command that starts no job. `jobs` are the thread's, newest first; `pages` their live pages by id."""
+    """The reply to a command that starts no job.
+
+    `jobs` are the thread's, newest first; `pages` holds their live pages by job id.
+    """
     match command:
         case Help():
             return HELP

@@ -3,11 +3,14 @@
 import re
 import unicodedata
 
-_DROPPED = frozenset("\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064"
-                     "\u3164\ufe0e\ufe0f\ufeff\uffa0")  # fmt: skip
+_DROPPED = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2064\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
 _LINE_ENDS = re.compile("\r\n|[\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 _ANSI = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\-_])")
-_SHOWN_CATEGORIES = frozenset({"Cc", "Cf", "Co", "Cs"})
+_NOT_PLAIN = re.compile("[^\n\t\x20-\x7e]")
+_SHOWN_CATEGORIES = frozenset({"Cc", "Cf", "Co"})
 
 
 def visible(text: str) -> str:
@@ -15,17 +18,13 @@ def visible(text: str) -> str:
 
     Line ends become plain newlines; a lone surrogate becomes U+FFFD.
     """
-    text = _LINE_ENDS.sub("\n", _ANSI.sub("", text))
-    if text.isascii() and text.isprintable():
+    if _NOT_PLAIN.search(text) is None:
         return text
-    return "".join(_visible_character(character) for character in text)
+    text = _LINE_ENDS.sub("\n", _ANSI.sub("", text))
+    return _NOT_PLAIN.sub(lambda found: _shown(found[0]), _DROPPED.sub("", text))
 
 
-def _visible_character(character: str) -> str:
-    if character in "\n\t" or "\x20" <= character < "\x7f":
-        return character
-    if character in _DROPPED or 0xFE00 <= ord(character) <= 0xFE0F or 0xE0100 <= ord(character) <= 0xE01EF:
-        return ""
+def _shown(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Cs":
         return "\ufffd"

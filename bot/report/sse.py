@@ -8,10 +8,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.domain.events import JobEvent, JobFinished, Recorded
 from bot.report.amounts import cost, token_use
+from bot.report.characters import visible
 from bot.report.check_run import plain
 from bot.report.progress import Progress
+from bot.report.receipts import result
 from bot.report.steps import current_step, steps
 
+LABELS = {
+    "queued": "Queued",
+    "running": "Running",
+    "success": "Done",
+    "neutral": "Ended",
+    "failure": "Failed",
+    "timed_out": "Stopped",
+    "action_required": "Not started",
+}
 HEARTBEAT = b": still here\n\n"
 RECONNECT = b"retry: 2000\n\n"  # milliseconds a browser waits before it comes back
 _EVENTS: TypeAdapter[JobEvent] = TypeAdapter(JobEvent)
@@ -22,6 +33,8 @@ class View:
     """Where the job stands, as plain words: what page and terminal show above the log."""
 
     state: str
+    label: str
+    over: bool
     headline: str
     started_at: float | None
     finished_at: float | None
@@ -31,11 +44,14 @@ class View:
     tool_calls: int
     model: str
     steps: tuple[tuple[bool, str, str, str], ...]
+    verdicts: tuple[str, ...]
 
 
 def view_of(so_far: Progress) -> View:
     return View(
         state=_state(so_far),
+        label=LABELS[_state(so_far)],
+        over=so_far.finished is not None,
         headline=_headline(so_far),
         started_at=so_far.started_at,
         finished_at=so_far.finished_at,
@@ -45,13 +61,32 @@ def view_of(so_far: Progress) -> View:
         tool_calls=so_far.tool_calls,
         model=so_far.model,
         steps=tuple((step.done, step.words, step.code, step.tail) for step in steps(so_far)),
+        verdicts=tuple(result(run) for run in so_far.receipt.runs) if so_far.receipt else (),
     )
 
 
 def frame(recorded: Recorded, so_far: Progress) -> bytes:
     """One event with its `seq` as SSE id. Only ASCII goes out, so no character of a text can end a line."""
-    data = {"seq": recorded.seq, "at": recorded.at, "event": asdict(recorded.event), "view": asdict(view_of(so_far))}
+    data = {
+        "seq": recorded.seq,
+        "at": recorded.at,
+        "event": _readable(asdict(recorded.event)),
+        "view": _readable(asdict(view_of(so_far))),
+    }
     return f"id: {recorded.seq}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+def _readable(value: Any) -> Any:
+    """No text goes out with characters that a browser or a terminal would obey instead of showing them."""
+    match value:
+        case str():
+            return visible(value)
+        case dict():
+            return {key: _readable(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_readable(inner) for inner in value]
+        case _:
+            return value
 
 
 def recorded_of(data: str) -> Recorded | None:

@@ -51,7 +51,8 @@ def prompt_hash(job: Job) -> str:
 
 
 def start_commit_message(job: Job) -> str:
-    return f"Start work on issue {job.issue.number}\n\nAn empty commit that carries the check of run {job.id}.\n\n{SKIP_CI}"
+    why = f"An empty commit that carries the check of run {job.id}."
+    return f"Start work on issue {job.issue.number}\n\n{why}\n\n{SKIP_CI}"
 
 
 def commit_message(job: Job, submission: Submission, *, hold_ci: bool) -> str:
@@ -129,12 +130,15 @@ def _filled_in(template: str, summary: str) -> str:
 def _second_look(paths: Sequence[str]) -> str:
     if not paths:
         return ""
-    lines = [
-        f"- {words(path)}" if " " in path else f"- {code(path, max_characters=200)}" for path in paths[:SECOND_LOOKS]
-    ]
+    lines = [_path_first(line) for line in paths[:SECOND_LOOKS]]
     if len(paths) > SECOND_LOOKS:
         lines.append(f"- and {len(paths) - SECOND_LOOKS} more")
     return "### Worth a second look\n" + "\n".join(lines)
+
+
+def _path_first(line: str) -> str:
+    path, colon, why = line.rpartition(": ")
+    return f"- {code(path, max_characters=200)}: {words(why)}" if colon else f"- {code(line, max_characters=200)}"
 
 
 def _verification(receipt: Receipt, submission: Submission, *, own_issue: int) -> str:

@@ -1,0 +1,89 @@
+"""A claimed job's log: nothing counts as having happened before it stands in the store, and no secret stands there."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bot.domain.events import JobEvent, JobFinished, Recorded
+from bot.ports import Claim, Entry, JobState, JobStore
+from bot.report.leaks import Leaks
+
+OnRecorded = Callable[[Sequence[Recorded]], None]
+
+
+class Recorder:
+    """`ports.Journal` over the store's fenced commit, for one attempt at a job."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        claim: Claim,
+        *,
+        leaks: Leaks,
+        on_recorded: OnRecorded,
+        entries: Sequence[Entry],
+        events: Sequence[Recorded],
+    ) -> None:
+        self._store = store
+        self._claim = claim
+        self._leaks = leaks
+        self._on_recorded = on_recorded
+        self._entries = list(entries)
+        self._events = list(events)
+        self._one_at_a_time = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, store: JobStore, claim: Claim, *, leaks: Leaks, on_recorded: OnRecorded) -> "Recorder":
+        """Loads what earlier attempts wrote; `on_recorded` is told the events so far, then each commit's."""
+        job_id = claim.job.id
+        entries, events = await store.journal(job_id), await store.events(job_id)
+        recorder = cls(store, claim, leaks=leaks, on_recorded=on_recorded, entries=entries, events=events)
+        if events:
+            on_recorded(events)
+        return recorder
+
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(self._entries)
+
+    def events(self) -> tuple[Recorded, ...]:
+        return tuple(self._events)
+
+    async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
+        """Entry and events become durable together.
+
+        Raises LeakFound before anything is written, LeaseLost, ProviderError.
+        """
+        await self._commit(events, entries=() if entry is None else (entry,), finish=None)
+
+    async def finish(self, state: JobState, event: JobFinished) -> None:
+        """The terminal event and the terminal state, in one commit."""
+        await self._commit((event,), entries=(), finish=state)
+
+    async def _commit(self, events: Sequence[JobEvent], *, entries: Sequence[Entry], finish: JobState | None) -> None:
+        for event in events:
+            self._leaks.check("\n".join(_strings(asdict(event))), f"the event {event.kind}")
+        for entry in entries:
+            self._leaks.check("\n".join((entry.key, *_strings(entry.data))), f"a journal entry ({entry.kind})")
+        async with self._one_at_a_time:
+            recorded = await self._store.commit(self._claim, entries=entries, events=events, finish=finish)
+            self._entries.extend(entries)
+            self._events.extend(recorded)
+        if recorded:
+            self._on_recorded(recorded)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text inside, as it is and not as JSON spells it: an escape inside a secret would hide it."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, inner in value.items():
+                yield str(key)
+                yield from _strings(inner)
+        case list() | tuple():
+            for inner in value:
+                yield from _strings(inner)
+        case _:
+            return
