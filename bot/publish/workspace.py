@@ -1,0 +1,153 @@
+"""The pinned base of a job: into a sandbox as bytes, out of it as a patch made in the bot's own objects."""
+
+import asyncio
+import hashlib
+import re
+import tempfile
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from bot.domain.errors import ProviderError, UserError
+from bot.domain.job import Change, FileStat, Mode, Patch
+from bot.ports import BaseFile, ExportedFile, Sandbox
+from bot.publish.archive import git_directory
+from bot.publish.git import Git, GitFailed
+
+MAX_PATCH_BYTES = 50_000_000  # of changed files; GitHub takes blobs up to 40 MB
+CHUNK = 1 << 20
+NOTHING = "0" * 40
+INVALID_PATH = re.compile(r"[Ii]nvalid path '(.*)'")
+DIFF = ("diff-tree", "-r", "-M", "--no-commit-id", "--no-color", "--no-ext-diff", "--no-textconv")
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedWorkspace:
+    """One commit of the mirror; jobs share it for reading and write nothing there."""
+
+    git: Git
+    base_sha: str
+    base: Mapping[str, BaseFile] = field(repr=False)
+    archive: Path
+    branch: str
+
+    async def fill(self, sandbox: Sandbox) -> None:
+        await sandbox.put_archive(self._stream())
+        indexed = await sandbox.exec(["git", "read-tree", "HEAD"], timeout_s=60)
+        if indexed.exit_code != 0:
+            words = indexed.stderr.decode(errors="replace").strip()[:300]
+            raise ProviderError(sandbox.provider, f"git does not work in the sandbox: {words}")
+
+    async def base_file(self, path: str) -> bytes | None:
+        file = self.base.get(path)
+        if file is None or file.mode == "160000":
+            return None
+        return await self.git.run("cat-file", "blob", file.sha)
+
+    async def base_paths(self) -> tuple[str, ...]:
+        return tuple(sorted(self.base))
+
+    async def take_patch(self, sandbox: Sandbox) -> Patch:
+        exported = await sandbox.export_changes(self.base, max_bytes=MAX_PATCH_BYTES)
+        for file in exported:
+            _check_name(file.path)
+        with tempfile.TemporaryDirectory(prefix="backspace-") as scratch:
+            store = _Scratch(self.git, Path(scratch))
+            store.objects.mkdir()
+            try:
+                base_tree = (await store.run("rev-parse", f"{self.base_sha}^{{tree}}")).decode().strip()
+                tree = await store.tree(base_tree, self.base, exported)
+                diff = await store.run(*DIFF, "-p", base_tree, tree)
+                stats = _stats(await store.run(*DIFF, "--numstat", "-z", base_tree, tree))
+            except GitFailed as failure:
+                raise failure.as_provider_error("the patch could not be made") from None
+        return Patch(
+            base_sha=self.base_sha,
+            tree_sha=tree,
+            changes=tuple(self._change(file) for file in exported),
+            stats=stats,
+            diff=diff.decode("utf-8", "replace"),
+            diff_id=hashlib.sha256((self.base_sha + tree).encode()).hexdigest()[:12],
+        )
+
+    def _change(self, file: ExportedFile) -> Change:
+        was = self.base.get(file.path)
+        mode = cast(Mode | None, file.mode)
+        return Change(path=file.path, mode=mode, content=file.content, was_mode=was.mode if was else None)
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        yield git_directory(self.base_sha, self.branch)
+        with await asyncio.to_thread(self.archive.open, "rb") as archive:
+            while chunk := await asyncio.to_thread(archive.read, CHUNK):
+                yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class _Scratch:
+    """Objects and index of one patch, beside the mirror's objects; gone when the patch is made."""
+
+    git: Git
+    directory: Path
+
+    @property
+    def objects(self) -> Path:
+        return self.directory / "objects"
+
+    async def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        extra = {
+            "GIT_OBJECT_DIRECTORY": str(self.objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.git.directory / "objects"),
+            "GIT_INDEX_FILE": str(self.directory / "index"),
+        }
+        return await self.git.run(*arguments, stdin=stdin, extra=extra)
+
+    async def tree(self, base_tree: str, base: Mapping[str, BaseFile], files: Sequence[ExportedFile]) -> str:
+        """The tree of the base with `files` put in. Raises UserError for a path that git refuses."""
+        blobs = await asyncio.to_thread(self._store, files)
+        gone = [f"0 {NOTHING}\t{file.path}\0" for file in files if file.mode is None]
+        here = [f"{file.mode} {blobs[file.path]}\t{file.path}\0" for file in files if file.mode is not None]
+        await self.run("read-tree", base_tree)
+        try:
+            await self.run("update-index", "-z", "--replace", "--index-info", stdin="".join(gone + here).encode())
+        except GitFailed as failure:
+            if found := INVALID_PATH.search(failure.words):
+                raise UserError(f"Git refuses the path `{found[1]}`: rename it or remove it.") from None
+            raise
+        return (await self.run("write-tree")).decode().strip()
+
+    def _store(self, files: Sequence[ExportedFile]) -> dict[str, str]:
+        return {file.path: self._loose_object(file.content) for file in files if file.content is not None}
+
+    def _loose_object(self, content: bytes) -> str:
+        """Writes a blob as git keeps it (gitformat-loose): zlib over a header and the bytes. Answers its name."""
+        whole = b"blob %d\0" % len(content) + content
+        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        path = self.objects / name[:2] / name[2:]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zlib.compress(whole, 1))
+        return name
+
+
+def _stats(numstat: bytes) -> tuple[FileStat, ...]:
+    """From `--numstat -z`: a renamed file has an empty path, then the old and the new one."""
+    fields = iter(numstat.decode("utf-8", "replace").split("\0")[:-1])
+    stats: list[FileStat] = []
+    for line in fields:
+        added, removed, path = line.split("\t", 2)
+        if not path:
+            _, path = next(fields), next(fields)
+        binary = added == "-"
+        stats.append(FileStat(path, None if binary else int(added), None if binary else int(removed)))
+    return tuple(stats)
+
+
+def _check_name(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise UserError(
+            f"The file name `{shown}` is not UTF-8 and cannot be published: rename the file, or leave it as it was."
+        ) from None
