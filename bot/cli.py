@@ -80,7 +80,9 @@ def demo(
     from bot.demo import run_demo
 
     try:
-        raise typer.Exit(asyncio.run(run_demo(environment(), repo=repo, keep=keep, console=Console())))
+        raise typer.Exit(
+            asyncio.run(run_demo(environment(), repo=repo and repo.resolve(), keep=keep, console=Console()))
+        )
     except BotError as error:
         fail(error)
 
@@ -95,7 +97,9 @@ def run(
     from bot.local_run import run_locally
 
     try:
-        raise typer.Exit(asyncio.run(run_locally(environment(), prompt, repo=repo, model=model, console=errors)))
+        raise typer.Exit(
+            asyncio.run(run_locally(environment(), prompt, repo=repo.resolve(), model=model, console=errors))
+        )
     except BotError as error:
         fail(error)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-Role = Literal["web", "worker", "both"]
+Role = Literal["web", "worker", "both", "local"]  # local: no GitHub at all, as `backspace run` works
 
 MIN_SECRET = 16  # characters; a webhook secret an attacker could guess is no secret
 RULES = "rules"  # BACKSPACE_MODEL=rules: the agent that needs no model
@@ -57,16 +57,16 @@ class Config:
         faults: list[str] = []
         values: dict[str, Any] = {}
         for setting in SETTINGS:
-            wanted = setting.role in (role, "both") or role == "both"
+            wanted = setting.role in (role, "both") or role in ("both", "local")
             raw = env.get(setting.name, "").strip() if wanted else ""
             try:
                 values[setting.field] = setting.read(raw or setting.default)
             except ValueError as error:
                 faults.append(f"{setting.name} {error}")
                 values[setting.field] = None
-        if role != "web":
+        if role in ("worker", "both"):
             faults += _worker_faults(env, values)
-        if role != "worker" and not env.get("GITHUB_WEBHOOK_SECRET", "").strip():
+        if role in ("web", "both") and not env.get("GITHUB_WEBHOOK_SECRET", "").strip():
             faults.append(
                 "GITHUB_WEBHOOK_SECRET is missing: give the secret of the App's webhook, "
                 f"at least {MIN_SECRET} characters (openssl rand -hex 32 makes one)."

@@ -1,0 +1,155 @@
+"""`backspace demo`: a signed webhook becomes a pull request on a loopback GitHub, and is checked byte for byte."""
+
+import asyncio
+import hashlib
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.syntax import Syntax
+
+from bot.config import RULES
+from bot.domain.errors import UserError
+from bot.ports import JobRow
+from bot.stage import Stage, staged
+from bot.standins.github.state import Issue
+from bot.watch import watch
+
+MAINTAINER = "alice"
+ACCEPTED_WITHIN_S = 10.0  # GitHub itself gives up on a webhook after so long
+CONTENT = """\
+# Hello from Tiny Backspace
+
+This file was asked for in a comment, written in a sandbox without network or credentials,
+and published as a pull request.
+"""
+
+
+async def run_demo(env: Mapping[str, str], *, repo: Path | None, keep: bool, console: Console) -> int:
+    """0 only if the pull request holds exactly what the comment asked for. Raises UserError."""
+    source = source_of(repo)
+    settings = _model_settings(env)
+    _say_which_model(settings, console)
+    with tempfile.TemporaryDirectory(prefix="backspace-demo-") as root:
+        console.print(f"Importing {source.name} into a loopback GitHub and starting the bot...", highlight=False)
+        async with staged(Path(root), source=source, settings=settings, name=_repository_name(source)) as stage:
+            code = await _journey(stage, console)
+            if keep:
+                await _until_interrupted(stage, console)
+            return code
+
+
+def source_of(repo: Path | None) -> Path:
+    """The repository to work on: the one named, or the checkout this program runs from."""
+    source = (repo or Path(__file__).parent.parent).resolve()
+    if not source.is_dir():
+        raise UserError(f"{source} is not a folder: name a git repository with --repo.")
+    return source
+
+
+def _repository_name(source: Path) -> str:
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in source.name).strip(".-")
+    return name.removesuffix(".git")[:100] or "widget"
+
+
+def _model_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """The real model with a key, the rule agent without; sandbox settings pass through."""
+    wanted = ("BACKSPACE_MODEL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "SANDBOX", "SANDBOX_READONLY_PATHS")
+    settings = {name: env[name] for name in wanted if env.get(name)}
+    if "ANTHROPIC_API_KEY" not in settings:
+        settings["BACKSPACE_MODEL"] = RULES
+    return settings
+
+
+def _say_which_model(settings: Mapping[str, str], console: Console) -> None:
+    if settings.get("BACKSPACE_MODEL") == RULES:
+        console.print(
+            "[bold]No ANTHROPIC_API_KEY[/], so the [bold]rule agent[/] does the work: it needs no model, and applies "
+            "patches and recipes written in the request."
+        )
+    else:
+        console.print(
+            f"[bold]{settings.get('BACKSPACE_MODEL', 'Claude')}[/] does the work, with your ANTHROPIC_API_KEY."
+        )
+
+
+async def _journey(stage: Stage, console: Console) -> int:
+    base = stage.github.tree(stage.repository, stage.repository.default_branch)
+    path = _free_path(base)
+    issue = stage.github.open_issue(
+        stage.repository, MAINTAINER, "Say hello", "A file that says where it came from would make this friendlier."
+    )
+    prompt = f"/backspace Add the file `{path}` with exactly this content:\n\n```markdown {path}\n{CONTENT}```"
+    started = time.monotonic()
+    stage.github.comment(stage.repository, issue.number, MAINTAINER, prompt)
+    url = f"{stage.github.base_url}/{stage.repository.full_name}"
+    console.print(f"\n{MAINTAINER} comments on {url}/issues/{issue.number}", highlight=False)
+    console.print(prompt, style="cyan", markup=False, highlight=False)
+    row = await _accepted(stage, issue)
+    console.print(f"\nLive page: {stage.page(row)}\n", highlight=False, soft_wrap=True)
+    await watch(stage.page(row), console=console)
+    await _settled(stage, row)
+    return _verdict(stage, base, path, time.monotonic() - started, console)
+
+
+def _free_path(base: Mapping[str, object]) -> str:
+    names = ("HELLO-BACKSPACE.md", *(f"HELLO-BACKSPACE-{n}.md" for n in range(2, 1000)))
+    return next(name for name in names if name not in base)
+
+
+async def _accepted(stage: Stage, issue: Issue) -> JobRow:
+    """The job the comment made. Raises UserError when the bot did not take it."""
+    await stage.github.deliver()
+    deadline = time.monotonic() + ACCEPTED_WITHIN_S
+    while time.monotonic() < deadline:
+        if rows := await stage.jobs(issue.number):
+            return rows[0]
+        await asyncio.sleep(0.05)
+    said = "; ".join(f"{d.event}: {d.status_code} {d.response_body}" for d in stage.github.deliveries)
+    raise UserError(f"The bot did not take the delivery: {said or 'none was sent'}.")
+
+
+async def _settled(stage: Stage, row: JobRow) -> None:
+    """Until the thread shows the end, not only the event log."""
+    while True:
+        now = await stage.store.job(row.job.id)
+        if now is None or now.finished_at is not None:
+            return
+        await asyncio.sleep(0.05)
+
+
+def _verdict(stage: Stage, base: Mapping[str, tuple[str, str]], path: str, seconds: float, console: Console) -> int:
+    """Shows the pull request and compares its tree with the one the comment asked for."""
+    pulls = stage.github.pull_requests(stage.repository)
+    if not pulls or pulls[0].pull is None:
+        console.print("\n[red]No pull request was opened.[/] The timeline above says why.")
+        return 1
+    opened = pulls[0]
+    head = opened.pull.head_ref if opened.pull else ""
+    tree = stage.github.tree(stage.repository, head)
+    blob = CONTENT.encode()
+    sha = hashlib.sha1(b"blob %d\0" % len(blob) + blob, usedforsecurity=False).hexdigest()
+    exact = tree == {**base, path: ("100644", sha)}
+    url = f"{stage.github.base_url}/{stage.repository.full_name}/pull/{opened.number}"
+    console.print(f"\n[bold]#{opened.number} {opened.title}[/]  {url}", highlight=False)
+    console.print(opened.body or "", markup=False, highlight=False)
+    changed = sorted(set(tree.items()) ^ set(base.items()))
+    console.print(f"\nThe diff ({len({name for name, _ in changed})} file):", highlight=False)
+    for name in sorted({name for name, _ in changed} & set(tree)):
+        text = stage.github.file(stage.repository, head, name).decode(errors="replace")
+        diff = "".join(f"+{line}\n" for line in text.split("\n")[:40])
+        console.print(Syntax(f"+++ {name}\n{diff}", "diff", background_color="default"))
+    mark = "[green]exactly what the comment asked for[/]" if exact else "[red]not what the comment asked for[/]"
+    console.print(f"From comment to pull request: {seconds:.1f} s. The pull request's tree is {mark}.", highlight=False)
+    return 0 if exact else 1
+
+
+async def _until_interrupted(stage: Stage, console: Console) -> None:
+    url = f"{stage.github.base_url}/{stage.repository.full_name}"
+    console.print(f"\nStill up: comment, label and watch at {url} (Ctrl-C ends it).", highlight=False)
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        console.print("Bye.")

@@ -1,0 +1,163 @@
+"""`backspace run`: the agent on a copy of a local checkout; the patch is the result."""
+
+import asyncio
+import getpass
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from bot.agent.limits import Limits
+from bot.agent.loop import Outcome, work
+from bot.agent.prompt import Task
+from bot.agent.review import Review
+from bot.config import RULES, Config
+from bot.domain.errors import UserError
+from bot.domain.events import JobEvent, ModelAnswered, Noted, ToolCalled, ToolReturned, Verified
+from bot.ports import Entry, Remote, Sandbox, SandboxProvider, Workspace
+from bot.publish.mirror import Mirror
+from bot.publish.policy import PathRules, problems
+from bot.repo_config import PATH, Budget, lowered, repo_config
+from bot.report.receipts import verdict
+from bot.wiring import MINUTES, TURNS, models, sandbox_provider
+
+LOCAL_REPOSITORY = 0  # no GitHub repository has this id
+
+
+class Spoken:
+    """A journal that lives as long as the command and tells each step on the console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._entries: list[Entry] = []
+
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(self._entries)
+
+    async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
+        if entry is not None:
+            self._entries.append(entry)
+        for event in events:
+            line = spoken(event)
+            if line:
+                self._console.print(line, markup=False, highlight=False)
+
+
+def spoken(event: JobEvent) -> str:
+    """One line for a terminal, or "" for what is not worth one."""
+    match event:
+        case ToolCalled(title=title):
+            return f"  {title}"
+        case ToolReturned(ok=False, output=output):
+            return f"    {output.split(chr(10), 1)[0]}"
+        case ModelAnswered(turn=turn, usd=usd):
+            return f"turn {turn}" + (f", ${usd:.2f}" if usd else "")
+        case Noted(text=text):
+            return f"  {text}"
+        case Verified(receipt=receipt):
+            return f"  {receipt.command or 'checks'}: {verdict(receipt)}"
+        case _:
+            return ""
+
+
+async def run_locally(env: Mapping[str, str], prompt: str, *, repo: Path, model: str | None, console: Console) -> int:
+    """Prints the patch on standard output, everything else on `console`. `repo` is an absolute path.
+
+    0: there is a patch. 1: there is none. 3: stopped at a limit (the patch so far is printed).
+    Raises UserError and ProviderError.
+    """
+    config = local_config(env, model)
+    provider = sandbox_provider(config)
+    problem = provider.problem()
+    if problem:
+        raise UserError(problem)
+    sha = await head_of(repo)
+    remote = Remote(str(repo), "")
+    workspace = await Mirror(config.home / "mirrors").pin(remote, repo_id=LOCAL_REPOSITORY, sha=sha)
+    console.print(f"{config.model} works on {repo.name} at {sha[:12]}", highlight=False)
+    outcome = await _worked(config, workspace, provider, prompt, name=repo.name, console=console)
+    console.print(outcome.message, markup=False, highlight=False)
+    if outcome.submission is not None and outcome.submission.summary:
+        console.print(outcome.submission.summary, markup=False, highlight=False)
+    if outcome.patch is not None:
+        sys.stdout.write(outcome.patch.diff)
+    if outcome.kind == "stopped":
+        return 3
+    return 0 if outcome.patch is not None and outcome.patch.changes else 1
+
+
+def local_config(env: Mapping[str, str], model: str | None) -> Config:
+    """The settings that matter without GitHub; without a key and without a wish, the rule agent works."""
+    wanted = model or env.get("BACKSPACE_MODEL") or ("" if env.get("ANTHROPIC_API_KEY") else RULES)
+    settings = {k: v for k, v in env.items() if not k.startswith("GITHUB_")}
+    if wanted:
+        settings["BACKSPACE_MODEL"] = wanted
+    if wanted != RULES and not env.get("ANTHROPIC_API_KEY"):
+        raise UserError(f"ANTHROPIC_API_KEY is missing: set it, or ask with --model {RULES}.")
+    return Config.from_env(settings, role="local")
+
+
+async def _worked(
+    config: Config, workspace: Workspace, provider: SandboxProvider, prompt: str, *, name: str, console: Console
+) -> Outcome:
+    rules = repo_config(await workspace.base_file(PATH))
+    budget = lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget)
+    paths = await workspace.base_paths()
+
+    @asynccontextmanager
+    async def filled(sandbox_name: str) -> AsyncIterator[Sandbox]:
+        sandbox = await provider.open(sandbox_name)
+        try:
+            await workspace.fill(sandbox)
+            yield sandbox
+        finally:
+            await asyncio.shield(sandbox.close())
+
+    async with filled("local") as sandbox:
+        review = Review(
+            workspace,
+            sandbox,
+            gate=lambda patch: problems(patch, PathRules(deny=rules.paths.deny), base_paths=paths),
+            check_command=rules.test,
+            open_base=lambda: filled("local-base"),
+        )
+        return await work(
+            _task(name, workspace.base_sha, prompt),
+            model=models(config)(config.model),
+            sandbox=sandbox,
+            review=review,
+            journal=Spoken(console),
+            limits=Limits(turns=budget.turns, usd=budget.usd, minutes=budget.minutes),
+        )
+
+
+def _task(name: str, sha: str, prompt: str) -> Task:
+    return Task(
+        repo=name,
+        branch="HEAD",
+        base_sha=sha,
+        issue_number=0,
+        issue_title="",
+        issue_text="",
+        issue_author="",
+        issue_trusted=True,
+        request=prompt,
+        requested_by=getpass.getuser(),
+        today=datetime.now(UTC).date().isoformat(),
+    )
+
+
+async def head_of(repo: Path) -> str:
+    """The commit HEAD is on. Raises UserError when there is none."""
+    process = await asyncio.create_subprocess_exec(
+        *("git", "-C", str(repo), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    out, _ = await process.communicate()
+    if process.returncode != 0:
+        raise UserError(f"{repo} is not a git checkout with a commit: name one with --repo.")
+    return out.decode().strip()

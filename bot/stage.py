@@ -1,0 +1,85 @@
+"""A bot wired to a loopback GitHub, all in this process: what the demo and the journey tests stand on."""
+
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.config import Config
+from bot.domain.job import Start
+from bot.ports import JobRow
+from bot.standins.github import LoopbackGitHub
+from bot.standins.github.state import Repository
+from bot.standins.serving import serve
+from bot.stores import Store, open_store
+from bot.wiring import web_app, working
+
+SLUG = "tiny-backspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`github` is the loopback GitHub at its `base_url`; `repository` the one the App is installed on."""
+
+    github: LoopbackGitHub
+    repository: Repository
+    store: Store
+    config: Config
+
+    async def jobs(self, issue: int) -> tuple[JobRow, ...]:
+        """The jobs of a thread that do work, newest first."""
+        rows = await self.store.jobs_on(self.repository.id, issue)
+        return tuple(row for row in rows if isinstance(row.job.command, Start))
+
+    def page(self, row: JobRow) -> str:
+        return f"{self.config.public_url}/jobs/{row.job.id}?t={row.job.watch_key}"
+
+
+@asynccontextmanager
+async def staged(
+    root: Path,
+    *,
+    source: Path,
+    settings: Mapping[str, str],
+    owner: str = "acme",
+    name: str = "widget",
+    maintainer: str = "alice",
+) -> AsyncIterator[Stage]:
+    """`source`: a git repository or a folder. `settings`: the model's and others, over the stage's own.
+
+    `maintainer` has write access; everything lives below `root`. Raises ConfigFault, UserError.
+    """
+    github = LoopbackGitHub(root / "github")
+    repository = github.add_repository(owner, name, source=source)
+    github.set_role(repository, maintainer, "write")
+    secret, port = secrets.token_hex(16), _free_port()
+    bot_url = f"http://127.0.0.1:{port}"
+    registered = github.create_app(SLUG, webhook_url=f"{bot_url}/webhook", webhook_secret=secret, owner=owner)
+    github.install(registered.app, owner)
+    async with github.serve() as github_url:
+        config = Config.from_env(
+            {
+                "GITHUB_APP_ID": str(registered.app.id),
+                "GITHUB_PRIVATE_KEY": registered.private_key_pem,
+                "GITHUB_WEBHOOK_SECRET": secret,
+                "GITHUB_API_URL": f"{github_url}/api/v3",
+                "BACKSPACE_HOME": str(root / "home"),
+                "PUBLIC_URL": bot_url,
+                "PORT": str(port),
+                **settings,
+            }
+        )
+        config.home.mkdir(parents=True, exist_ok=True)
+        store = await open_store(config.database_url)
+        try:
+            async with working(config, store), serve(web_app(config, store), port=port):
+                yield Stage(github, repository, store, config)
+        finally:
+            await store.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

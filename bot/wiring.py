@@ -1,0 +1,174 @@
+"""The composition root: a Config becomes a web app, a worker, or both in one process."""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from bot.config import RULES, Config, Role
+from bot.domain.errors import UserError
+from bot.ports import JobStore, Model, SandboxProvider
+from bot.stores import open_store
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.applications import Starlette
+
+    from bot.runner import Runner
+
+TURNS = 60
+MINUTES = 30.0
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """structlog on standard error; every line carries what was bound (job, delivery), never a payload or token."""
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def sandbox_provider(config: Config) -> SandboxProvider:
+    """The provider SANDBOX names; `auto` takes the best that works here."""
+    from bot.sandboxes.bubblewrap import Bubblewrap
+
+    return Bubblewrap(readonly_paths=config.sandbox_readonly_paths)
+
+
+def models(config: Config) -> Callable[[str], Model]:
+    """A model by name, made once. Raises UserError, worded for the person who named it."""
+    made: dict[str, Model] = {}
+
+    def named(name: str) -> Model:
+        if name not in made:
+            made[name] = _model(name, config)
+        return made[name]
+
+    return named
+
+
+def _model(name: str, config: Config) -> Model:
+    if name == RULES:
+        from bot.agent.rules import RuleModel
+
+        return RuleModel()
+    if not config.anthropic_api_key:
+        raise UserError(f"The model `{name}` cannot be used: this bot runs without a model, with `{RULES}` only.")
+    from bot.models.anthropic import AnthropicModel
+
+    return AnthropicModel(config.anthropic_api_key, model=name, base_url=config.anthropic_base_url)
+
+
+def web_app(config: Config, store: JobStore) -> "Starlette":
+    from bot.web.app import create_app
+    from bot.web.live import routes
+
+    return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes(store))
+
+
+def runner(config: Config, store: JobStore) -> "Runner":
+    """Raises UserError when sandboxes cannot start here: better no worker than one that fails every job."""
+    from bot.github.installation import App, git_url
+    from bot.journey import Workshop
+    from bot.publish.mirror import Mirror
+    from bot.repo_config import Budget
+    from bot.report.leaks import Leaks
+    from bot.runner import Runner
+    from bot.worker import Worker
+
+    sandboxes = sandbox_provider(config)
+    problem = sandboxes.problem()
+    if problem:
+        raise UserError(problem)
+    structlog.get_logger().info("worker", sandbox=sandboxes.name, model=config.model)
+    workshop = Workshop(
+        mirror=Mirror(config.home / "mirrors", environment=os.environ),
+        sandboxes=sandboxes,
+        model_named=models(config),
+        model=config.model,
+        budget=Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES),
+    )
+    worker = Worker(
+        store=store,
+        app=App(config.app_id, config.private_key, api_url=config.github_api_url),
+        workshop=workshop,
+        leaks=Leaks(config.secrets),
+        public_url=config.public_url,
+        site=git_url(config.github_api_url),
+    )
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    return Runner(store, worker.run_job, owner=owner, concurrency=config.concurrency)
+
+
+@asynccontextmanager
+async def working(config: Config, store: JobStore) -> AsyncIterator[None]:
+    """A worker that runs beside the block; at its end, running jobs go back to the queue."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(runner(config, store).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+async def run(config: Config, role: Role) -> None:
+    """Until SIGTERM or SIGINT."""
+    config.home.mkdir(parents=True, exist_ok=True)
+    store = await open_store(config.database_url)
+    try:
+        if role == "web":
+            await _server(config, store).serve()
+        elif role == "worker":
+            await _until_signal(config, store)
+        else:
+            async with working(config, store):
+                await _server(config, store).serve()
+    finally:
+        await store.close()
+
+
+def _server(config: Config, store: JobStore) -> "uvicorn.Server":
+    import uvicorn
+
+    structlog.get_logger().info("listening", address=f"http://{config.host}:{config.port}", public=config.public_url)
+    settings = uvicorn.Config(
+        web_app(config, store),
+        host=config.host,
+        port=config.port,
+        access_log=False,
+        log_config=None,
+        loop="uvloop",
+        http="httptools",
+        timeout_graceful_shutdown=5,
+    )
+    return uvicorn.Server(settings)
+
+
+async def _until_signal(config: Config, store: JobStore) -> None:
+    import signal
+
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with working(config, store):
+        await told.wait()

@@ -1,0 +1,237 @@
+"""A claimed job from admission to its one end: who may ask, what was asked, and how it is told."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, LimitReached, ProviderError, UserError
+from bot.domain.events import Conclusion, JobFinished, JobStarted
+from bot.domain.job import Cancel, Job, Start
+from bot.intake.admission import MAY_ASK, NotPermitted, admit, refusal_due
+from bot.journey import Facts, Journey, Workshop
+from bot.ports import Claim, Entry, GitHub, GitHubApp, JobState, JobStore
+from bot.publish.branch import drop_branch
+from bot.recorder import Recorder
+from bot.report import answers
+from bot.report.leaks import Leaks
+from bot.report.links import Links
+from bot.report.tracking import marker
+from bot.report.wording import branch_name
+from bot.reporter import Reporter
+
+ATTEMPTS = 3  # of a job whose provider failed in a way that a later try can mend
+REFUSED = "refused"  # journal key: a refusal was said in the thread
+STATE_OF: dict[Conclusion, JobState] = {
+    Conclusion.SUCCESS: "succeeded",
+    Conclusion.NEUTRAL: "succeeded",
+    Conclusion.FAILURE: "failed",
+    Conclusion.TIMED_OUT: "failed",
+    Conclusion.ACTION_REQUIRED: "failed",
+}
+
+log = structlog.get_logger()
+CancelledBy = Callable[[], str | None]
+
+
+class Worker:
+    """Runs claimed jobs; holds no state between them."""
+
+    def __init__(
+        self, *, store: JobStore, app: GitHubApp, workshop: Workshop, leaks: Leaks, public_url: str, site: str
+    ) -> None:
+        """`site` is GitHub's address in a browser, such as https://github.com."""
+        self._store = store
+        self._app = app
+        self._workshop = workshop
+        self._leaks = leaks
+        self._public_url = public_url
+        self._site = site
+
+    async def run_job(self, claim: Claim, cancelled_by: CancelledBy) -> None:
+        """To the terminal state; or back to the queue, when the process goes down or a provider may recover.
+
+        `cancelled_by` says, after the task was cancelled, who asked for it; None: the process goes down.
+        Raises LeaseLost when another worker owns the job; nothing is written after that.
+        """
+        job = claim.job
+        log.info("job started", repo=job.repo.full_name, issue=job.issue.number, attempt=claim.attempts)
+        try:
+            async with self._app.repository(job.installation_id, job.repo) as github:
+                await self._run(claim, github, cancelled_by)
+        except LeaseLost:
+            raise
+        except asyncio.CancelledError:
+            await asyncio.shield(self._store.release(claim))
+            raise
+        except ProviderError as error:
+            await self._give_back(claim, error)
+
+    async def _run(self, claim: Claim, github: GitHub, cancelled_by: CancelledBy) -> None:
+        job = claim.job
+        reporter = Reporter(job, github=github, links=self._links(job), leaks=self._leaks)
+        journal = await Recorder.open(self._store, claim, leaks=self._leaks, on_recorded=reporter.notice)
+        try:
+            facts = await self._admitted(job, github)
+        except UserError as refusal:
+            await self._refuse(job, refusal, github, journal)
+            await self._store.commit(claim, finish="failed")
+            return
+        if not isinstance(job.command, Start) or job.issue.is_pull_request:
+            await self._answer(job, github)
+            await self._store.commit(claim, finish="succeeded")
+            return
+        await self._react(job, github, "eyes")
+        journey = Journey(
+            job, facts, workshop=self._workshop, github=github, journal=journal, links=lambda: self._links(job)
+        )
+        async with reporter:
+            end = await self._end_of(journey, claim, journal, cancelled_by)
+            if end.conclusion is not Conclusion.SUCCESS:
+                await self._tidy(job, github, journal)
+            await reporter.close()
+        await self._store.commit(claim, finish="cancelled" if cancelled_by() else STATE_OF[end.conclusion])
+        log.info("job finished", conclusion=end.conclusion.value)
+
+    async def _end_of(
+        self, journey: Journey, claim: Claim, journal: Recorder, cancelled_by: CancelledBy
+    ) -> JobFinished:
+        """The job's last event, recorded; found in the log when an earlier attempt got that far."""
+        for recorded in journal.events():
+            if isinstance(recorded.event, JobFinished):
+                return recorded.event
+        try:
+            by = claim.cancel_by
+            end = _cancelled(by) if by else await journey.run(attempt=claim.attempts)
+        except asyncio.CancelledError:
+            by, task = cancelled_by(), asyncio.current_task()
+            if by is None or task is None:
+                raise
+            task.uncancel()
+            end = _cancelled(by)
+        except LeaseLost:
+            raise
+        except BotError as error:
+            if isinstance(error, ProviderError) and error.retryable and claim.attempts < ATTEMPTS:
+                raise
+            log.warning("job stopped", error=str(error))
+            end = _failed(error, started=any(isinstance(r.event, JobStarted) for r in journal.events()))
+        except Exception:
+            log.exception("job broke")
+            end = JobFinished(Conclusion.FAILURE, answers.our_fault())
+        await journal.record(end)
+        return end
+
+    async def _admitted(self, job: Job, github: GitHub) -> Facts:
+        """Live facts, gathered at once. Raises UserError when the job may not run."""
+        permission, issue, repository, author_writes = await asyncio.gather(
+            github.permission(job.requested_by.login),
+            github.issue(job.issue.number),
+            github.repository(),
+            _may_write(job, github),
+        )
+        admit(job, permission=permission, issue=issue, repository=repository)
+        return Facts(issue=issue, repository=repository, author_writes=author_writes)
+
+    async def _refuse(self, job: Job, refusal: UserError, github: GitHub, journal: Recorder) -> None:
+        """A sentence in the thread; for strangers a reaction, and the sentence at most once an hour."""
+        await self._react(job, github, "confused")
+        if not isinstance(refusal, NotPermitted) or refusal_due(seconds_since_last=await self._last_refusal(job)):
+            await journal.record(entry=Entry("effect", REFUSED, {"reason": str(refusal)}))
+            await _say(job, answers.not_started(refusal), github)
+        await journal.record(JobFinished(Conclusion.ACTION_REQUIRED, answers.not_started(refusal)))
+        log.info("job refused", reason=type(refusal).__name__)
+
+    async def _last_refusal(self, job: Job) -> float | None:
+        """Seconds since a stranger was last refused in words on this issue."""
+        now = time.time()
+        for row in await self._store.jobs_on(job.repo.id, job.issue.number):
+            if row.job.id != job.id and row.finished_at is not None:
+                entries = await self._store.journal(row.job.id)
+                if any(entry.key == REFUSED for entry in entries):
+                    return now - row.finished_at
+        return None
+
+    async def _answer(self, job: Job, github: GitHub) -> None:
+        """A command that starts no work: done if there is something to do, and answered in the thread."""
+        rows = await self._store.jobs_on(job.repo.id, job.issue.number)
+        jobs = [row for row in rows if isinstance(row.job.command, Start) and row.job.id != job.id]
+        if isinstance(job.command, Cancel):
+            for row in jobs:
+                if row.finished_at is None:
+                    await self._store.request_cancel(row.job.id, job.requested_by.login)
+        await self._react(job, github, "+1")
+        pages = {row.job.id: self._links(row.job).page for row in jobs}
+        await _say(job, answers.answer(job.command, jobs=jobs, pages=pages, now=time.time()), github)
+
+    async def _react(self, job: Job, github: GitHub, content: str) -> None:
+        """A courtesy: its failure changes nothing."""
+        try:
+            if job.comment_id is None:
+                await github.react_to_issue(job.issue.number, content)
+            else:
+                await github.react_to_comment(job.comment_id, content)
+        except ProviderError as error:
+            log.warning("no reaction", error=str(error))
+
+    async def _tidy(self, job: Job, github: GitHub, journal: Recorder) -> None:
+        """An empty branch of a job that came to nothing is dropped; its failure changes nothing."""
+        try:
+            await drop_branch(branch=branch_name(job), github=github, journal=journal)
+        except BotError as error:
+            log.warning("branch not dropped", error=str(error))
+
+    async def _give_back(self, claim: Claim, error: ProviderError) -> None:
+        """GitHub cannot be reached, so nothing can be told there: later, or, after three attempts, never."""
+        log.warning("job could not go on", error=str(error), attempt=claim.attempts)
+        if error.retryable and claim.attempts < ATTEMPTS:
+            await self._store.release(claim)
+            return
+        end = JobFinished(Conclusion.FAILURE, answers.failed(error))
+        events = await self._store.events(claim.job.id)
+        told = any(isinstance(recorded.event, JobFinished) for recorded in events)
+        await self._store.commit(claim, events=() if told else (end,), finish="failed")
+
+    def _links(self, job: Job) -> Links:
+        page = f"{self._public_url}/jobs/{job.id}?t={job.watch_key}"
+        return Links(page=page, check=None, repository=f"{self._site}/{job.repo.full_name}")
+
+
+async def _may_write(job: Job, github: GitHub) -> bool:
+    """Whether the issue's author has write access; an author GitHub does not know has not."""
+    author = job.issue.author
+    try:
+        permission = await github.permission(author.login)
+    except ProviderError as error:
+        if error.retryable:
+            raise
+        return False
+    return permission.role in MAY_ASK and permission.user_id == author.id
+
+
+async def _say(job: Job, text: str, github: GitHub) -> None:
+    """One comment, however often this is tried."""
+    for _ in range(2):
+        if await github.find_comment(job.issue.number, marker(job.id)) is not None:
+            return
+        try:
+            await github.create_comment(job.issue.number, f"{marker(job.id)}\n{text}")
+        except AmbiguousWrite:
+            continue
+        return
+
+
+def _cancelled(by: str) -> JobFinished:
+    return JobFinished(Conclusion.NEUTRAL, answers.cancelled(by))
+
+
+def _failed(error: BotError, *, started: bool) -> JobFinished:
+    match error:
+        case UserError():
+            message = answers.failed(error) if started else answers.not_started(error)
+            return JobFinished(Conclusion.ACTION_REQUIRED, message)
+        case LimitReached():
+            return JobFinished(Conclusion.TIMED_OUT, answers.failed(error))
+        case _:
+            return JobFinished(Conclusion.FAILURE, answers.failed(error))
