@@ -32,6 +32,8 @@ async def create(call: Call) -> Answer:
     call.repo.check_runs[id] = run
     change(run, call.body, now=call.world.now())
     tell(call.world, call.repo, run, "created", call.actor)
+    if run.status == "completed":
+        tell(call.world, call.repo, run, "completed", call.actor)
     return Answer(201, shape(call.world, call.repo, run))
 
 

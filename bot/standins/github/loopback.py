@@ -15,7 +15,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
-from bot.standins.github import apps, checks, issues, objects, pages, pulls, refs, repositories, smart_http, threads
+from bot.standins.github import (
+    apps,
+    archives,
+    checks,
+    issues,
+    objects,
+    pages,
+    pulls,
+    refs,
+    repositories,
+    smart_http,
+    threads,
+)
 from bot.standins.github.api import starlette_route
 from bot.standins.github.faults import Edge, Faults, Logged, RequestLog
 from bot.standins.github.git import BareRepository
@@ -77,6 +89,7 @@ class LoopbackGitHub:
         api = [starlette_route(world, route) for family in families for route in family.ROUTES]
         api += [starlette_route(world, route) for route in hook_routes(self.hooks)]
         routes: list[BaseRoute] = [Mount("/api/v3", routes=[*api]), *api]
+        routes += archives.routes(world)
         routes += smart_http.routes(world)
         routes += pages.routes(world, self.hooks)
         app = Starlette(routes=routes, exception_handlers={404: _nothing_here, 405: _nothing_here})

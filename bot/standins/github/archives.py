@@ -1,0 +1,23 @@
+"""The address a tarball request is redirected to."""
+
+from asyncio import to_thread
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from bot.standins.github.world import World
+
+
+def routes(world: World) -> list[Route]:
+    async def archive(request: Request) -> Response:
+        """Each ticket is good once; the content is git's, so `export-ignore` and `export-subst` apply."""
+        repo, sha = world.tickets.pop(request.query_params.get("token", ""), (None, ""))
+        if repo is None or sha != request.path_params["sha"]:
+            return PlainTextResponse("404: Not Found", 404)
+        prefix = f"{repo.owner.login}-{repo.name}-{sha[:7]}"
+        content = await to_thread(repo.git.run, "archive", "--format=tar.gz", f"--prefix={prefix}/", sha)
+        headers = {"Content-Disposition": f"attachment; filename={prefix}.tar.gz"}
+        return Response(content, headers=headers, media_type="application/x-gzip")
+
+    return [Route("/codeload/{owner}/{repo}/legacy.tar.gz/{sha}", archive, methods=["GET"])]
