@@ -9,11 +9,13 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from bot.domain.conversation import (
     AssistantTurn,
@@ -52,6 +54,7 @@ from bot.standins.messages import (
     use,
 )
 from bot.standins.serving import serve
+from tests.standins.messages.asking import a_body, post
 
 pytestmark = pytest.mark.anyio
 
@@ -294,6 +297,53 @@ async def test_a_redirect_is_never_followed_with_the_conversation() -> None:
             await adapter.ask(TASK, max_tokens=1000)
         await adapter.aclose()
     assert seen == ["/v1/messages"]
+
+
+async def test_connections_are_used_again() -> None:
+    ports: set[int] = set()
+    server = LoopbackMessages(lambda observed: STEP, api_key=KEY, now=lambda: 0.0)
+    answering = server.asgi()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            ports.add(scope["client"][1])
+        await answering(scope, receive, send)
+
+    async with serve(app) as url:
+        adapter = AnthropicModel(KEY, base_url=url)
+        for _ in range(3):
+            check_reply(await adapter.ask(TASK, max_tokens=1000))
+        await adapter.aclose()
+    assert len(ports) == 1
+
+
+async def test_a_whole_answer_is_not_waited_for_beyond_its_end() -> None:
+    recorded = LoopbackMessages(lambda observed: STEP)
+    whole = (await post(recorded, a_body(stream=True))).content
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield whole
+        await asyncio.sleep(5.0)
+
+    async def messages(request: Request) -> Response:
+        return StreamingResponse(endless(), media_type="text/event-stream")
+
+    async with serve(Starlette(routes=[Route("/v1/messages", messages, methods=["POST"])])) as url:
+        adapter = AnthropicModel(KEY, base_url=url, patience=Patience(after_the_end_s=0.1))
+        started = time.monotonic()
+        check_reply(await adapter.ask(TASK, max_tokens=1000))
+        assert time.monotonic() - started < 3.0
+        await adapter.aclose()
+
+
+async def test_an_own_http_client_is_used() -> None:
+    def overloaded(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(529, json={"type": "error", "error": {"type": "overloaded_error", "message": "Busy"}})
+
+    adapter = AnthropicModel(KEY, http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(overloaded)))
+    with pytest.raises(ModelError, match=r"Claude is overloaded \(HTTP 529\)"):
+        await adapter.ask(TASK, max_tokens=1000)
+    await adapter.aclose()
 
 
 async def test_cancelling_closes_the_connection_at_once() -> None:

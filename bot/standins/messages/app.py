@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.standins.messages.cache import InputUsage, PromptCache, Visit
 from bot.standins.messages.catalog import MODELS, model_card
+from bot.standins.messages.delivery import Dropped, delivered
 from bot.standins.messages.faults import (
     Cut,
     CutInside,
@@ -25,7 +26,6 @@ from bot.standins.messages.faults import (
     MaxTokens,
     Refusal,
     SlowStart,
-    Stall,
     Status,
     StopReason,
 )
@@ -44,10 +44,6 @@ from bot.standins.messages.stream import (
     spoiled,
     with_error,
 )
-
-
-class Dropped(Exception):
-    """The connection is to end in the middle of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ class LoopbackMessages:
     `requests` are the accepted and refused bodies of /v1/messages in order, `raw` the same as bytes, `refused` the
     rules that were broken (request number, sentence), `ledger` the charges. `faults` maps request numbers, from 1, to
     what goes wrong with them. `now` is the clock of the cache, in seconds. The same `seed` gives the same bytes, ids
-    included. asyncio sets TCP_NODELAY on the sockets, so each write travels by itself.
+    included. Each write is given to the server by itself; on a socket without TCP_NODELAY the kernel may hold it back.
     """
 
     def __init__(
@@ -178,7 +174,7 @@ class LoopbackMessages:
             message_id=f"msg_{chance.getrandbits(64):016x}",
             request_id=request_id,
             model=body["model"],
-            usage=_usage_of(visit.usage),
+            usage=visit.usage.reported(),
             stop_reason=stop_reason,
             stop_details=_details_of(fault),
         )
@@ -198,7 +194,7 @@ class LoopbackMessages:
             fault = Cut(cutting_point(listed, blocks, fault), fault.cleanly)
             events = iter(listed)
         writes = self._split(events, number)
-        stream = self._written(writes, fault, lambda: self._settle(number, body, visit, blocks))
+        stream = delivered(writes, fault, begun=lambda: self._settle(number, body, visit, blocks))
         return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
 
     def _split(self, events: Iterator[bytes], number: int) -> Iterator[bytes]:
@@ -240,34 +236,6 @@ class LoopbackMessages:
         nanos = sum(count * price for count, price in zip(counts, MODELS[body["model"]].prices, strict=True))
         self.ledger.append(Charge(number, body["model"], spent, output, nanos / 1_000_000_000))
 
-    async def _written(
-        self, writes: Iterator[bytes], fault: Fault | None, begun: Callable[[], None]
-    ) -> AsyncIterator[bytes]:
-        if isinstance(fault, SlowStart):
-            async for ping in _pings(fault):
-                yield ping
-        begun()
-        sent = 0
-        for piece in writes:
-            if isinstance(fault, Cut) and sent + len(piece) >= fault.byte:
-                yield piece[: fault.byte - sent]
-                if fault.cleanly:
-                    return
-                raise Dropped
-            if isinstance(fault, Stall) and sent <= fault.byte < sent + len(piece):
-                await asyncio.sleep(fault.seconds)
-            yield piece
-            sent += len(piece)
-            await asyncio.sleep(0)
-
-
-async def _pings(fault: SlowStart) -> AsyncIterator[bytes]:
-    until = asyncio.get_running_loop().time() + fault.seconds
-    while (left := until - asyncio.get_running_loop().time()) > 0:
-        if fault.pings:
-            yield b'event: ping\ndata: {"type": "ping"}\n\n'
-        await asyncio.sleep(min(left, 0.02))
-
 
 def _decoded(raw: bytes) -> Any:
     try:
@@ -305,20 +273,6 @@ def _observed(number: int, body: Mapping[str, Any]) -> Observed:
         max_tokens=body["max_tokens"],
         messages=tuple(body["messages"]),
     )
-
-
-def _usage_of(usage: InputUsage) -> dict[str, Any]:
-    return {
-        "input_tokens": usage.fresh,
-        "cache_creation_input_tokens": usage.write_5m + usage.write_1h,
-        "cache_read_input_tokens": usage.read,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": usage.write_5m,
-            "ephemeral_1h_input_tokens": usage.write_1h,
-        },
-        "service_tier": "standard",
-        "inference_geo": "global",
-    }
 
 
 def _details_of(fault: Fault | None) -> dict[str, Any] | None:

@@ -21,6 +21,20 @@ class InputUsage:
     write_1h: int
     read: int
 
+    def reported(self) -> dict[str, Any]:
+        """The input side of `usage`, as an answer shows it."""
+        return {
+            "input_tokens": self.fresh,
+            "cache_creation_input_tokens": self.write_5m + self.write_1h,
+            "cache_read_input_tokens": self.read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": self.write_5m,
+                "ephemeral_1h_input_tokens": self.write_1h,
+            },
+            "service_tier": "standard",
+            "inference_geo": "global",
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:

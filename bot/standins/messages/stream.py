@@ -38,7 +38,7 @@ class Wire:
         """The block as a JSON answer shows it."""
         block = dict(self.start)
         if self.kind == "tool_use":
-            block["input"] = json.loads(self.payload)
+            block["input"] = _input_of(self.payload)
         elif self.kind in DELTAS:
             block[self.kind] = self.payload
         if self.signature is not None:
@@ -154,6 +154,14 @@ def random_writes(events: Iterator[bytes], chance: random.Random, *, largest: in
             waiting = waiting[size:]
     if waiting:
         yield waiting
+
+
+def _input_of(payload: str) -> Any:
+    """Input that was cut is shown as none at all."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return {}
 
 
 def _opening(block: Wire) -> dict[str, Any]:

@@ -97,6 +97,11 @@ async def test_too_small_a_limit_cuts_the_answer_in_its_middle() -> None:
     assert 0 < len(text_in(events)) < len(WORDS)
 
 
+async def test_a_json_answer_that_is_cut_shows_a_tool_use_without_input() -> None:
+    whole = (await post(a_server(MaxTokens()), a_body())).json()
+    assert (whole["content"][2]["input"], whole["stop_reason"]) == ({}, "max_tokens")
+
+
 async def test_an_error_status_has_its_header_and_code() -> None:
     fault = Status(status=429, code="ramp_limit_exceeded", retry_after="7")
     response = await post(a_server(fault), a_body(stream=True))

@@ -1,0 +1,41 @@
+"""How an answer's bytes leave: at once, late, halting, or cut off."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from bot.standins.messages.faults import Cut, Fault, SlowStart, Stall
+
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+
+class Dropped(Exception):
+    """The connection is to end in the middle of an answer."""
+
+
+async def delivered(writes: Iterator[bytes], fault: Fault | None, *, begun: Callable[[], None]) -> AsyncIterator[bytes]:
+    """The writes as a fault lets them through; `begun` is called before the first. Raises Dropped."""
+    if isinstance(fault, SlowStart):
+        async for ping in _waiting(fault):
+            yield ping
+    begun()
+    sent = 0
+    for piece in writes:
+        if isinstance(fault, Cut) and sent + len(piece) >= fault.byte:
+            yield piece[: fault.byte - sent]
+            if fault.cleanly:
+                return
+            raise Dropped
+        if isinstance(fault, Stall) and sent <= fault.byte < sent + len(piece):
+            await asyncio.sleep(fault.seconds)
+        yield piece
+        sent += len(piece)
+        await asyncio.sleep(0)
+
+
+async def _waiting(fault: SlowStart) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    until = clock() + fault.seconds
+    while (left := until - clock()) > 0:
+        if fault.pings:
+            yield PING
+        await asyncio.sleep(min(left, 0.02))
