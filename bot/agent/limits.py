@@ -96,7 +96,7 @@ def _gauges(spent: Spent, limits: Limits) -> tuple[_Gauge, ...]:
     minutes = spent.seconds / 60
     usd = spent.usd or 0.0
     return (
-        _Gauge("turns", spent.turns, limits.turns, f"{spent.turns} of {limits.turns} turns", 1.0),
+        _Gauge("turns", spent.turns, limits.turns, f"{min(spent.turns, limits.turns)} of {limits.turns} turns", 1.0),
         _Gauge("usd", usd, limits.usd, f"${usd:.2f} of ${limits.usd:.2f}", WRAP_UP_SHARE),
         _Gauge(
             "input",

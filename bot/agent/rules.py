@@ -215,6 +215,7 @@ def _carry_out(recipe: Recipe, number: int) -> Step:
 
 
 def _check_paths(recipe: Recipe) -> None:
+    paths: tuple[str, ...]
     match recipe:
         case WriteFile(path, _) | ReplaceText(_, _, str(path)) | DeletePath(path, _) | AddLine(_, path):
             paths = (path,)

@@ -1,0 +1,98 @@
+"""A small repository on the workbench: base, sandbox and review, put together as the worker does."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.agent.limits import Limits
+from bot.agent.loop import Outcome, Task, work
+from bot.agent.review import Review
+from bot.domain.job import Patch
+from bot.ports import Model, Sandbox
+from tests.fakes import DirectorySandbox, GitWorkspace, MemoryJournal
+
+HELLO = {
+    "hello.py": b'print("hullo")\n',
+    "README.md": b"# Hello\n\nSays hullo.\n",
+    "docs/notes.txt": b"one\r\ntwo\r\n",
+}
+TASK = Task(
+    repo="octo/hello",
+    branch="main",
+    base_sha="1" * 40,
+    issue_number=12,
+    issue_title="It says hullo",
+    issue_text="It should say hello.",
+    issue_author="alice",
+    issue_trusted=True,
+    request="replace `hullo` with `hello`",
+    requested_by="alice",
+    today="2026-11-21",
+)
+
+
+@dataclass
+class Bench:
+    root: Path
+    workspace: GitWorkspace
+    sandbox: DirectorySandbox
+    review: Review
+    check: str | None
+    problems: list[str]
+
+    def read(self, path: str) -> bytes:
+        return (self.sandbox.root / path).read_bytes()
+
+    def another_sandbox(self, name: str) -> DirectorySandbox:
+        return DirectorySandbox(self.root / name, name=name)
+
+    def review_of(self, sandbox: Sandbox) -> Review:
+        return _review(self.root, self.workspace, sandbox, self.check, self.problems)
+
+
+def _review(
+    root: Path, workspace: GitWorkspace, sandbox: Sandbox, check: str | None, problems: Sequence[str]
+) -> Review:
+    @asynccontextmanager
+    async def open_base() -> AsyncIterator[Sandbox]:
+        base = DirectorySandbox(root / "base-tree", name="base")
+        await workspace.fill(base)
+        yield base
+        await base.close()
+
+    def gate(patch: Patch) -> Sequence[str]:
+        return [problem for problem in problems if any(change.path in problem for change in patch.changes)]
+
+    return Review(workspace, sandbox, gate=gate, check_command=check, open_base=open_base, check_timeout_s=20)
+
+
+async def bench(
+    root: Path, files: Mapping[str, bytes] = HELLO, *, check: str | None = "", problems: Sequence[str] = ()
+) -> Bench:
+    """A filled sandbox with its review; `problems` are what the gate says about a path they name."""
+    workspace = GitWorkspace(root / "store.git", files)
+    sandbox = DirectorySandbox(root / "tree")
+    await workspace.fill(sandbox)
+    listed = list(problems)
+    return Bench(root, workspace, sandbox, _review(root, workspace, sandbox, check, listed), check, listed)
+
+
+async def no_sleep(_seconds: float) -> None:
+    return None
+
+
+async def run(
+    on: Bench, model: Model, *, journal: MemoryJournal | None = None, task: Task = TASK, limits: Limits | None = None
+) -> Outcome:
+    """`work` as the worker calls it, without waiting between attempts."""
+    return await work(
+        task,
+        model=model,
+        sandbox=on.sandbox,
+        review=on.review,
+        journal=journal if journal is not None else MemoryJournal(),
+        limits=limits or Limits(),
+        sleep=no_sleep,
+        chance=lambda: 0.5,
+    )
