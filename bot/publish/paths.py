@@ -54,10 +54,15 @@ def is_utf8(path: str) -> bool:
     return True
 
 
+def visible(path: str) -> str:
+    """A path on one line, cut, in which every odd character is written out."""
+    text = "".join(_written_out(letter) for letter in path[:_SHOWN_LENGTH])
+    return f"{text}…" if len(path) > _SHOWN_LENGTH else text
+
+
 def shown(path: str) -> str:
-    """A path for people: one line of Markdown code in which every odd character is written out."""
-    text = "".join(_visible(letter) for letter in path[:_SHOWN_LENGTH])
-    return f"`{text}{'…' if len(path) > _SHOWN_LENGTH else ''}`"
+    """`visible` as Markdown code."""
+    return f"`{visible(path)}`"
 
 
 def collisions(added: Iterable[str], others: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -88,7 +93,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKD", name).casefold())
 
 
-def _visible(letter: str) -> str:
+def _written_out(letter: str) -> str:
     if letter == "`" or not letter.isprintable() or unseen(letter):
         code = ord(letter)
         if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathspec import GitIgnoreSpec
 
 from bot.domain.job import Change, FileStat, Patch
-from bot.publish.paths import shown
+from bot.publish.paths import visible
 
 _BINARY_PROBE_BYTES = 8000  # as far as git itself looks for a NUL
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -53,13 +53,13 @@ _SPECS = tuple((kind, GitIgnoreSpec.from_lines(patterns.lower().split())) for ki
 
 
 def worth_a_second_look(patch: Patch) -> tuple[str, ...]:
-    """A line for each file a reviewer should open first: its path and why."""
+    """A line for each file a reviewer should open first: its path, a colon and why."""
     stats = {stat.path: stat for stat in patch.stats}
     lines = []
     for change in patch.changes:
         reasons = tuple(_reasons(change, stats.get(change.path)))
         if reasons:
-            lines.append(f"{shown(change.path)}: {', '.join(reasons)}")
+            lines.append(f"{visible(change.path)}: {', '.join(reasons)}")
     return tuple(lines)
 
 
