@@ -12,7 +12,9 @@ from bot.report.progress import Progress, progress
 from bot.report.receipts import result
 from bot.report.sse import View, view_of
 
+WORTH_SHOWING_S = 0.05
 _LINE_KINDS = {"+": "add", "-": "del", "@": "hunk"}
+_SAID_BY_THE_PATH = ("index ", "--- ", "+++ ")
 DIFF_LINES_SHOWN = 3_000  # a page with more does not scroll well on a phone
 
 
@@ -127,7 +129,7 @@ def diff_files(diff: str) -> tuple[DiffFile, ...]:
         if line.startswith("diff --git "):
             shown.append((line.rpartition(" b/")[2], []))
             in_hunks = False
-        elif shown and line:
+        elif shown and line and (in_hunks or not line.startswith(_SAID_BY_THE_PATH)):
             in_hunks = in_hunks or line.startswith("@@")
             shown[-1][1].append((_LINE_KINDS.get(line[0], "same") if in_hunks else "meta", line))
     return tuple(DiffFile(path=path, lines=tuple(lines)) for path, lines in shown)
@@ -141,7 +143,7 @@ def _returned(item: Item, returned: ToolReturned) -> Item:
         text=item.text,
         output=returned.output,
         state="ok" if returned.ok else "failed",
-        meta=duration(returned.seconds),
+        meta=duration(returned.seconds) if returned.seconds >= WORTH_SHOWING_S else "",
     )
 
 

@@ -6,6 +6,8 @@ const byId = (id) => document.getElementById(id);
 const blank = (id) => byId(id).content.firstElementChild.cloneNode(true);
 const put = (node, selector, text) => { node.querySelector(selector).textContent = text; };
 const DIFF_LINES_SHOWN = 3000;
+const LINE_KINDS = { "+": "add", "-": "del", "@": "hunk" };
+const SAID_BY_THE_PATH = /^(?:index |--- |\+\+\+ )/;
 
 const skew = Date.now() / 1000 - Number(body.dataset.now);
 let seq = Number(body.dataset.seq);
@@ -25,7 +27,7 @@ function elapse() {
   if (!started) return;
   const end = Number(body.dataset.finished) || Date.now() / 1000 - skew;
   const seconds = end - started;
-  byId("elapsed").textContent = body.dataset.finished ? duration(seconds) : `${duration(Math.floor(seconds)).replace(".0", "")}`;
+  byId("elapsed").textContent = body.dataset.finished ? duration(seconds) : duration(Math.floor(seconds)).replace(".0", "");
 }
 
 function showView(view) {
@@ -69,35 +71,33 @@ function returned(event) {
   if (!entry) return;
   entry.dataset.state = event.ok ? "ok" : "failed";
   put(entry, ".state", entry.dataset.state);
-  put(entry, ".meta", duration(event.seconds));
+  put(entry, ".meta", event.seconds >= 0.05 ? duration(event.seconds) : "");
   put(entry, ".output", event.output || "(no output)");
-}
-
-function lineKinds(lines) {
-  let inHunks = false;
-  return lines.map((line) => {
-    inHunks = inHunks || line.startsWith("@@");
-    return inHunks ? { "+": "add", "-": "del", "@": "hunk" }[line[0]] ?? "same" : "meta";
-  });
 }
 
 function showDiff(event) {
   const lines = event.diff.split("\n");
   const files = [];
+  let inHunks = false;
   for (const line of lines.slice(0, DIFF_LINES_SHOWN)) {
-    if (line.startsWith("diff --git ")) files.push({ path: line.slice(line.lastIndexOf(" b/") + 3), lines: [] });
-    else if (files.length && line) files.at(-1).lines.push(line);
+    if (line.startsWith("diff --git ")) {
+      files.push({ path: line.slice(line.lastIndexOf(" b/") + 3), rows: [] });
+      inHunks = false;
+    } else if (files.length && line && (inHunks || !SAID_BY_THE_PATH.test(line))) {
+      inHunks = inHunks || line.startsWith("@@");
+      files.at(-1).rows.push({ line, kind: inHunks ? LINE_KINDS[line[0]] ?? "same" : "meta" });
+    }
   }
   byId("files").replaceChildren(...files.map((file) => {
     const part = blank("a-file");
     part.open = files.length <= 4;
-    const kinds = lineKinds(file.lines);
+    const count = (kind) => file.rows.filter((row) => row.kind === kind).length;
     put(part, ".path", file.path);
-    put(part, ".added", `+${kinds.filter((kind) => kind === "add").length}`);
-    put(part, ".removed", `-${kinds.filter((kind) => kind === "del").length}`);
-    part.querySelector(".diff").replaceChildren(...file.lines.map((line, place) => {
+    put(part, ".added", `+${count("add")}`);
+    put(part, ".removed", `-${count("del")}`);
+    part.querySelector(".diff").replaceChildren(...file.rows.map(({ line, kind }) => {
       const row = document.createElement("span");
-      row.className = kinds[place];
+      row.className = kind;
       row.textContent = `${line}\n`;
       return row;
     }));
