@@ -1,6 +1,7 @@
 """Claude through the Messages API: one streaming request, one whole reply or one sorted error."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,7 @@ class AnthropicModel:
         """Raises ValueError for a key that cannot be one. `base_url` None: Anthropic's public API."""
         if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
             raise ValueError("The Anthropic API key is empty or holds characters no key has: copy it again.")
+        logging.getLogger("anthropic").setLevel(logging.INFO)  # at DEBUG the SDK logs request bodies: prompts
         self._api_key = api_key
         self._model = model
         self._patience = patience or Patience()

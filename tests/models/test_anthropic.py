@@ -1,6 +1,7 @@
 """Claude's adapter through the real SDK, over a real socket, against the strict loopback Messages API."""
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
@@ -218,6 +219,16 @@ async def test_a_key_that_the_server_repeats_is_taken_out() -> None:
     """Red when the provider's words are passed on as they come."""
     error = await error_with(Status(status=400, message=f"no such key: {KEY}"))
     assert "no such key: [key]" in error.message
+
+
+async def test_neither_prompt_nor_answer_nor_key_is_logged_even_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """Red when the SDK's logger is left at DEBUG: it writes whole request bodies."""
+    with caplog.at_level(logging.DEBUG):
+        async with claude() as (adapter, _):
+            await adapter.ask(TASK, max_tokens=1000)
+    assert "HTTP Request" in caplog.text
+    for private in ("fix it", "Work well", "Grüße", KEY):
+        assert private not in caplog.text
 
 
 async def test_an_unknown_model_is_another_models_turn() -> None:
