@@ -30,10 +30,10 @@ SECONDS_BETWEEN_LOOKS = 0.025  # a look is PRAGMA data_version, about two micros
 class SqliteDatabase:
     """One file. `synchronous=FULL`: what `write` has returned from survives a power cut."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         self._path = path
-        self._writer = _engine(path, begin="BEGIN IMMEDIATE", connections=1)
-        self._reader = _engine(path, begin="BEGIN", connections=READERS)
+        self._writer = _engine(path, begin="BEGIN IMMEDIATE", connections=1, busy_timeout_ms=busy_timeout_ms)
+        self._reader = _engine(path, begin="BEGIN", connections=READERS, busy_timeout_ms=busy_timeout_ms)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._waiting: list[tuple[Act, asyncio.Future[Any]]] = []
@@ -165,7 +165,7 @@ def prepare_file(path: Path) -> None:
         raise ProviderError("store", failures.UNOPENED) from error
 
 
-def _engine(path: Path, *, begin: str, connections: int) -> Engine:
+def _engine(path: Path, *, begin: str, connections: int, busy_timeout_ms: int) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         pool_size=connections,
@@ -177,7 +177,7 @@ def _engine(path: Path, *, begin: str, connections: int) -> Engine:
     def _connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # this module begins its transactions itself
         for pragma in (
-            f"busy_timeout = {BUSY_TIMEOUT_MS}",
+            f"busy_timeout = {busy_timeout_ms}",
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",

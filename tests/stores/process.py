@@ -1,0 +1,85 @@
+"""A process of its own that uses a store, for tests that kill, stop or starve it.
+
+It prints a line for each thing that is done, and the words of the ProviderError that ends it.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+from bot.domain.errors import LeaseLost, ProviderError
+from bot.domain.events import Noted
+from bot.stores import QueueLimits, Store, open_store
+from tests.stores.samples import a_job, deliver
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+async def accept(store: Store, prefix: str) -> None:
+    """Accept jobs without end, four at a time."""
+    numbers = count()
+
+    async def one_after_the_other() -> None:
+        for number in numbers:
+            accepted = await deliver(store, a_job(f"{prefix}-{number}"))
+            say(accepted.job_id or "nothing")
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(4)))
+
+
+async def accept_one(store: Store, prefix: str) -> None:
+    await deliver(store, a_job(prefix))
+    say("accepted")
+
+
+async def fill(store: Store, ballast: str) -> None:
+    """Accept until the disk is full, make room, and accept again."""
+    try:
+        for number in count():
+            await deliver(store, a_job(f"{number}", prompt="x" * 20_000))
+    except ProviderError as error:
+        say(str(error))
+    os.unlink(ballast)
+    await deliver(store, a_job("afterwards"))
+    for stored in range(number):
+        assert await store.job(f"job-{stored}") is not None
+    say("accepted" if await store.job("job-afterwards") is not None else "lost")
+
+
+async def hold(store: Store, job_id: str) -> None:
+    """Claim a job and write to it every 20 ms until the lease is lost."""
+    claim = await store.claim("holder", job_id=job_id)
+    assert claim is not None
+    say("claimed")
+    try:
+        for number in count():
+            await store.commit(claim, events=[Noted(f"{number}")])
+            await asyncio.sleep(0.02)
+    except LeaseLost as error:
+        say(str(error))
+
+
+ACTS: dict[str, Callable[[Store, str], Awaitable[None]]] = {
+    "accept": accept,
+    "accept-one": accept_one,
+    "fill": fill,
+    "hold": hold,
+}
+
+
+async def main(act: str, url: str, argument: str, lease_s: str = "30") -> None:
+    try:
+        store = await open_store(url, limits=QueueLimits(lease_s=float(lease_s)))
+        await ACTS[act](store, argument)
+        await store.close()
+    except ProviderError as error:
+        say(str(error))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

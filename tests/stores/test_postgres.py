@@ -1,0 +1,106 @@
+"""What is special about Postgres: connections that break, and notices that do not arrive."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+
+from bot.domain.errors import BotError, ProviderError
+from bot.domain.events import Noted
+from bot.stores import failures, open_store
+from bot.stores.postgres import PostgresDatabase
+from tests.stores.conftest import Open
+from tests.stores.postgres import Postgres
+from tests.stores.samples import a_job, claimed, deliver
+
+pytestmark = pytest.mark.anyio
+
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname LIKE 'test%'"
+
+
+async def test_an_event_arrives_when_its_notice_is_lost(opened: Open, postgres: Postgres) -> None:
+    url = postgres.new_database()
+    worker, reader = await opened(url), await opened(url)
+    claim = await claimed(worker, "a")
+    seen: list[int] = []
+    three = asyncio.Event()
+
+    async def watch() -> None:
+        async for recorded in reader.watch("job-a"):
+            seen.append(recorded.seq)
+            if recorded.seq == 3:
+                three.set()
+
+    watching = asyncio.create_task(watch())
+    await worker.commit(claim, events=[Noted("one")])
+    await asyncio.sleep(0.2)
+    postgres.execute(CUT + " AND query LIKE 'LISTEN%'")
+    await worker.commit(claim, events=[Noted("two")])
+    await asyncio.wait_for(three.wait(), 5)
+    assert seen == [1, 2, 3]
+    await worker.commit(claim, finish="succeeded")
+    await asyncio.wait_for(watching, 5)
+
+
+async def test_cut_connections_are_made_again(opened: Open, postgres: Postgres) -> None:
+    store = await opened(postgres.new_database())
+    await deliver(store, a_job("a"))
+    postgres.execute(CUT)
+    assert await store.job("job-a") is not None
+    assert (await deliver(store, a_job("b"))).is_new
+
+
+async def test_a_server_that_is_away_is_said_to_be_away_and_the_store_recovers(
+    opened: Open, postgres: Postgres
+) -> None:
+    url = postgres.new_database()
+    store = await opened(url)
+    await deliver(store, a_job("a"))
+    await asyncio.to_thread(postgres.stop)
+    try:
+        for call in (deliver(store, a_job("b")), store.job("job-a"), store.claim("w"), open_store(url)):
+            with pytest.raises(ProviderError) as away:
+                await call
+            assert (str(away.value), away.value.retryable) == (f"store: {failures.SILENT}", True)
+        await store.wait_for_work(0.05)
+    finally:
+        await asyncio.to_thread(postgres.start)
+    assert (await deliver(store, a_job("b"))).is_new
+    assert await store.job("job-a") is not None
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        pytest.param("default_transaction_read_only = on", failures.READ_ONLY, id="read-only"),
+        pytest.param("search_path = nowhere", "the database refused", id="no-schema"),
+    ],
+)
+async def test_a_database_that_refuses_is_described(postgres: Postgres, setting: str, words: str) -> None:
+    url = postgres.new_database()
+    name = url.split("/")[3].split("?")[0]
+    postgres.execute(f"ALTER DATABASE {name} SET {setting}")
+    with pytest.raises(ProviderError) as refused:
+        await open_store(url)
+    assert str(refused.value).startswith(f"store: {words}")
+
+
+async def test_a_missing_database_is_said_to_be_missing(postgres: Postgres) -> None:
+    with pytest.raises(BotError) as refused:
+        await open_store(postgres.url("nowhere"))
+    assert "geheim" not in str(refused.value)
+    assert str(refused.value).startswith("store: ")
+
+
+async def test_no_transaction_waits_or_holds_its_locks_for_ever(postgres: Postgres) -> None:
+    """A worker frozen inside a claim would otherwise keep the queue's lock."""
+    database = PostgresDatabase(make_url(postgres.new_database()))
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "synchronous_commit")
+
+    def settings(connection: Connection) -> list[str]:
+        return [connection.execute(text(f"SHOW {name}")).scalar_one() for name in names]
+
+    assert await database.read(settings) == ["10s", "5s", "10s", "on"]
+    assert await database.write(settings) == ["10s", "5s", "10s", "on"]
+    await database.close()

@@ -1,0 +1,64 @@
+"""How a database gets its tables, and what happens when another version has been there."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from bot.domain.errors import UserError
+from bot.domain.events import Conclusion, JobFinished, Noted
+from bot.stores import Store, open_store
+from tests.stores.conftest import Open
+from tests.stores.samples import a_job, claimed, deliver
+
+pytestmark = pytest.mark.anyio
+
+
+def run(database_url: str, statement: str) -> None:
+    """As another version of the bot would."""
+    engine = create_engine(make_url(database_url.replace("postgresql:", "postgresql+psycopg:")))
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+async def test_a_newer_schema_is_refused_in_a_sentence(opened: Open, database_url: str) -> None:
+    await opened(database_url)
+    await asyncio.to_thread(run, database_url, "UPDATE schema_version SET version = 7")
+    with pytest.raises(UserError) as refused:
+        await open_store(database_url)
+    assert str(refused.value) == (
+        "The database was written by a newer Tiny Backspace (schema 7; this one knows 1): "
+        "update the bot, or give it another DATABASE_URL."
+    )
+
+
+async def test_many_processes_may_start_on_an_empty_database(opened: Open, database_url: str) -> None:
+    stores: list[Store] = await asyncio.gather(*(opened(database_url) for _ in range(6)))
+    assert (await deliver(stores[0], a_job("a"))).is_new
+    assert not (await deliver(stores[5], a_job("a"))).is_new
+
+
+async def test_an_event_of_a_newer_version_stops_no_reader(opened: Open, database_url: str) -> None:
+    store = await opened(database_url)
+    claim = await claimed(store, "a")
+    await store.commit(claim, events=[Noted("x")])
+    renamed = "UPDATE events SET kind = 'later', data = '{\"kind\":\"later\"}' WHERE seq = 2"
+    await asyncio.to_thread(run, database_url, renamed.replace(":", r"\:"))
+    await store.commit(claim, events=[JobFinished(Conclusion.SUCCESS, "Done.")], finish="succeeded")
+    words = [getattr(recorded.event, "text", "") async for recorded in store.watch("job-a")]
+    assert words == ["", "This version of the bot cannot show an event of the kind 'later'.", ""]
+
+
+async def test_a_job_nobody_can_read_is_closed_and_does_not_block_the_queue(opened: Open, database_url: str) -> None:
+    store = await opened(database_url)
+    for name in "ab":
+        await deliver(store, a_job(name))
+    await asyncio.to_thread(run, database_url, "UPDATE jobs SET spec = '{}' WHERE id = 'job-a'")
+    claim = await store.claim("w")
+    assert claim is not None
+    assert claim.job.id == "job-b"
+    last = (await store.events("job-a"))[-1].event
+    assert isinstance(last, JobFinished)
+    assert last.conclusion is Conclusion.FAILURE
