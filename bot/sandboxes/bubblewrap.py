@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -65,10 +66,14 @@ class Bubblewrap:
         if python is None or shutil.which("bwrap") is None:
             raise ProviderError(NAME, self.problem() or "bubblewrap or /usr/bin/python3 is gone")
         ours, theirs = socket.socketpair()
-        with theirs:
-            running = self._start(python, theirs, tag=f"backspace-{os.getpid()}-{secrets.token_hex(4)}")
         try:
-            reader, writer = await asyncio.open_connection(sock=ours, limit=STREAM_BUFFER_BYTES)
+            with theirs:
+                running = self._start(python, theirs, tag=f"backspace-{os.getpid()}-{secrets.token_hex(4)}")
+        except OSError as error:
+            ours.close()
+            raise ProviderError(NAME, f"a sandbox could not start: bwrap: {error.strerror}") from None
+        reader, writer = await asyncio.open_connection(sock=ours, limit=STREAM_BUFFER_BYTES)
+        try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 header, _ = lengths(await reader.readexactly(LENGTHS.size))
                 header_of(await reader.readexactly(min(header, 4096)))
@@ -77,7 +82,7 @@ class Bubblewrap:
             running.kill()
             said = running.complaint() or f"{type(error).__name__}: {error}"
             await running.gone()
-            ours.close()
+            writer.close()
             raise ProviderError(NAME, f"a sandbox could not start: {said}", retryable=True) from None
         return ServedSandbox(
             id=job_id,
@@ -107,10 +112,14 @@ class Bubblewrap:
         """Starts bwrap for real, with an empty command instead of the helper."""
         argv = command(limits=self._limits, readonly_paths=self._readonly, made={}, info=None, python="/usr/bin/true")
         read, write = os.pipe()
-        with socket.socket() as unused:
-            process = _spawn(argv, unused.fileno(), write, keep=[])
-        os.close(write)
         with os.fdopen(read, "rb") as stderr:
+            try:
+                with socket.socket() as unused:
+                    process = _spawn(argv, unused.fileno(), write, keep=[])
+            except OSError as error:
+                return f"bubblewrap cannot be started by the sandbox's user: {error.strerror}: see who may run bwrap."
+            finally:
+                os.close(write)
             words = stderr.read(4096).decode(errors="replace").strip()
         if process.wait() == 0:
             return None
@@ -133,12 +142,14 @@ class _Running:
     stderr: BinaryIO
     tag: str
     first_process: int | None = None
+    first_process_end: int | None = None
     group: ControlGroup | None = None
 
     def confine(self, limits: SandboxLimits) -> None:
         """Into a cgroup where that is possible, before anything but the helper runs."""
         with self.info:
             self.first_process = int(json.loads(self.info.read())["child-pid"])
+        self.first_process_end = os.pidfd_open(self.first_process)
         disks = limits.disk_bytes + (len(DISKS) - 1) * limits.tmp_bytes
         self.group = limited_group(self.tag, memory_bytes=limits.memory_bytes + disks, pids=limits.pids + 16)
         if self.group is not None:
@@ -154,11 +165,19 @@ class _Running:
                         os.kill(pid, signal.SIGKILL)
 
     async def gone(self) -> None:
-        await asyncio.to_thread(self.process.wait)
+        await asyncio.to_thread(self._wait)
         self.info.close()
         self.stderr.close()
         if self.group is not None:
             await asyncio.to_thread(self.group.remove)
+
+    def _wait(self) -> None:
+        """For bwrap, and for the first process inside: it ends after every other one of its namespace."""
+        self.process.wait()
+        if self.first_process_end is not None:
+            ends, self.first_process_end = self.first_process_end, None
+            select.select([ends], [], [])
+            os.close(ends)
 
     def complaint(self) -> str:
         """The first words on bwrap's standard error, "" for none. To be asked once."""
