@@ -9,6 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ZERO_SHA = "0" * 40
+SERVER_CONFIG = """\
+[uploadpack]
+	allowAnySHA1InWant = true
+	allowFilter = true
+[http]
+	receivepack = true
+[receive]
+	hideRefs = refs/pull
+[gc]
+	auto = 0
+"""
 STATUS_WORDS = {
     "A": "added",
     "D": "removed",
@@ -90,14 +101,9 @@ class BareRepository:
 
     def create(self, default_branch: str) -> None:
         """What GitHub allows a fetch to ask for: any object by its SHA, partial clones."""
-        self.run("init", "-q", "--bare", f"--initial-branch={default_branch}", str(self.path))
-        for key, value in (
-            ("uploadpack.allowAnySHA1InWant", "true"),
-            ("uploadpack.allowFilter", "true"),
-            ("http.receivepack", "true"),
-            ("gc.auto", "0"),
-        ):
-            self.run("config", key, value)
+        self.run("init", "-q", "--bare", "--template=", f"--initial-branch={default_branch}", str(self.path))
+        with (self.path / "config").open("a") as config:
+            config.write(SERVER_CONFIG)
 
     # ------------------------------------------------------------ objects
 

@@ -34,6 +34,7 @@ from bot.standins.github.git import BareRepository
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.hooks import routes as hook_routes
 from bot.standins.github.importing import import_source
+from bot.standins.github.merging import merge
 from bot.standins.github.problems import not_found
 from bot.standins.github.state import (
     App,
@@ -166,9 +167,10 @@ class LoopbackGitHub:
         owner: str | None = None,
         permissions: Mapping[str, str] = PERMISSIONS,
         events: Sequence[str] = EVENTS,
+        key: rsa.RSAPrivateKey | None = None,
     ) -> RegisteredApp:
-        """Registers an App; its bot user is `SLUG[bot]`."""
-        key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+        """Registers an App; its bot user is `SLUG[bot]`. `key`: made here, unless tests want to save that time."""
+        key = key or rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -232,6 +234,10 @@ class LoopbackGitHub:
     def lock_issue(self, repo: Repository, number: int, login: str, *, locked: bool = True) -> None:
         issue = threads.issue_of(repo, number)
         threads.set_lock(self.world, repo, issue, self.user(login), locked=locked, reason=None)
+
+    async def merge(self, repo: Repository, number: int, login: str) -> str:
+        """The merge commit's SHA; issues that the body says it fixes are closed. Raises GitFailed for a conflict."""
+        return await merge(self.world, repo, threads.issue_of(repo, number), self.user(login))
 
     def rerequest(self, repo: Repository, check_run_id: int, login: str) -> None:
         """Somebody presses "Re-run" on a check."""

@@ -8,10 +8,9 @@ from bot.standins.github import shapes as common
 from bot.standins.github import thread_shapes as shapes
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
-from bot.standins.github.git import Signature
 from bot.standins.github.measuring import measure
 from bot.standins.github.problems import Problem, invalid, not_found, refused
-from bot.standins.github.state import App, Issue, PullRequest, Repository, User, stamp
+from bot.standins.github.state import App, Issue, PullRequest, Repository, User
 from bot.standins.github.world import World
 
 
@@ -156,29 +155,6 @@ async def request_reviewers(call: Call) -> Answer:
             more = {"requested_reviewer": common.user(call.world, who)}
             threads.tell(call.world, call.repo, issue, "review_requested", call.actor, more)
     return Answer(201, shapes.pull_simple(call.world, call.repo, issue, pull, call.version))
-
-
-async def merge(world: World, repo: Repository, issue: Issue, by: User) -> str:
-    """A merge commit on the base branch. The caller moves the ref. Raises GitFailed for a conflict."""
-    pull = issue.pull
-    if pull is None:
-        raise not_found()
-    tree = await to_thread(repo.git.merge_trees, pull.base_sha, pull.head_sha)
-    own = Signature(by.login, git_shapes.noreply(by), stamp(world.now()))
-    title = f"Merge pull request #{issue.number} from {repo.owner.login}/{pull.head_ref}\n\n{issue.title}"
-    sha = await to_thread(
-        repo.git.write_commit,
-        message=title,
-        tree=tree,
-        parents=(pull.base_sha, pull.head_sha),
-        author=own,
-        committer=Signature("GitHub", "noreply@github.com", own.date),
-    )
-    repo.verified.add(sha)
-    issue.state, issue.closed_at, issue.closed_by = "closed", world.now(), by
-    pull.merged_at, pull.merged_by, pull.merge_commit_sha = world.now(), by, sha
-    threads.tell(world, repo, issue, "closed", by)
-    return sha
 
 
 def _collaborates(repo: Repository, who: User) -> bool:

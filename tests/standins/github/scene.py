@@ -5,11 +5,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +23,11 @@ from bot.standins.serving import serve
 
 SECRET = "It's a Secret to Everybody"
 VERSION = {"X-GitHub-Api-Version": "2026-03-10"}
+
+
+@cache
+def app_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 
 
 @dataclass
@@ -118,20 +125,48 @@ def work_tree(folder: Path) -> Path:
 
 @asynccontextmanager
 async def scene(tmp_path: Path, *, private: bool = True, **app: Any) -> AsyncIterator[Scene]:
+    """Spoken to in this process, without a socket; nobody listens to its webhooks."""
+    github = LoopbackGitHub(tmp_path / "github", now=Clock())
+    github.base_url = "http://github.test"
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(github.asgi()), base_url=github.base_url) as http:
+        yield _set(github, tmp_path, http, [], private=private, webhook_url="http://127.0.0.1:9/webhook", **app)
+        await github.hooks.close()
+
+
+@asynccontextmanager
+async def served(tmp_path: Path, *, private: bool = True, **app: Any) -> AsyncIterator[Scene]:
+    """The same on real sockets, with a bot that takes deliveries."""
     received: list[Received] = []
 
     async def receive(request: Request) -> Response:
         received.append(Received(dict(request.headers), await request.body()))
         return Response("accepted", 202)
 
-    clock = Clock()
-    github = LoopbackGitHub(tmp_path / "github", now=clock)
-    async with serve(Starlette(routes=[Route("/webhook", receive, methods=["POST"])])) as bot, github.serve() as url:
-        github.add_user("octo")
-        repo = github.add_repository("octo", "tool", source=work_tree(tmp_path / "work"), private=private)
-        github.set_role(repo, "mona", "write")
-        registered = github.create_app(webhook_url=f"{bot}/webhook", webhook_secret=SECRET, owner="octo", **app)
-        installation = github.install(registered.app, "octo")
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
-            head = github.refs(repo)["refs/heads/main"]
-            yield Scene(github, url, clock, repo, registered, installation, received, http, head)
+    github = LoopbackGitHub(tmp_path / "github", now=Clock())
+    bot_app = Starlette(routes=[Route("/webhook", receive, methods=["POST"])])
+    async with (
+        serve(bot_app) as bot,
+        github.serve() as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+    ):
+        yield _set(github, tmp_path, http, received, private=private, webhook_url=f"{bot}/webhook", **app)
+
+
+def _set(
+    github: LoopbackGitHub,
+    tmp_path: Path,
+    http: httpx.AsyncClient,
+    received: list[Received],
+    *,
+    private: bool,
+    **app: Any,
+) -> Scene:
+    clock = github.world.now
+    assert isinstance(clock, Clock)
+    github.add_user("octo")
+    repo = github.add_repository("octo", "tool", source=work_tree(tmp_path / "work"), private=private)
+    github.set_role(repo, "mona", "write")
+    registered = github.create_app(webhook_secret=SECRET, owner="octo", key=app_key(), **app)
+    installation = github.install(registered.app, "octo")
+    head = github.refs(repo)["refs/heads/main"]
+    return Scene(github, github.base_url, clock, repo, registered, installation, received, http, head)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.standins.github.scene import SECRET, scene
+from tests.standins.github.scene import SECRET, served
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_comment_becomes_a_signed_delivery_and_a_pull_request_can_be_made_of_it(tmp_path: Path) -> None:
-    async with scene(tmp_path) as it:
+    async with served(tmp_path) as it:
         issue = it.github.open_issue(it.repo, "mona", "Say hello", "It says hullo.")
         it.github.comment(it.repo, issue.number, "mona", "/backspace say hello")
         await it.github.deliver()
