@@ -1,10 +1,12 @@
 """The bot as a GitHub App: its signed JWT, and tokens for one repository that are revoked when the job is done."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -80,8 +82,16 @@ class App:
             auto_retry=False,
             http_cache=False,
             follow_redirects=False,
+            ssl_verify=self._tls,
             async_transport=self._transport,
         )
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext | bool:
+        """Loaded once, as it takes 0.1 s; a plain http address (a GitHub of one's own) has no certificate to check."""
+        if self._transport is not None or self._api_url.startswith("http://"):
+            return False
+        return httpx.create_ssl_context()
 
     async def _revoke(self, github: Githubkit[Any], token: "InstallationToken") -> None:
         for authorization in token.living():
