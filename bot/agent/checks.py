@@ -17,8 +17,8 @@ _BY_FILE = (
     ("build.gradle.kts", "gradle test"),
     ("mix.exs", "mix test"),
 )
-_SECTION = re.compile(r"^#+[^\n]*\b(?:test|check|verif)\w*[^\n]*\n(?P<rest>.*?)(?=^#|\Z)", re.I | re.M | re.S)
-_FENCE = re.compile(r"^```(?:sh|bash|shell|console)?[ \t]*\n(?P<body>.*?)^```", re.M | re.S)
+_ABOUT_CHECKS = re.compile(r"#+ .*\b(?:test|check|verif)\w*", re.I)
+_SHELL_FENCE = re.compile(r"```(?:sh|bash|shell|console)?[ \t]*")
 _RULE = re.compile(r"^(?P<target>test|check)\s*:(?!=)", re.M)
 
 
@@ -44,12 +44,16 @@ def detected(paths: Sequence[str], contents: Mapping[str, bytes]) -> str:
 
 def _from_instructions(text: str) -> str:
     """The first command of the first fenced block below a heading about tests or checks."""
-    for section in _SECTION.finditer(text):
-        fence = _FENCE.search(section["rest"])
-        lines = [line.strip().removeprefix("$ ") for line in fence["body"].split("\n")] if fence else []
-        command = next((line for line in lines if line and not line.startswith("#")), "")
-        if command:
-            return command
+    about_checks, fence = False, ""
+    for line in text.split("\n"):
+        if fence and line.startswith("```"):
+            fence = ""
+        elif fence == "shell" and about_checks and line.strip() and not line.lstrip().startswith("#"):
+            return line.strip().removeprefix("$ ")
+        elif not fence and line.startswith("```"):
+            fence = "shell" if _SHELL_FENCE.fullmatch(line) else "other"
+        elif not fence and line.startswith("#"):
+            about_checks = _ABOUT_CHECKS.match(line) is not None
     return ""
 
 

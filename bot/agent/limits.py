@@ -83,7 +83,7 @@ class _Gauge:
 
     @property
     def share(self) -> float:
-        return self.used / self.limit if self.limit > 0 else 1.0
+        return round(self.used / self.limit, 9) if self.limit > 0 else 1.0
 
 
 def verdict(spent: Spent, limits: Limits) -> Verdict:
@@ -154,6 +154,6 @@ def _note(spent: Spent, limits: Limits, gauges: tuple[_Gauge, ...]) -> Note | No
     tightest = max(gauges, key=lambda gauge: gauge.share)
     for share in NOTE_SHARES:
         key = f"{share:.0%}"
-        if tightest.share >= share and key not in spent.told:
-            return Note(key, f"{share:.0%} of a budget is used: {tightest.words}.")
+        if tightest.share >= share:
+            return None if key in spent.told else Note(key, f"{key} of a budget is used: {tightest.words}.")
     return None

@@ -166,14 +166,20 @@ def _path_of(info: str) -> str | None:
 
 
 def _in_prose(prose: str) -> tuple[Recipe, ...]:
-    found: list[Recipe] = [
-        ReplaceText(_the(m, "old"), _the(m, "new"), _the(m, "path") or None) for m in _REPLACE.finditer(prose)
+    """In the order they are written, since one may need what an earlier one made."""
+    found: list[tuple[int, Recipe]] = [
+        (m.start(), ReplaceText(_the(m, "old"), _the(m, "new"), _the(m, "path") or None))
+        for m in _REPLACE.finditer(prose)
     ]
-    found += [RenameFile(_the(m, "old"), _the(m, "new")) for m in _RENAME.finditer(prose)]
-    found += [DeletePath(_the(m, "path"), _is_folder(m)) for m in _DELETE.finditer(prose)]
-    found += [RunFormatter(name) for m in _RUN.finditer(prose) if (name := " ".join(m["name"].split())) in FORMATTERS]
-    found += [AddLine(_the(m, "line"), _the(m, "path")) for m in _ADD.finditer(prose)]
-    return tuple(found)
+    found += [(m.start(), RenameFile(_the(m, "old"), _the(m, "new"))) for m in _RENAME.finditer(prose)]
+    found += [(m.start(), DeletePath(_the(m, "path"), _is_folder(m))) for m in _DELETE.finditer(prose)]
+    found += [(m.start(), AddLine(_the(m, "line"), _the(m, "path"))) for m in _ADD.finditer(prose)]
+    found += [
+        (m.start(), RunFormatter(name))
+        for m in _RUN.finditer(prose)
+        if (name := " ".join(m["name"].split())) in FORMATTERS
+    ]
+    return tuple(recipe for _, recipe in sorted(found, key=lambda pair: pair[0]))
 
 
 def _the(match: re.Match[str], name: str) -> str:

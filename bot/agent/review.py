@@ -244,9 +244,9 @@ def _checks_text(receipt: Receipt, *, failed: bool) -> str:
     if receipt.command is None:
         return f"Checks: not run, {receipt.reason}."
     ran = "\n".join(f"{run.where}: {_ended(run)}" for run in receipt.runs)
-    tail = next((run.tail for run in receipt.runs if run.where == "head" and run.exit_code != 0), "")
-    known = "" if failed or not tail else "\nThe base fails too, so this does not stand in the way."
-    return f"Checks: {receipt.command}\n{ran}{known}" + (f"\n{visible(tail)}" if tail else "")
+    head = next((run for run in receipt.runs if run.where == "head" and run.exit_code != 0), None)
+    known = "\nThe base fails too, so this does not stand in the way." if head and not failed else ""
+    return f"Checks: {receipt.command}\n{ran}{known}" + (f"\n{visible(head.tail)}" if head and head.tail else "")
 
 
 def _ended(run: Check) -> str:

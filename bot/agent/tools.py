@@ -299,12 +299,15 @@ async def _grep(given: Json, sandbox: Sandbox) -> Ran:
     )
     if result.exit_code not in (0, 1):
         only = [f"--include={include}"] if include else []
-        result = await _exec(sandbox, ["grep", "-rnIE", "--exclude-dir=.git", *only, *flags, "-e", pattern, "--", path])
+        result = await _exec(
+            sandbox, ["grep", "-rnHIE", "--exclude-dir=.git", *only, *flags, "-e", pattern, "--", path]
+        )
     if result.timed_out:
         raise Refusal(f"the search took longer than {SEARCH_SECONDS:.0f} s; narrow it with path or include.")
     if result.exit_code not in (0, 1) and not result.stdout:
         raise Refusal(f"the search failed: {one_line(cleaned(result.stderr), 300)}")
     lines = [line.removeprefix("./") for line in cleaned(result.stdout).strip("\n").split("\n") if line]
+    lines.sort(key=lambda line: line.split(":", 1)[0])
     text = _bounded(listing(lines, most=MATCHES), "matches", more=result.truncated) if lines else "no match"
     return Ran(text=text, same=text)
 

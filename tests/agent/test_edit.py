@@ -101,8 +101,8 @@ def test_the_file_keeps_its_character(content: bytes, old: str, new: str, expect
             b"def f():\n    return 1\n\ndef g():\n    return 2\n",
             "def g():\n\treturn 2\n",
             "x",
-            "old_string was not found (only whitespace differs: look at indentation, tabs and blank lines); copy it from "
-            "the file exactly. The closest text is:\n4\tdef g():\n5\t    return 2",
+            "old_string was not found (only whitespace differs: look at indentation, tabs and blank lines); copy it "
+            "from the file exactly. The closest text is:\n4\tdef g():\n5\t    return 2",
             id="whitespace-differs",
         ),
         pytest.param(

@@ -22,6 +22,7 @@ from bot.domain.events import (
     ToolReturned,
     Verified,
 )
+from bot.ports import Entry
 from tests.agent.bench import HELLO, TASK, bench, run
 from tests.fakes import Crash, MemoryJournal, Script, ScriptedModel, diff_id_in, results, say, steps, submit, use
 
@@ -118,7 +119,8 @@ async def test_a_crash_after_any_record_ends_in_the_same_tree_without_asking_twi
 
 
 async def test_a_crash_at_every_record_still_gets_there(tmp_path: Path) -> None:
-    on, entries, model = await bench(tmp_path), (), ScriptedModel(fix_it())
+    on, model = await bench(tmp_path), ScriptedModel(fix_it())
+    entries: tuple[Entry, ...] = ()
     for _ in range(60):
         journal = MemoryJournal(entries, crash_after=1)
         try:
@@ -239,8 +241,10 @@ async def test_a_nudge_can_save_the_run(tmp_path: Path) -> None:
     ("limits", "reason"),
     [
         pytest.param(Limits(turns=6), "Stopped: 6 of 6 turns are used.", id="turns"),
-        pytest.param(Limits(input_tokens=7000), "Stopped: 7,000 of 7,000 input tokens are used.", id="input-tokens"),
-        pytest.param(Limits(output_tokens=700), "Stopped: 700 of 700 output tokens are used.", id="output-tokens"),
+        pytest.param(
+            Limits(input_tokens=10_000), "Stopped: 10,000 of 10,000 input tokens are used.", id="input-tokens"
+        ),
+        pytest.param(Limits(output_tokens=1000), "Stopped: 1,000 of 1,000 output tokens are used.", id="output-tokens"),
         pytest.param(Limits(usd=0.05), "Stopped: $0.05 of $0.05 are used.", id="dollars"),
     ],
 )

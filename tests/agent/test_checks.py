@@ -1,0 +1,44 @@
+"""Which command checks a repository."""
+
+import pytest
+
+from bot.agent.checks import detected, wanted_files
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        pytest.param({"pytest.ini": b""}, "python -m pytest -q", id="pytest-ini"),
+        pytest.param({"pyproject.toml": b"[tool.pytest.ini_options]\n"}, "python -m pytest -q", id="pytest-table"),
+        pytest.param({"pyproject.toml": b"not [toml"}, "", id="broken-toml"),
+        pytest.param({"tests/unit/test_a.py": b""}, "python -m pytest -q", id="test-files"),
+        pytest.param({"tox.ini": b""}, "tox", id="tox"),
+        pytest.param({"package.json": b'{"scripts": {"test": "jest"}}'}, "npm test", id="npm"),
+        pytest.param({"package.json": b'{"scripts": {"test": "jest"}}', "pnpm-lock.yaml": b""}, "pnpm test", id="pnpm"),
+        pytest.param({"package.json": b'{"scripts": {"test": "x"}}', "yarn.lock": b""}, "yarn test", id="yarn"),
+        pytest.param(
+            {"package.json": b'{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'},
+            "",
+            id="npms-placeholder",
+        ),
+        pytest.param({"package.json": b"[" * 100_000}, "", id="hostile-json"),
+        pytest.param({"package.json": b'{"scripts": ["test"]}'}, "", id="scripts-of-another-type"),
+        pytest.param({"go.mod": b""}, "go test ./...", id="go"),
+        pytest.param({"Cargo.toml": b""}, "cargo test -q", id="cargo"),
+        pytest.param({"Makefile": b"all:\n\nTEST := 1\ntest: all\n\t./t\n"}, "make test", id="make-test"),
+        pytest.param({"Makefile": b"check:\n\t./t\n"}, "make check", id="make-check"),
+        pytest.param({"Makefile": b"test := 1\n"}, "", id="a-make-variable"),
+        pytest.param({"Gemfile": b"", "spec/a_spec.rb": b""}, "bundle exec rspec", id="ruby"),
+        pytest.param({"App.sln": b""}, "dotnet test", id="dotnet"),
+        pytest.param(
+            {"AGENTS.md": b"# A\n\n## Running tests\nDo:\n```sh\n# all\n$ make quick\n```\n", "go.mod": b""},
+            "make quick",
+            id="instructions-win",
+        ),
+        pytest.param({"AGENTS.md": b"## Build\n```sh\nmake\n```\n"}, "", id="another-section"),
+        pytest.param({"README.md": b"nothing"}, "", id="nothing"),
+    ],
+)
+def test_a_repository_is_checked_by_its_own_conventions(files: dict[str, bytes], command: str) -> None:
+    paths = tuple(sorted(files))
+    assert detected(paths, {path: files[path] for path in wanted_files(paths)}) == command

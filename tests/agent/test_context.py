@@ -1,0 +1,61 @@
+"""What the model is told about a repository, from its base commit alone."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.agent.context import gather, overview, tree_map
+from tests.fakes import GitWorkspace
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_instructions_readme_files_and_check_come_from_the_base(tmp_path: Path) -> None:
+    files = {
+        "AGENTS.md": b"Use tabs.\n",
+        "CLAUDE.md": b"AGENTS.md",
+        "CONTRIBUTING.md": b"c" * 4000,
+        "web/AGENTS.md": b"nested\n",
+        "README.md": b"# Hello\n",
+        "tests/test_a.py": b"",
+    }
+    context = await gather(GitWorkspace(tmp_path / "store", files), check_command=None)
+    assert context.files == ("AGENTS.md", "CONTRIBUTING.md")
+    assert context.instructions[0][1] == "Use tabs.\n"
+    assert context.instructions[1][1] == "c" * 3000 + "\n[... cut; read the file for the rest]"
+    assert context.more_instructions == ("web/AGENTS.md",)
+    assert context.readme == "# Hello\n"
+    assert context.check == "python -m pytest -q"
+
+
+async def test_configuration_wins_over_what_is_found(tmp_path: Path) -> None:
+    workspace = GitWorkspace(tmp_path / "store", {"Makefile": b"test:\n\ttrue\n"})
+    assert (await gather(workspace, check_command=None)).check == "make test"
+    assert (await gather(workspace, check_command="make quick")).check == "make quick"
+    assert (await gather(workspace, check_command="")).check == ""
+
+
+async def test_an_empty_repository_has_little_to_tell(tmp_path: Path) -> None:
+    context = await gather(GitWorkspace(tmp_path / "store", {}), check_command=None)
+    assert (context.overview, context.tree, context.check) == ("0 files", "", "")
+
+
+async def test_everything_together_stays_small(tmp_path: Path) -> None:
+    big = dict.fromkeys(("AGENTS.md", "CONTRIBUTING.md", "README.md"), b"x" * 50000)
+    many = {f"src/{n % 90}/deep/er/f{n}.py": b"" for n in range(3000)}
+    context = await gather(GitWorkspace(tmp_path / "store", {**big, **many}), check_command=None)
+    told = [context.readme, context.tree, *(text for _, text in context.instructions)]
+    assert sum(len(text.encode()) for text in told) < 24_500
+
+
+def test_the_map_counts_files_and_names_few() -> None:
+    paths = ["README.md", "src/a.py", "src/web/b.ts", *(f"data/{n}.csv" for n in range(30))]
+    assert tree_map(paths, 8000) == "./ (1): README.md\ndata/ (30)\nsrc/ (2): a.py\nsrc/web/ (1): b.ts"
+    assert overview(paths) == "33 files: .csv 30, .md 1, .py 1, .ts 1"
+
+
+def test_a_map_that_is_too_long_goes_less_deep() -> None:
+    paths = [f"a{n}/b/c/d/e/f.py" for n in range(200)]
+    shown = tree_map(paths, 3000)
+    assert len(shown) <= 3000
+    assert "a7/ (1)" in shown

@@ -1,0 +1,189 @@
+"""`submit`: the change that was shown is the change that leaves, after its checks."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.agent.review import Accepted, History, Review, Shown, Unfit, checks_failed, submission_of
+from bot.domain.conversation import Json
+from bot.domain.job import Check, Receipt
+from tests.agent.bench import Bench, bench
+
+pytestmark = pytest.mark.anyio
+
+
+def words(**given: Any) -> Json:
+    return {"outcome": "changes", "title": "Say hello", "summary": "s", "testing": "t", **given}
+
+
+def write(on: Bench, path: str, text: str) -> None:
+    (on.sandbox.root / path).write_text(text)
+
+
+async def shown(review: Review, history: History | None = None, *, check: str = "", **given: Any) -> Shown:
+    result = await review.submit(words(**given), history=history or History(), check=check)
+    assert isinstance(result, Shown), result
+    return result
+
+
+def after(seen: Shown, rejections: int = 0) -> History:
+    return History(shown={seen.patch.diff_id: seen.receipt}, rejections=rejections)
+
+
+async def test_the_first_submit_shows_diff_checks_and_id(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    write(on, "hello.py", 'print("hello")\n')
+    seen = await shown(on.review, check="python3 hello.py")
+    lines = seen.text.split("\n")
+    assert lines[0] == "hello.py | +1 -1"
+    assert '+print("hello")' in lines
+    assert "Checks: python3 hello.py" in lines
+    assert lines[-2:] == [
+        f"diff_id: {seen.patch.diff_id}",
+        "If this is what you want, call submit again with this diff_id; else fix it first.",
+    ]
+    assert seen.receipt.runs[0].exit_code == 0
+
+
+async def test_the_same_change_with_its_id_is_accepted(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    write(on, "hello.py", 'print("hello")\n')
+    seen = await shown(on.review)
+    accepted = await on.review.submit(words(diff_id=seen.patch.diff_id), history=after(seen))
+    assert isinstance(accepted, Accepted)
+    assert accepted.patch is not None
+    assert accepted.patch.diff_id == seen.patch.diff_id
+
+
+async def test_a_change_after_the_review_is_shown_again_and_not_accepted(tmp_path: Path) -> None:
+    """Red when the id of the tree as it is now is not compared: the second, unseen change would leave."""
+    on = await bench(tmp_path)
+    write(on, "hello.py", 'print("hello")\n')
+    seen = await shown(on.review)
+    write(on, "extra.txt", "not reviewed\n")
+    again = await shown(on.review, after(seen), diff_id=seen.patch.diff_id)
+    assert again.text.startswith(f"The change is not the one shown as {seen.patch.diff_id}.")
+    assert "+not reviewed" in again.text
+
+
+async def test_an_id_that_was_never_shown_is_not_enough(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    write(on, "hello.py", 'print("hello")\n')
+    diff_id = (await on.review.patch()).diff_id
+    await shown(on.review, diff_id=diff_id)
+
+
+async def test_what_the_gate_refuses_is_said_and_never_accepted(tmp_path: Path) -> None:
+    """Red when the gate is asked only at the first submit."""
+    on = await bench(tmp_path, problems=["secrets.env may not leave: remove it."])
+    write(on, "hello.py", 'print("hello")\n')
+    seen = await shown(on.review)
+    write(on, "secrets.env", "x\n")
+    refused = await on.review.submit(words(diff_id=seen.patch.diff_id), history=after(seen))
+    assert refused == Unfit(
+        "This change may not leave the sandbox:\n- secrets.env may not leave: remove it.\n"
+        "Undo or change that, then submit again."
+    )
+
+
+async def test_no_change_at_all_is_not_a_change(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    assert await on.review.submit(words(), history=History()) == Unfit(
+        "There is no change: nothing differs from the base. Make one, or submit with outcome no_change or blocked."
+    )
+
+
+async def test_no_change_is_only_believed_of_an_unchanged_tree(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    accepted = await on.review.submit(words(outcome="no_change"), history=History())
+    assert isinstance(accepted, Accepted)
+    assert accepted.patch is None
+    write(on, "left.txt", "x\n")
+    assert await on.review.submit(words(outcome="no_change"), history=History()) == Unfit(
+        "The work tree has changes (left.txt). Undo them, or submit with outcome changes."
+    )
+
+
+# ---------------------------------------------------------------- checks
+
+
+async def test_a_check_that_the_change_breaks_is_run_on_the_base_and_turned_away(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    write(on, "hello.py", "1 / 0\n")
+    seen = await shown(on.review, check="python3 hello.py")
+    assert [(run.where, run.exit_code) for run in seen.receipt.runs] == [("base", 0), ("head", 1)]
+    assert seen.checks_failed
+    assert "ZeroDivisionError" in seen.text
+    assert seen.text.endswith("The checks fail because of this change. Fix it and submit again.")
+    again = await on.review.submit(words(diff_id=seen.patch.diff_id), history=after(seen, 1), check="python3 hello.py")
+    assert isinstance(again, Shown)
+
+
+async def test_after_three_rejections_a_failing_change_may_go_out_as_a_draft(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    write(on, "hello.py", "1 / 0\n")
+    history = History()
+    for rejections in (1, 2, 3):
+        seen = await shown(on.review, history, check="python3 hello.py", diff_id="")
+        history = after(seen, rejections)
+    assert "the pull request then opens as a draft that says so" in seen.text
+    accepted = await on.review.submit(words(diff_id=seen.patch.diff_id), history=history, check="python3 hello.py")
+    assert isinstance(accepted, Accepted)
+    assert accepted.checks_failed
+
+
+async def test_a_check_that_fails_already_on_the_base_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    write(on, "hello.py", 'print("hello")\n')
+    seen = await shown(on.review, check="exit 7")
+    assert not seen.checks_failed
+    assert "The base fails too, so this does not stand in the way." in seen.text
+    accepted = await on.review.submit(words(diff_id=seen.patch.diff_id), history=after(seen), check="exit 7")
+    assert isinstance(accepted, Accepted)
+    assert not accepted.checks_failed
+
+
+async def test_what_a_check_leaves_behind_is_taken_back(tmp_path: Path) -> None:
+    on = await bench(tmp_path, {"a.txt": b"a\n", "b.txt": b"b\n", "c.txt": b"c\n", "run.sh": b"echo\n"})
+    write(on, "a.txt", "changed\n")
+    (on.sandbox.root / "run.sh").chmod(0o755)
+    mess = "echo x > new.txt; echo x > a.txt; rm b.txt; ln -sf a.txt c.txt; chmod 644 run.sh; mkdir -p d; echo x > d/e"
+    before = await on.review.patch()
+    seen = await shown(on.review, check=mess)
+    assert seen.patch == before
+    assert await on.review.patch() == before
+
+
+async def test_a_check_that_runs_too_long_is_a_failure_with_a_reason(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    write(on, "hello.py", 'print("hello")\n')
+    check = "grep -q hullo hello.py || sleep 60"
+    result = await on.review.submit(words(), history=History(), check=check, seconds_left=1.0)
+    assert isinstance(result, Shown)
+    assert result.checks_failed
+    assert result.receipt.runs[-1].timed_out
+    assert "head: timed out after 1 s" in result.text
+
+
+def run_of(where: str, exit_code: int | None) -> Check:
+    return Check(where="head" if where == "head" else "base", exit_code=exit_code, seconds=1.0, tail="")
+
+
+@pytest.mark.parametrize(
+    ("runs", "failed"),
+    [
+        pytest.param((), False, id="nothing-ran"),
+        pytest.param((run_of("head", 0),), False, id="passes"),
+        pytest.param((run_of("head", 1),), True, id="fails-and-no-base-to-compare"),
+        pytest.param((run_of("base", 0), run_of("head", 1)), True, id="newly-fails"),
+        pytest.param((run_of("base", 1), run_of("head", 1)), False, id="failed-before"),
+        pytest.param((run_of("base", 0), run_of("head", None)), True, id="newly-times-out"),
+    ],
+)
+def test_a_failure_counts_when_the_base_does_not_share_it(runs: tuple[Check, ...], failed: bool) -> None:
+    assert checks_failed(Receipt(command="x", runs=runs)) is failed
+
+
+def test_a_title_is_one_line_of_at_most_seventy_characters() -> None:
+    assert submission_of(words(title="a\n b" + "c" * 100)).title == "a b" + "c" * 66 + "…"
