@@ -92,15 +92,19 @@ def failed(error: BotError) -> str:
     """What happened, and whether asking again can help."""
     match error:
         case ProviderError(retryable=True):
-            return f"**Failed**: {words(str(error))} Asking again later can help."
+            return f"**Failed**: {_sentence(error)} Asking again later can help."
         case ProviderError():
-            return f"**Failed**: {words(str(error))} Asking again will not help until that is changed."
+            return f"**Failed**: {_sentence(error)} Asking again will not help until that is changed."
         case LimitReached():
-            return f"**Stopped**: {words(str(error))}"
+            return f"**Stopped**: {_sentence(error)}"
         case UserError():
-            return f"**Not published**: {words(str(error))}"
+            return f"**Not published**: {_sentence(error)}"
         case _:
-            return f"**Failed**: {words(str(error))}"
+            return f"**Failed**: {_sentence(error)}"
+
+
+def _sentence(error: BotError) -> str:
+    return f"{words(str(error)).rstrip('.')}."
 
 
 Ending = Literal["submitted", "no_change", "blocked", "answered", "stopped"]

@@ -25,6 +25,7 @@ CHECK_NAME = "backspace"  # what branch protection and people look for; never ma
 LIMIT = 65_535  # characters of summary and of text each; GitHub answers 422 above
 TITLE_LIMIT = 120
 FILES_SHOWN = 100
+WORTH_SAYING_S = 0.05
 OUTPUT_LINES = 12  # of one tool call in the log
 CUT_NOTE = "(earlier lines are in the live log)"
 _STATUS: Final[dict[Literal["queued", "running", "finished"], Literal["queued", "in_progress", "completed"]]] = {
@@ -94,7 +95,8 @@ def _action(action: Action) -> str:
     if action.ok is None:
         return f"- {code(action.title)} \u2026"
     failed = "" if action.ok else " failed"
-    return f"- {code(action.title)}{failed} ({duration(action.seconds or 0.0)})"
+    took = f" ({duration(action.seconds)})" if action.seconds and action.seconds >= WORTH_SAYING_S else ""
+    return f"- {code(action.title)}{failed}{took}"
 
 
 def _spent(so_far: Progress, *, now: float) -> str:
@@ -109,16 +111,16 @@ def _spent(so_far: Progress, *, now: float) -> str:
 
 
 def _files(stats: Sequence[FileStat]) -> str:
-    rows = [
-        f"| {_cell(code(stat.path))} | {'-' if stat.additions is None else f'+{stat.additions}'} "
-        f"| {'-' if stat.deletions is None else f'-{stat.deletions}'} |"
-        for stat in stats[:FILES_SHOWN]
-    ]
+    rows = [f"| {_cell(code(stat.path))} | {_lines_changed(stat)} |" for stat in stats[:FILES_SHOWN]]
     if len(stats) > FILES_SHOWN:
         rows.append(f"| and {counted(len(stats) - FILES_SHOWN, 'more file')} | | |")
     return "\n".join(
         [f"**Change** {change_size(stats)}", "", "| file | added | removed |", "| --- | ---: | ---: |", *rows]
     )
+
+
+def _lines_changed(stat: FileStat) -> str:
+    return "binary | " if stat.additions is None else f"+{stat.additions} | -{stat.deletions}"
 
 
 def _cell(text: str) -> str:

@@ -46,7 +46,8 @@ def receipt_section(receipt: Receipt) -> str:
         f"| {run.where} | {result(run)} | {'-' if run.exit_code is None else run.exit_code} | {duration(run.seconds)} |"
         for run in receipt.runs
     )
-    table = f"| {code(receipt.command)} | result | exit code | time |\n| --- | --- | ---: | ---: |\n{rows}"
+    command = code(receipt.command).replace("|", r"\|")
+    table = f"| {command} | result | exit code | time |\n| --- | --- | ---: | ---: |\n{rows}"
     tail = visible(receipt.runs[-1].tail)[-TAIL_CHARACTERS:].strip("\n")
     if not tail.strip():
         return table

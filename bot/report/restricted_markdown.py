@@ -23,7 +23,7 @@ _LIVE = re.compile(
     (?: (?:[a-z][a-z0-9+.-]{0,20}:)?//[^\s<>`]+ | www\.[^\s<>`]+ | (?:mailto|xmpp):[^\s<>`]+   # addresses
       | [\w.+/-]{0,100}@[\w./@+-]+   # mentions, e-mail, a/b@sha
       | [\w./-]{0,100}\#\d+          # #7, a/b#7
-      | \bgh-\d+
+      | (?<![^\W\d_])gh-\d+
     )+""",
 )
 _CLOSING = re.compile(r"(?i)\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)\s*:?\s*$")

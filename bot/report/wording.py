@@ -19,6 +19,7 @@ TEMPLATE_CHARACTERS = 8_000
 COMMIT_SUMMARY_CHARACTERS = 2_000
 FOLLOW_UPS = 10
 SECOND_LOOKS = 30
+HIDDEN_KINDS = 30
 
 SKIP_CI = "[skip ci]"  # holds `push` and `pull_request` workflows of the commit it stands in
 SKIP_CHECKS = "skip-checks: true"  # the trailer form; GitHub wants it last, after two empty lines
@@ -97,13 +98,13 @@ def pull_request_body(
     """
     own = job.issue.number
     summary = safe(submission.summary, own_issue=own, repository=links.repository, max_bytes=SUMMARY_BYTES)
-    described = summary if template is None else _filled_in(template, summary)
+    described = f"### What changed\n{summary}" if template is None else _filled_in(template, summary)
     parts = [
         f"> {banner}" if banner else "",
         f"> {_CI_HELD}" if hold_ci else "",
         f"Fixes #{own}",
-        described,
         _second_look(second_look),
+        described,
         _verification(receipt, submission, own_issue=own),
         _follow_ups(submission.follow_ups, own_issue=own),
         _hidden(hidden_removed),
@@ -161,7 +162,9 @@ def _follow_ups(follow_ups: Sequence[str], *, own_issue: int) -> str:
 def _hidden(what: Sequence[str]) -> str:
     if not what:
         return ""
-    return f"Hidden text in the issue was kept from the model: {'; '.join(words(kind) for kind in what)}."
+    return (
+        f"Hidden text in the issue was kept from the model: {'; '.join(words(kind) for kind in what[:HIDDEN_KINDS])}."
+    )
 
 
 def _footer(job: Job, patch: Patch, totals: Totals, links: Links) -> str:

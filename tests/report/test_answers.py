@@ -1,0 +1,149 @@
+"""Replies and last sentences, as whole texts."""
+
+from typing import Any
+
+import pytest
+
+from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
+from bot.domain.job import (
+    Approve,
+    Cancel,
+    Command,
+    Continue,
+    Help,
+    Plan,
+    Retry,
+    Start,
+    Status,
+    Submission,
+    Unclear,
+    Undo,
+)
+from bot.ports import JobRow
+from bot.report.answers import HELP, answer, cancelled, ended, failed, not_started, our_fault
+from tests.report.samples import job
+
+INSTEAD = "`/backspace <what to change>` starts a job; `/backspace help` lists the rest."
+RUNNING = JobRow(job=job(), state="running", attempts=1, created_at=100.0, finished_at=None, cancel_by=None)
+OVER = JobRow(job=job(id="a2b4"), state="failed", attempts=1, created_at=10.0, finished_at=40.0, cancel_by=None)
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        pytest.param(Help(), HELP, id="help"),
+        pytest.param(
+            Unclear("`--budget` wants dollars"),
+            "**Not understood**: \\`--budget\\` wants dollars `/backspace help` lists what I understand.",
+            id="unclear",
+        ),
+        pytest.param(
+            Start("x"),
+            "**Not there yet**: A job on a pull request is planned but not built. Comment on an issue instead.",
+            id="on-a-pull-request",
+        ),
+        *(
+            pytest.param(
+                command,
+                f"**Not there yet**: `/backspace {command.kind}` is planned but not built. {INSTEAD}",
+                id=command.kind,
+            )
+            for command in (Plan("x"), Approve(), Retry(), Continue(), Undo())
+        ),
+        pytest.param(
+            Status(),
+            "No job has been started on this thread. `/backspace <what to change>` starts one.",
+            id="status-of-nothing",
+        ),
+        pytest.param(Cancel(), "Nothing is running on this thread.", id="cancel-of-nothing"),
+    ],
+)
+def test_every_command_that_starts_no_job_is_answered(command: Command, reply: str) -> None:
+    assert answer(command, now=0.0) == reply
+
+
+def test_status_lists_the_thread_s_jobs() -> None:
+    assert answer(Status(), jobs=(RUNNING, OVER), pages={"k7f3": "https://bot.example/jobs/k7f3?t=w"}, now=160.0) == (
+        "- run k7f3 is running · asked 1 min ago · by alice · [log](https://bot.example/jobs/k7f3?t=w)\n"
+        "- run a2b4 has failed · 2 min ago · by alice"
+    )
+
+
+def test_cancel_names_what_it_stops() -> None:
+    assert answer(Cancel(), jobs=(RUNNING, OVER), now=0.0) == "Stopping run k7f3."
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        pytest.param(
+            ProviderError("github", "rate limited", retryable=True),
+            "**Failed**: github: rate limited. Asking again later can help.",
+            id="retryable",
+        ),
+        pytest.param(
+            ProviderError("anthropic", "the key is refused."),
+            "**Failed**: anthropic: the key is refused. Asking again will not help until that is changed.",
+            id="not-retryable",
+        ),
+        pytest.param(LimitReached("60 files is more than 50"), "**Stopped**: 60 files is more than 50.", id="limit"),
+        pytest.param(UserError("`@all` is in the way"), "**Not published**: \\` `@all`\\` is in the way.", id="user"),
+        pytest.param(BotError("odd"), "**Failed**: odd.", id="other"),
+    ],
+)
+def test_a_failure_says_what_happened_and_whether_asking_again_helps(error: BotError, words: str) -> None:
+    assert failed(error) == words
+
+
+def test_short_sentences() -> None:
+    refusal = UserError("@bob needs write access to acme/widget.")
+    assert not_started(refusal) == "**Not started**: @bob needs write access to acme/widget."
+    assert cancelled("alice") == "**Cancelled** by @alice."
+    assert cancelled("") == "**Cancelled**."
+    assert our_fault() == (
+        "**Failed**: something broke on our side. It is recorded under this run; asking again can help."
+    )
+
+
+def said(summary: str) -> Submission:
+    return Submission(outcome="blocked", title="t", summary=summary, testing="")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        pytest.param({"kind": "submitted", "pull_request": 42}, "**Opened #42**", id="submitted"),
+        pytest.param({"kind": "submitted", "pull_request": 42, "draft": True}, "**Opened draft #42**", id="draft"),
+        pytest.param(
+            {"kind": "no_change", "submission": said("It prints `hello` already, @bob.")},
+            "**Nothing to change**: It prints `hello` already, `@bob`.",
+            id="no-change",
+        ),
+        pytest.param(
+            {"kind": "blocked", "submission": said("I understand:\n\n- a patch\n- a file")},
+            "**Could not do it**\n\nI understand:\n\n- a patch\n- a file",
+            id="blocked",
+        ),
+        pytest.param(
+            {"kind": "answered", "message": "The model stopped."},
+            "**Ended without a change**: The model stopped.",
+            id="answered",
+        ),
+        pytest.param({"kind": "answered"}, "**Ended without a change**.", id="answered-nothing"),
+        pytest.param(
+            {
+                "kind": "stopped",
+                "message": "budget reached.",
+                "pull_request": 42,
+                "next_command": "/backspace continue --budget 5",
+            },
+            "**Stopped: budget reached** · what there is, is in draft #42 · `/backspace continue --budget 5`",
+            id="stopped-with-a-draft",
+        ),
+        pytest.param(
+            {"kind": "stopped", "message": "time is up"}, "**Stopped: time is up**", id="stopped-empty-handed"
+        ),
+    ],
+)
+def test_the_last_sentence_of_a_job(facts: dict[str, Any], words: str) -> None:
+    assert ended(**facts, own_issue=12) == words

@@ -1,0 +1,99 @@
+"""The tracking comment, as whole texts, in every state a thread can show."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.domain.events import Conclusion, JobFinished, JobQueued, JobStarted, Verified
+from bot.domain.job import Receipt
+from bot.report.tracking import marker, tracking_comment
+from tests.report.samples import LINKS, finished, job, log, running
+
+CHECKED = replace(LINKS, check="https://github.com/acme/widget/runs/9")
+QUEUED = (JobQueued("add --json", "alice"),)
+STARTED = (*QUEUED, JobStarted(1, "claude-opus-5-5", 3.0))
+LOG = "[log](https://bot.example/jobs/k7f3?t=wwww)"
+LIVE = "[live log](https://bot.example/jobs/k7f3?t=wwww)"
+
+
+def comment(*events: object, now: float = 1_400.0) -> str:
+    return tracking_comment(job(), log(events), now=now, links=CHECKED)  # type: ignore[arg-type]
+
+
+def test_a_running_job_shows_its_checklist() -> None:
+    assert comment(*running()) == (
+        "<!-- backspace:job:k7f3 -->\n"
+        f"**Working on it** · run k7f3 · {LIVE} · [check](https://github.com/acme/widget/runs/9) · $0.04 of $3.00\n"
+        "\n"
+        "- [x] Sandbox ready (1.2 s)\n"
+        "- [x] Read AGENTS.md, found `uv run pytest`\n"
+        "- [ ] Implement: editing `export/cli.py`\n"
+        "- [ ] Verify\n"
+        "- [ ] Open the pull request\n"
+        "\n"
+        "`/backspace cancel`"
+    )
+
+
+def test_a_job_that_opened_a_pull_request_is_one_line() -> None:
+    assert comment(*finished()) == (
+        "<!-- backspace:job:k7f3 -->\n"
+        "**Opened #42** in 2 min 30 s · $0.04 · 3 files, +88 -4 · "
+        f"`uv run pytest`: 214 passed on base, 219 on head · {LOG}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        pytest.param(1_005.0, "**Queued**", id="just-asked"),
+        pytest.param(1_185.0, "**Queued** for 3 min", id="waiting"),
+    ],
+)
+def test_a_queued_job_says_how_long_it_waits(now: float, words: str) -> None:
+    assert comment(*QUEUED, now=now) == (
+        f"<!-- backspace:job:k7f3 -->\n{words} · run k7f3 · {LIVE}\n\n`/backspace cancel`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "body"),
+    [
+        pytest.param(
+            (
+                *STARTED,
+                JobFinished(Conclusion.TIMED_OUT, "**Stopped: budget reached** · what there is, is in draft #42"),
+            ),
+            f"**Stopped: budget reached** · what there is, is in draft #42\n\nrun k7f3 · 10 s · $0.00 · {LOG}",
+            id="stopped",
+        ),
+        pytest.param(
+            (
+                *QUEUED,
+                JobFinished(Conclusion.ACTION_REQUIRED, "**Not started**: @bob needs write access to acme/widget."),
+            ),
+            f"**Not started**: @bob needs write access to acme/widget.\n\nrun k7f3 · {LOG}",
+            id="refused",
+        ),
+        pytest.param(
+            (*STARTED, JobFinished(Conclusion.NEUTRAL, "**Cancelled** by @alice.")),
+            f"**Cancelled** by @alice.\n\nrun k7f3 · 10 s · $0.00 · {LOG}",
+            id="cancelled",
+        ),
+    ],
+)
+def test_every_other_end_says_what_happened_and_names_the_run(events: tuple[object, ...], body: str) -> None:
+    assert comment(*events) == f"<!-- backspace:job:k7f3 -->\n{body}"
+
+
+def test_tests_that_were_not_run_are_said_so() -> None:
+    events = [Verified(Receipt(command=None)) if isinstance(e, Verified) else e for e in finished()]
+    assert "· tests not run: no test command found ·" in comment(*events)
+
+
+def test_a_second_attempt_says_so() -> None:
+    assert "**Working on it** (attempt 2) · " in comment(*QUEUED, JobStarted(2, "rules", 3.0))
+
+
+def test_the_marker_names_the_job_and_is_hidden() -> None:
+    assert marker("k7f3") == "<!-- backspace:job:k7f3 -->"
