@@ -82,7 +82,7 @@ async def test_no_process_inside_carries_the_bots_environment(monkeypatch: pytes
 
 
 async def test_no_host_file_but_usr_is_there(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Red when / is bound read-only instead of /usr: tried by hand."""
+    """Red when /var is bound too: tried by hand."""
     canary = tmp_path / "canary"
     canary.write_text("host")
     here = Path(__file__)
@@ -194,7 +194,7 @@ async def test_a_fork_bomb_ends_with_its_command(sandbox: Sandbox) -> None:
     ],
 )  # fmt: skip
 async def test_a_hungry_command_ends_and_the_sandbox_goes_on(sandbox: Sandbox, script: str) -> None:
-    """Red with memory_bytes=0 in `inside()` and no cgroup: tried by hand."""
+    """Red (by-many-processes) without the look at the memory of all processes: tried by hand."""
     hungry = f"import time\n{script}\ntime.sleep(30)\nprint('fed')"
     result = await sandbox.exec(["/usr/bin/python3", "-c", hungry], timeout_s=25)
     assert result.exit_code not in (0, None)
