@@ -15,7 +15,8 @@ EVENT = b"x-github-event"
 DELIVERY = b"x-github-delivery"
 CONTENT_TYPE = b"content-type"
 
-_EVENT_NAME = re.compile(rb"[a-z][a-z_]{0,63}")
+_EVENT_NAME = re.compile(rb"[a-z][a-z0-9_]{0,63}")
+_ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # senders of repository_dispatch choose their own
 _DELIVERY_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 Id = Annotated[int, Field(gt=0, lt=2**63)]  # GitHub's ids are positive; a larger one does not fit the store
@@ -208,4 +209,4 @@ def _action_of(body: bytes) -> str:
         action = _AnyEvent.model_validate_json(body).action
     except ValidationError as error:
         raise Malformed("The body is not a JSON object.") from error
-    return action if isinstance(action, str) and _EVENT_NAME.fullmatch(action.encode()) else ""
+    return action if isinstance(action, str) and _ACTION.fullmatch(action) else ""
