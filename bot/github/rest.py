@@ -9,8 +9,8 @@ from bot.domain.job import Person, PullRequest, Repo
 from bot.github.answers import field, flag, items, number, text
 from bot.github.client import NOTHING, Client, Credentials, Json, Values
 from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote, RepositoryFacts, TreeEntry
-from bot.report.check_run import CHECK_NAME
 
+CHECK_NAME = "backspace"
 OWN_BRANCHES = "backspace/"
 _REPO = "/repos/{owner}/{repo}"
 _PAGE = 100  # GitHub's largest

@@ -88,12 +88,29 @@ async def test_a_write_that_surely_did_not_happen_is_made_again(unsent: Reply) -
 
 async def test_nothing_leaves_before_the_permitted_instant() -> None:
     """R11. Red when `Turn.wait` returns at once (tried)."""
-    limited = answer(403, {"message": "You have exceeded a secondary rate limit"}, {"retry-after": "30"})
-    wire = Wire().on(f"POST {COMMENTS}", limited, answer(201, COMMENT))
-    start = wire.now
+    limited = answer(403, {"message": "You have exceeded a secondary rate limit"}, {"retry-after": "130"})
+    wire = Wire().on(f"GET {ISSUE}", limited)
+    permitted, sent = wire.now + 130, []
+
+    def made(request: httpx.Request) -> httpx.Response:
+        sent.append(wire.now)
+        return answer(201, COMMENT)
+
+    wire.on(f"POST {COMMENTS}", made)
     async with wire.app().repository(5, REPO) as github:
+        with pytest.raises(ProviderError, match="rate limited"):
+            await github.issue(3)
+        wire.now += 50
         await github.create_comment(3, "hi")
-    assert wire.now - start >= 30
+    assert sent == [permitted]
+
+
+async def test_a_short_limit_is_waited_for() -> None:
+    limited = answer(429, {"message": "Slow down"}, {"retry-after": "30"})
+    wire = Wire().on(f"GET {ISSUE}", limited, limited, answer(200, FACTS))
+    async with wire.app().repository(5, REPO) as github:
+        await github.issue(3)
+    assert sum(wire.slept) == 60
 
 
 async def test_a_long_limit_is_the_callers_to_wait_for_and_asks_nothing_meanwhile() -> None:

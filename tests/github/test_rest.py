@@ -10,9 +10,10 @@ import pytest
 from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError, Unprocessable
 from bot.domain.events import Conclusion
 from bot.domain.job import Repo
-from bot.github.rest import RestGitHub
+from bot.github.rest import CHECK_NAME, RestGitHub
 from bot.ports import CheckRun, Permission, RepositoryFacts, TreeEntry
 from bot.publish.pull_request import blob_sha
+from bot.report import check_run
 from bot.standins.github import DropReply, DropRequest
 from bot.standins.github.state import PullRequest
 from tests.github.scene import FILES, Scene, scene
@@ -216,6 +217,11 @@ async def test_reactions_may_be_given_twice(here: Scene, github: RestGitHub) -> 
         await github.react_to_comment(comment.id, "eyes")
         await github.react_to_issue(1, "rocket")
     assert len(comment.reactions) == 1
+
+
+def test_the_check_has_one_name() -> None:
+    """S27."""
+    assert CHECK_NAME == check_run.CHECK_NAME
 
 
 async def test_a_check_run_is_found_again_and_completed(here: Scene, github: RestGitHub) -> None:
