@@ -91,8 +91,8 @@ class LoopbackGitHub:
         api += [starlette_route(world, route) for route in hook_routes(self.hooks)]
         routes: list[BaseRoute] = [Mount("/api/v3", routes=[*api]), *api]
         routes += archives.routes(world)
-        routes += smart_http.routes(world)
         routes += pages.routes(world, self.hooks)
+        routes += smart_http.routes(world)
         app = Starlette(routes=routes, exception_handlers={404: _nothing_here, 405: _nothing_here})
         return Edge(app, world, self.faults, self.log)
 
