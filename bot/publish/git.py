@@ -38,7 +38,7 @@ CONFIG = {
 }
 ENVIRONMENT = {
     "GIT_ALLOW_PROTOCOL": "http:https:file",
-    "GIT_ASKPASS": "/bin/false",
+    "GIT_ASKPASS": "",
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -52,7 +52,7 @@ PASSED_ON = ("PATH", "http_proxy", "https_proxy", "HTTPS_PROXY", "NO_PROXY", "no
 ONCE_AGAIN = re.compile(
     r"resolve host|timed? ?out|early EOF|hung up|RPC failed|error: (429|5\d\d)|[Cc]onnection|Failed to connect|too slow"
 )
-TOO_LARGE = re.compile(r"signal 25|[Ff]ile too large|File size limit")
+REFUSED = re.compile(r"could not read Username|Authentication failed")
 FILE_BLOCK = 512  # bytes; the unit of `ulimit -f`, by POSIX
 
 
@@ -64,6 +64,8 @@ class GitFailed(Exception):
         self.words = words
 
     def as_provider_error(self, what: str) -> ProviderError:
+        if REFUSED.search(self.words):
+            return ProviderError(PROVIDER, f"{what}: the remote wants another credential (or hides the repository)")
         line = next((line for line in self.words.split("\n") if line.startswith(("fatal:", "error:"))), self.words)
         return ProviderError(PROVIDER, f"{what}: {line[:300]}", retryable=bool(ONCE_AGAIN.search(self.words)))
 
@@ -117,7 +119,7 @@ class Git:
                 await process.wait()
         if process.returncode:
             words = without_credentials(err.decode(errors="replace").strip(), header)
-            if max_file_bytes is not None and TOO_LARGE.search(words):
+            if max_file_bytes is not None and _hit_the_file_limit(words):
                 raise LimitReached(f"The repository is larger than the {max_file_bytes >> 20} MiB allowed here.")
             raise GitFailed(words)
         return out
@@ -129,6 +131,11 @@ def without_credentials(words: str, header: str) -> str:
         if len(secret) > len("bearer"):
             words = words.replace(secret, "***")
     return re.sub(r"//[^/@\s]+@", "//", words)
+
+
+def _hit_the_file_limit(words: str) -> bool:
+    """The receiving process died of SIGXFSZ without a word, or was refused the bytes; a broken pack has an error."""
+    return "too large" in words or ("invalid index-pack output" in words and "fsck" not in words)
 
 
 def _limited(arguments: Sequence[str], max_file_bytes: int | None) -> list[str]:
