@@ -59,8 +59,8 @@ async def ask(
             attempt += 1
             wait = wait_before(attempt, error, chance())
             if wait is None or waited + wait > WAITED_IN_ALL_S or wait >= seconds_left():
-                await discard(error, f"The model did not answer: {error}")
+                await discard(error, f"The model did not answer: {error.message}")
                 raise
-            await discard(error, f"{error} Attempt {attempt} of {ATTEMPTS} follows in {wait:.0f} s.")
+            await discard(error, f"{error.message} Attempt {attempt} of {ATTEMPTS} follows in {wait:.0f} s.")
         waited += wait
         await sleep(wait)

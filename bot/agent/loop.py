@@ -16,7 +16,7 @@ from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp,
 from bot.agent.outcome import Outcome
 from bot.agent.prompt import LOST_TREE, NUDGE, SYSTEM, Task, first_turn, note, wrap_up
 from bot.agent.review import Accepted, Review
-from bot.agent.tools import TOOLS
+from bot.agent.tools import SCRATCH, TOOLS
 from bot.agent.transcript import header, receipt_of, reply_entry, usage_data
 from bot.domain.conversation import Usage
 from bot.domain.errors import LimitReached, ModelError, UserError
@@ -28,6 +28,7 @@ from bot.ports import Entry, Journal, Model, Sandbox
 __all__ = ["Outcome", "Task", "work"]
 
 MOST_NUDGES = 2
+MARK = f"{SCRATCH}/run"
 MOST_PAUSES = 3  # replies in a row that only ask to be resumed
 CHANGED_AFTERWARDS = "The work tree changed after the accepted submit. Look at it, then submit again."
 
@@ -76,25 +77,40 @@ class _Run:
         self._ledger, self._sleep, self._chance = ledger, sleep, chance
 
     async def open(self) -> None:
+        """Begin, or see whether the tree of an earlier attempt is still there: a mark in the sandbox tells."""
         progress = self._ledger.progress
         if progress.conversation is None:
-            context = await gather(self._review.workspace, check_command=self._review.check_command)
-            nonce = secrets.token_hex(4)
-            opening = header(
-                system=SYSTEM,
-                tools=TOOLS,
-                first=first_turn(self._task, context, nonce),
-                nonce=nonce,
-                check=context.check,
-                sandbox=self._sandbox.id,
-            )
-            await self._ledger.record(ContextRead(context.files, context.check), entry=opening)
-        elif progress.sandbox != self._sandbox.id:
+            await self._begin()
+        elif not await self._is_marked(progress.sandbox):
             await self._tree_is_void(LOST_TREE)
+
+    async def _begin(self) -> None:
+        context = await gather(self._review.workspace, check_command=self._review.check_command)
+        nonce = secrets.token_hex(4)
+        opening = header(
+            system=SYSTEM,
+            tools=TOOLS,
+            first=first_turn(self._task, context, nonce),
+            nonce=nonce,
+            check=context.check,
+            sandbox=await self._mark(),
+        )
+        await self._ledger.record(ContextRead(context.files, context.check), entry=opening)
+
+    async def _mark(self) -> str:
+        token = secrets.token_hex(8)
+        await self._sandbox.write_file(MARK, token.encode())
+        return token
+
+    async def _is_marked(self, token: str) -> bool:
+        try:
+            return await self._sandbox.read_file(MARK, max_bytes=100) == token.encode()
+        except (OSError, LimitReached):
+            return False
 
     async def _tree_is_void(self, text: str) -> None:
         number = self._ledger.progress.sandboxes + 1
-        entry = Entry("effect", f"sandbox {number}", {"sandbox": self._sandbox.id, "texts": [text]})
+        entry = Entry("effect", f"sandbox {number}", {"sandbox": await self._mark(), "texts": [text]})
         await self._ledger.record(
             Noted("The work tree is not what it was; the agent starts again from it."), entry=entry
         )
@@ -123,7 +139,7 @@ class _Run:
                 chance=self._chance,
             )
         except ModelError as error:
-            return await self._stopped(f"Stopped: {error}", Conclusion.FAILURE)
+            return await self._stopped(f"Stopped: {error.message}", Conclusion.FAILURE)
         except TimeoutError:
             return await self._stopped(f"Stopped: {ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
         cost = self._price(reply.model, reply.usage)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bot.agent.output import cleaned, last_lines, shown_diff, visible
 from bot.domain.conversation import Json
-from bot.domain.errors import LimitReached, UserError
+from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.job import Check, FileStat, Patch, Receipt, Submission
 from bot.ports import Sandbox, Workspace
 
@@ -107,10 +107,10 @@ class Review:
         return await self.workspace.take_patch(self._sandbox)
 
     async def draft(self) -> Patch | None:
-        """The change of a run that was stopped, if there is one that may leave."""
+        """The change of a run that was stopped, if there is one that may leave and the sandbox still has it."""
         try:
             patch = await self.patch()
-        except (UserError, LimitReached):
+        except (UserError, LimitReached, ProviderError):
             return None
         return patch if patch.changes and not self._gate(patch) else None
 

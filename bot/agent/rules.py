@@ -20,6 +20,7 @@ from bot.agent.recipes import (
     recipes,
 )
 from bot.agent.review import DIFF_ID, NOTHING_CHANGED
+from bot.agent.tools import SCRATCH
 from bot.domain.conversation import (
     AssistantTurn,
     Conversation,
@@ -36,7 +37,6 @@ from bot.domain.conversation import (
 NAME = "rules"
 MOST_SUBMITS = 6
 SEARCHES = 20  # each shows at most 200 matches
-SCRATCH = ".git/backspace"
 
 Call = tuple[str, Json]
 Script = Generator[Call, ToolResult, None]

@@ -121,8 +121,8 @@ async def content_of(sandbox: Sandbox, path: str) -> bytes:
         raise FileNotFoundError(path) from None
     except LimitReached:
         raise Refusal(f"{path} is larger than {FILE_BYTES // 1_000_000} MB; look at it with bash.") from None
-    except PermissionError:
-        raise Refusal(f"{path} leads out of the repository or cannot be opened.") from None
+    except PermissionError as error:
+        raise Refusal(f"{path} cannot be opened: {error.strerror or error}") from None
 
 
 async def run_tool(call: ToolUse, *, sandbox: Sandbox, number: int = 0, seconds_left: float = float("inf")) -> Ran:
@@ -199,7 +199,7 @@ async def put(sandbox: Sandbox, new: Replacement) -> Ran:
     try:
         await sandbox.write_file(new.path, new.content)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
-        return refused(f"{new.path} cannot be written: {error.strerror or 'it leaves the repository'}.")
+        return refused(f"{new.path} cannot be written: {error.strerror or error}")
     except LimitReached as error:
         return refused(f"{new.path} cannot be written: {error}")
     return done(new)

@@ -31,8 +31,8 @@ class Progress:
     """A run as far as it is journalled. `calls` are the newest reply's; `started` and `results` hold them by place.
 
     `seen`: SHA-256 of files as the model knows them. `shown`: receipts by the diff ids the model was shown.
-    `sandbox`: the machine the tree is in. `told`: keys of budget notes. `elapsed`: seconds when the last entry came.
-    `untold`: notes that wait for the next user turn.
+    `sandbox`: the mark that tells the work tree of this run from a fresh one. `told`: keys of budget notes.
+    `elapsed`: seconds of work when the last entry came. `untold`: notes that wait for the next user turn.
     """
 
     conversation: Conversation | None = None

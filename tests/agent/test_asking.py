@@ -69,7 +69,7 @@ async def test_a_busy_model_is_asked_six_times_with_longer_waits() -> None:
     asked = _Asked([BUSY] * 5)
     assert (await asked.reply()).text == "hi"
     assert asked.slept == [2, 4, 8, 16, 32]
-    assert asked.lost[0] == "anthropic: busy Attempt 2 of 6 follows in 2 s."
+    assert asked.lost[0] == "busy Attempt 2 of 6 follows in 2 s."
 
 
 async def test_after_six_attempts_the_failure_is_the_answer() -> None:
@@ -77,7 +77,7 @@ async def test_after_six_attempts_the_failure_is_the_answer() -> None:
     with pytest.raises(ModelError):
         await asked.reply()
     assert len(asked.model.asked) == 6
-    assert asked.lost[-1] == "The model did not answer: anthropic: busy"
+    assert asked.lost[-1] == "The model did not answer: busy"
 
 
 async def test_no_more_than_five_minutes_are_waited_in_all() -> None:

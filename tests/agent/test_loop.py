@@ -358,14 +358,14 @@ async def test_lost_replies_are_asked_again_and_paid_for(tmp_path: Path) -> None
     assert outcome.kind == "submitted"
     assert outcome.usage == Usage(fresh=5010, output=507)
     assert model.max_tokens == [16_000, 16_000, 16_000, *[32_000] * 5]
-    assert journal.of(Noted)[0].text == "anthropic: Claude is overloaded (HTTP 529). Attempt 2 of 6 follows in 1 s."
+    assert journal.of(Noted)[0].text == "Claude is overloaded (HTTP 529). Attempt 2 of 6 follows in 1 s."
 
 
 async def test_a_model_that_stays_away_stops_the_run_and_keeps_the_change(tmp_path: Path) -> None:
     refused = ModelError("anthropic", "The key was refused (HTTP 401).", status=401, remedy="next")
     outcome = await run(await bench(tmp_path), ScriptedModel(steps([use("edit", **EDIT)], refused)))
     assert (outcome.kind, outcome.conclusion) == ("stopped", Conclusion.FAILURE)
-    assert outcome.message == "Stopped: anthropic: The key was refused (HTTP 401)."
+    assert outcome.message == "Stopped: The key was refused (HTTP 401)."
     assert outcome.patch is not None
 
 
