@@ -8,6 +8,7 @@ from bot.domain.events import BranchMoved, Noted, PullRequestOpened
 from bot.domain.job import Job, Patch, PullRequest
 from bot.ports import Entry, GitHub, Journal, TreeEntry
 from bot.publish.branch import HEAD_COMMIT, foreign, own_commits, written
+from bot.publish.policy import PathRules, problems
 
 BRANCH_ADVANCED = "branch_advanced"
 OPENED = "pull_request"
@@ -32,8 +33,10 @@ async def publish(
     """Push the patch to the branch `start_branch` made and open the pull request, or find what an earlier try left.
 
     `still_allowed` looks the requester's permission up again before anything is written and raises UserError.
-    Raises UserError when people got in between (branch deleted, moved or its base gone), ProviderError otherwise.
+    Raises UserError for paths that never leave, whoever accepted the patch, and when people got in between (branch
+    deleted, moved or its base gone); ProviderError otherwise.
     """
+    _refuse_forbidden(patch)
     await still_allowed()
     head = await _head_with(job, patch, branch=branch, message=message, github=github, journal=journal)
     await _advance(job, branch, head, github=github, journal=journal)
@@ -48,6 +51,20 @@ async def publish(
     if reviewer is not None and not written(journal, REVIEW_ASKED):
         await _ask_for_review(opened.number, reviewer, github=github, journal=journal)
     return opened
+
+
+def _refuse_forbidden(patch: Patch) -> None:
+    """The rules no configuration can lift; sizes and denied paths were decided by the gate before."""
+    size = sum(len(change.content or b"") for change in patch.changes)
+    unlimited = PathRules(
+        max_files=len(patch.changes),
+        max_lines=patch.additions + patch.deletions,
+        max_file_bytes=size,
+        max_total_bytes=size,
+    )
+    found = problems(patch, unlimited)
+    if found:
+        raise UserError(f"This change may not be published: {' '.join(found)}")
 
 
 async def _head_with(job: Job, patch: Patch, *, branch: str, message: str, github: GitHub, journal: Journal) -> str:

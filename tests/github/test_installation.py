@@ -2,12 +2,18 @@
 
 import asyncio
 import json
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 import jwt
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -15,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
 
 from bot.domain.errors import NotFound, ProviderError, UserError
 from bot.github.installation import App, git_url
@@ -186,3 +193,48 @@ def test_a_key_that_is_none_stops_the_start_with_one_sentence() -> None:
         with pytest.raises(UserError, match="not an RSA key in PEM") as caught:
             App(42, pem)
         assert "AAAA" not in str(caught.value)
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate for 127.0.0.1 that nobody vouches for."""
+    key = generate_ec_key(SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, SHA256())
+    )
+    pem = folder / "server.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(private + signed.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+async def test_a_server_nobody_vouches_for_sees_no_credentials(tmp_path: Path) -> None:
+    """S29. Red when the client does not check certificates (tried)."""
+    heard = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1000))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=certificate(tmp_path))
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        app = App(42, private_key(), api_url=f"https://127.0.0.1:{port}", sleep=at_once)
+        with pytest.raises(ProviderError, match="no answer: ConnectError"):
+            await app.login()
+    assert heard == []
+
+
+async def at_once(seconds: float) -> None:
+    return

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -351,6 +352,17 @@ async def test_a_base_that_is_gone_is_said_in_words(here: Scene, github: RestGit
     await start(here, github, journal)
     with pytest.raises(UserError, match=f"The branch `release` is gone: the work is on `{BRANCH}`"):
         await finish(here, github, journal, patch, base_branch="release")
+
+
+@pytest.mark.parametrize("path", [".github/workflows/ci.yml", ".git/config", "CODEOWNERS", "a\u202eb"])
+async def test_the_publisher_itself_refuses_forbidden_paths(
+    here: Scene, github: RestGitHub, patch: Patch, path: str
+) -> None:
+    """S22, whatever the gate before said. Red without `_refuse_forbidden` (tried)."""
+    hostile = replace(patch, changes=(*patch.changes, Change(path, "100644", b"x")))
+    with pytest.raises(UserError, match="This change may not be published: `"):
+        await finish(here, github, MemoryJournal(), hostile)
+    assert here.loopback.requests == []
 
 
 async def test_permission_lost_before_the_end_writes_nothing(here: Scene, github: RestGitHub, patch: Patch) -> None:
