@@ -42,17 +42,17 @@ _POSTGRES = {  # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appe
 }
 
 
-def provider_error(error: SQLAlchemyError, *, writing: bool) -> ProviderError:
+def provider_error(error: SQLAlchemyError | sqlite3.Error, *, writing: bool) -> ProviderError:
     """AmbiguousWrite when the connection broke while something was written: it may be stored or not."""
+    if isinstance(error, sqlite3.Error):
+        return _sqlite_error(error)
     if isinstance(error, PoolTimeout):
         return ProviderError("store", SLOW, retryable=True)
     if not isinstance(error, DBAPIError):
         return ProviderError("store", f"the database refused ({type(error).__name__})")
     cause: Any = error.orig
     if isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        words, retryable = _SQLITE.get(code, (f"the database refused ({type(cause).__name__})", False))
-        return ProviderError("store", words, retryable=retryable)
+        return _sqlite_error(cause)
     state = getattr(cause, "sqlstate", None)
     if state in _POSTGRES:
         words, retryable = _POSTGRES[state]
@@ -61,3 +61,9 @@ def provider_error(error: SQLAlchemyError, *, writing: bool) -> ProviderError:
         lost = AmbiguousWrite if writing and error.connection_invalidated else ProviderError
         return lost("store", SILENT, retryable=True)
     return ProviderError("store", f"the database refused ({type(cause).__name__})")
+
+
+def _sqlite_error(error: sqlite3.Error) -> ProviderError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    words, retryable = _SQLITE.get(code, (f"the database refused ({type(error).__name__})", False))
+    return ProviderError("store", words, retryable=retryable)

@@ -42,14 +42,15 @@ class Now(ColumnElement[float]):
     inherit_cache = True
 
 
-@compiles(Now, "sqlite")
-def _now_on_sqlite(_element: Now, _compiler: SQLCompiler, **_: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"  # unixepoch('subsec') would need SQLite 3.42
+NOW = {
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",  # unixepoch('subsec') would need SQLite 3.42
+    "postgresql": "extract(epoch from clock_timestamp())::float8",  # now() stands still while a lock is waited for
+}
 
 
-@compiles(Now, "postgresql")
-def _now_on_postgres(_element: Now, _compiler: SQLCompiler, **_: Any) -> str:
-    return "extract(epoch from clock_timestamp())::float8"  # now() stands still while a lock is waited for
+@compiles(Now)
+def _now(_element: Now, compiler: SQLCompiler, **_: Any) -> str:
+    return NOW[compiler.dialect.name]
 
 
 SCHEMA_VERSION = Table("schema_version", METADATA, Column("version", Integer, nullable=False))

@@ -50,7 +50,7 @@ class SqliteDatabase:
             self._committing = asyncio.create_task(self._commit_what_waits())
         try:
             return await done
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise failures.provider_error(error, writing=True) from error
 
     async def _commit_what_waits(self) -> None:
@@ -74,7 +74,7 @@ class SqliteDatabase:
         failure = together.exception()
         if failure is None:
             return together.result()
-        if len(acts) == 1 or isinstance(failure, OperationalError):
+        if len(acts) == 1 or isinstance(failure, OperationalError | sqlite3.OperationalError):
             return [failure] * len(acts)
         alone = (loop.run_in_executor(self._write_thread, self._transaction, [act]) for act in acts)
         outcomes = await asyncio.gather(*alone, return_exceptions=True)
@@ -91,7 +91,7 @@ class SqliteDatabase:
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._read_threads, reading)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise failures.provider_error(error, writing=False) from error
 
     async def become_runner(self) -> None:
