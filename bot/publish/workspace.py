@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,7 +18,6 @@ from bot.publish.git import Git, GitFailed
 MAX_PATCH_BYTES = 50_000_000  # of changed files; GitHub takes blobs up to 40 MB
 CHUNK = 1 << 20
 NOTHING = "0" * 40
-INVALID_PATH = re.compile(r"[Ii]nvalid path '(.*)'")
 DIFF = ("diff-tree", "-r", "-M", "--no-commit-id", "--no-color", "--no-ext-diff", "--no-textconv")
 
 
@@ -104,18 +102,17 @@ class _Scratch:
         return await self.git.run(*arguments, stdin=stdin, extra=extra)
 
     async def tree(self, base_tree: str, base: Mapping[str, BaseFile], files: Sequence[ExportedFile]) -> str:
-        """The tree of the base with `files` put in. Raises UserError for a path that git refuses."""
+        """The tree of the base with `files` put in. Raises UserError for a path that git leaves out: it only warns."""
         blobs = await asyncio.to_thread(self._store, files)
         gone = [f"0 {NOTHING}\t{file.path}\0" for file in files if file.mode is None]
         here = [f"{file.mode} {blobs[file.path]}\t{file.path}\0" for file in files if file.mode is not None]
         await self.run("read-tree", base_tree)
-        try:
-            await self.run("update-index", "-z", "--replace", "--index-info", stdin="".join(gone + here).encode())
-        except GitFailed as failure:
-            if found := INVALID_PATH.search(failure.words):
-                raise UserError(f"Git refuses the path `{found[1]}`: rename it or remove it.") from None
-            raise
-        return (await self.run("write-tree")).decode().strip()
+        await self.run("update-index", "-z", "--replace", "--add", "--index-info", stdin="".join(gone + here).encode())
+        tree = (await self.run("write-tree")).decode().strip()
+        changed = await self.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", base_tree, tree)
+        for path in sorted({file.path for file in files} ^ set(changed.decode().split("\0")[:-1])):
+            raise UserError(f"Git refuses the path `{path}`: rename it or remove it.")
+        return tree
 
     def _store(self, files: Sequence[ExportedFile]) -> dict[str, str]:
         return {file.path: self._loose_object(file.content) for file in files if file.content is not None}

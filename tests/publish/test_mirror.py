@@ -19,15 +19,16 @@ from bot.ports import Remote, Workspace
 from bot.publish.git import without_credentials
 from bot.publish.mirror import Mirror
 from bot.standins.serving import serve
-from tests.publish.repositories import commit, commit_tree, git, repository
+from tests.publish.repositories import commit, commit_many, commit_tree, git, repository
 
 pytestmark = pytest.mark.anyio
 ODD = b"odd-\xff.txt".decode("utf-8", "surrogateescape")
+ATTRIBUTES = b"secret.txt export-ignore\nversion.txt export-subst\n*.txt text eol=crlf\n*.bin filter=lfs\n"
 AWKWARD = [
     ("100644", "crlf.txt", b"a\r\nb\r\n"),
     ("100755", "run.sh", b"#!/bin/sh\n"),
     ("120000", "link", b"crlf.txt"),
-    ("100644", ".gitattributes", b"secret.txt export-ignore\nversion.txt export-subst\n*.txt eol=crlf\n*.bin filter=x\n"),
+    ("100644", ".gitattributes", ATTRIBUTES),
     ("100644", "secret.txt", b"kept\n"),
     ("100644", "version.txt", b"$Format:%H$\n"),
     ("100644", "big.bin", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
@@ -113,7 +114,7 @@ async def test_pins_of_one_repository_at_the_same_time_all_succeed(tmp_path: Pat
 
 async def test_five_thousand_files_are_ready_quickly_the_second_time(tmp_path: Path) -> None:
     source = repository(tmp_path / "source")
-    sha = commit(source, {f"d{number % 100}/f{number}": b"%d\n" % number for number in range(5_000)})
+    sha = commit_many(source, {f"d{number % 100}/f{number}": b"%d\n" % number for number in range(5_000)})
     mirror = Mirror(tmp_path / "mirror")
     assert len((await mirror.pin(local(source), repo_id=1, sha=sha)).base) == 5_000
     started = time.monotonic()
