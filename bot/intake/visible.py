@@ -25,7 +25,9 @@ CUT = "part beyond 262,144 characters"
 LONGEST = 262_144  # characters; GitHub keeps 65,536 in a body
 
 _ADDRESS = re.compile(r"(?:https?://|mailto:)?[A-Za-z0-9._~/#@+,=-]{1,200}(?::[0-9]+[A-Za-z0-9._~/#@+,=-]{0,200})?")
-_LANGUAGE = re.compile(r"[A-Za-z0-9_+.#-]{1,30}")
+_LANGUAGE = re.compile(r"^[A-Za-z0-9_+.#-]{1,30}(?=\s|$)")
+# A language and the path of the file the block holds, as recipes name it: no room for a sentence.
+_CODE_NAME = re.compile(r"[A-Za-z0-9_+.#-]{1,30}( [A-Za-z0-9._][A-Za-z0-9._/-]{0,98}\.[A-Za-z0-9]{1,10})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def project(markdown: str) -> Visible:
     markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")
     if len(markdown) > LONGEST:
         markdown, hidden = markdown[:LONGEST], [CUT]
-    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    parser = _GitHubMarkdown()
     markdown, footnotes = without_unused_footnotes(markdown, parser)
     hidden += [FOOTNOTE] * footnotes
     environment: dict[str, Any] = {}
@@ -60,6 +62,18 @@ def project(markdown: str) -> Visible:
     page.definitions(environment)
     text, characters = visible_characters("\n".join(page.lines))
     return Visible(text.strip("\n"), _summary([*hidden, *characters]))
+
+
+class _GitHubMarkdown(MarkdownIt):
+    """GitHub's Markdown, footnotes aside."""
+
+    def __init__(self) -> None:
+        super().__init__("commonmark", {"html": True})
+        self.enable(["table", "strikethrough"])
+
+    def validateLink(self, url: str) -> bool:
+        """Any address makes a link: GitHub drops the odd address itself and shows the link's text."""
+        return True
 
 
 def _summary(hidden: Iterable[str]) -> tuple[str, ...]:
@@ -161,10 +175,10 @@ class _Page:
         marks = token.markup or "```"
         while marks in content:
             marks += marks[0]
-        language, *annotation = token.info.split() or [""]
-        if annotation or (language and not _LANGUAGE.fullmatch(language)):
+        shown = token.info.strip()
+        if shown and not _CODE_NAME.fullmatch(shown):
             self.hidden.append(CODE_INFO)
-        shown = language if _LANGUAGE.fullmatch(language) else ""
+            shown = next(iter(re.findall(_LANGUAGE, shown)), "")
         self._emit([f"{marks}{shown}", *content.split("\n"), marks], tight=False)
 
     def _emit(self, lines: Sequence[str], *, tight: bool) -> None:
