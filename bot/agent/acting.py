@@ -6,23 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bot.agent.changing import Replacement, done, put, replacement
+from bot.agent.ground import Ran, content_of, digest, refused
 from bot.agent.ledger import Ledger
 from bot.agent.output import visible
 from bot.agent.review import Accepted, History, Review, Shown, Unfit
 from bot.agent.schemas import misfit
-from bot.agent.tools import (
-    READ_ONLY,
-    Ran,
-    Replacement,
-    content_of,
-    digest,
-    done,
-    put,
-    refused,
-    replacement,
-    run_tool,
-    title_of,
-)
+from bot.agent.tools import READ_ONLY, run_tool, title_of
 from bot.agent.transcript import Progress, receipt_data
 from bot.domain.conversation import Json, ToolUse
 from bot.domain.events import DiffShown, JobEvent, ToolCalled, ToolReturned, Verified

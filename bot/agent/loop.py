@@ -11,12 +11,13 @@ from bot.agent import outcome as ending
 from bot.agent.acting import answer_calls
 from bot.agent.asking import Sleep, ask
 from bot.agent.context import gather
+from bot.agent.ground import SCRATCH
 from bot.agent.ledger import Ledger
 from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp, verdict
 from bot.agent.outcome import Outcome
 from bot.agent.prompt import LOST_TREE, NUDGE, SYSTEM, Task, first_turn, note, wrap_up
 from bot.agent.review import Accepted, Review
-from bot.agent.tools import SCRATCH, TOOLS
+from bot.agent.tools import TOOLS
 from bot.agent.transcript import header, receipt_of, reply_entry, usage_data
 from bot.domain.conversation import Usage
 from bot.domain.errors import LimitReached, ModelError, UserError

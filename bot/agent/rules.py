@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Generator
 
+from bot.agent.ground import SCRATCH
 from bot.agent.prompt import LOST_TREE, request_in
 from bot.agent.recipes import (
     FORMATTERS,
@@ -20,7 +21,6 @@ from bot.agent.recipes import (
     recipes,
 )
 from bot.agent.review import DIFF_ID, NOTHING_CHANGED
-from bot.agent.tools import SCRATCH
 from bot.domain.conversation import (
     AssistantTurn,
     Conversation,

@@ -1,0 +1,79 @@
+"""`glob` and `grep`: with git where the model left it in place, without it where not."""
+
+from bot.agent.ground import Ran, Refusal, inside
+from bot.agent.matching import BadPattern, matching
+from bot.agent.output import MATCHES, PATHS, Listing, cleaned, listing, one_line
+from bot.domain.conversation import Json
+from bot.ports import ExecResult, Sandbox
+
+SEARCH_SECONDS = 30.0
+LISTING_BYTES = 5_000_000
+
+
+async def glob(given: Json, sandbox: Sandbox) -> Ran:
+    folder = inside(given.get("path") or ".")
+    pattern = given["pattern"].removeprefix("./")
+    below = "" if folder == "." else f"{folder}/"
+    paths = [path.removeprefix(below) for path in await _files(sandbox) if path.startswith(below)]
+    try:
+        found = [below + path for path in matching(pattern, paths)]
+    except BadPattern as error:
+        raise Refusal(str(error)) from None
+    text = _bounded(listing(found, most=PATHS), "paths") if found else "no file matches"
+    return Ran(text=text, same=text)
+
+
+async def _files(sandbox: Sandbox) -> tuple[str, ...]:
+    """What is there and not ignored; all that is there when git cannot say (the model may have removed `.git`)."""
+    there = await sandbox.list_files()
+    result = await sandbox.exec(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], timeout_s=SEARCH_SECONDS, max_output_bytes=LISTING_BYTES
+    )
+    if result.exit_code != 0 or result.truncated:
+        return there
+    known = set(result.stdout.decode("utf-8", "surrogateescape").split("\0"))
+    return tuple(path for path in there if path in known)
+
+
+async def grep(given: Json, sandbox: Sandbox) -> Ran:
+    pattern, include = given["pattern"], given.get("include") or ""
+    path = inside(given.get("path") or ".")
+    if "\0" in pattern + include or not pattern:
+        raise Refusal("pattern is empty or holds NUL.")
+    flags = ["-i"] if given.get("ignore_case") else []
+    result = await _exec(
+        sandbox,
+        ["git", "grep", "--untracked", "-nIE", "--no-color", *flags, "-e", pattern, "--", _pathspec(path, include)],
+    )
+    if result.exit_code not in (0, 1):
+        only = [f"--include={include}"] if include else []
+        result = await _exec(
+            sandbox, ["grep", "-rnHIE", "--exclude-dir=.git", *only, *flags, "-e", pattern, "--", path]
+        )
+    if result.timed_out:
+        raise Refusal(f"the search took longer than {SEARCH_SECONDS:.0f} s; narrow it with path or include.")
+    if result.exit_code not in (0, 1) and not result.stdout:
+        raise Refusal(f"the search failed: {one_line(cleaned(result.stderr), 300)}")
+    lines = [line.removeprefix("./") for line in cleaned(result.stdout).strip("\n").split("\n") if line]
+    lines.sort(key=lambda line: line.split(":", 1)[0])
+    text = _bounded(listing(lines, most=MATCHES), "matches", more=result.truncated) if lines else "no match"
+    return Ran(text=text, same=text)
+
+
+def _pathspec(path: str, include: str) -> str:
+    literal = "".join(f"\\{c}" if c in "*?[\\" else c for c in path)
+    if not include:
+        return f":(literal){path}"
+    below = "" if path == "." else f"{literal}/"
+    return f":(glob){below}**/{include}"
+
+
+async def _exec(sandbox: Sandbox, argv: list[str]) -> ExecResult:
+    return await sandbox.exec(argv, timeout_s=SEARCH_SECONDS, max_output_bytes=1_000_000)
+
+
+def _bounded(shown: Listing, what: str, *, more: bool = False) -> str:
+    if not shown.left_out and not more:
+        return shown.text
+    number = "more" if more else str(shown.left_out)
+    return f"{shown.text}\n[{number} {what} left out; narrow the pattern or give a path]"
