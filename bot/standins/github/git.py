@@ -232,6 +232,10 @@ class BareRepository:
         """Commits in `head` that are not in `base`, oldest first."""
         return tuple(self.text("rev-list", "--reverse", "--topo-order", f"{base}..{head}").split())
 
+    def touches(self, base: str, head: str, folder: str) -> bool:
+        """Whether anything below `folder` differs between two commits."""
+        return bool(self.run("diff", "--name-only", "-z", base, head, "--", folder))
+
     def diff_text(self, base: str, head: str) -> str:
         return self.run("diff", "--no-color", "-M", base, head).decode(errors="replace")
 

@@ -235,6 +235,16 @@ class LoopbackGitHub:
         issue = threads.issue_of(repo, number)
         threads.set_lock(self.world, repo, issue, self.user(login), locked=locked, reason=None)
 
+    def delete_issue(self, repo: Repository, number: int, login: str) -> None:
+        threads.delete_issue(self.world, repo, threads.issue_of(repo, number), self.user(login))
+
+    def delete_comment(self, repo: Repository, comment_id: int, login: str) -> None:
+        threads.delete_comment(self.world, repo, threads.comment_of(repo, comment_id), self.user(login))
+
+    def delete_repository(self, repo: Repository) -> None:
+        """Gone from one request to the next; its files stay until the folder is removed."""
+        del self.world.repositories[repo.id]
+
     async def merge(self, repo: Repository, number: int, login: str) -> str:
         """The merge commit's SHA; issues that the body says it fixes are closed. Raises GitFailed for a conflict."""
         return await merge(self.world, repo, threads.issue_of(repo, number), self.user(login))

@@ -9,7 +9,7 @@ from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
 from bot.standins.github.git import ZERO_SHA, GitFailed, is_sha
 from bot.standins.github.measuring import measure
-from bot.standins.github.problems import Problem, not_found
+from bot.standins.github.problems import Problem, forbidden, not_found
 from bot.standins.github.state import Repository, User
 from bot.standins.github.world import World
 
@@ -39,6 +39,7 @@ async def create_ref(call: Call) -> Answer:
     if not await to_thread(git.valid_ref_name, name):
         raise Problem(422, f"{name} is not a valid ref name.")
     kind = await _object(call, sha)
+    await _check_workflows(call, None, str(sha))
     try:
         await to_thread(git.move_ref, name, str(sha), old=ZERO_SHA)
     except GitFailed:
@@ -61,6 +62,7 @@ async def update_ref(call: Call) -> Answer:
     after = str(sha)
     if call.body.get("force") is not True and await to_thread(git.merge_base, before[1], after) != before[1]:
         raise Problem(422, "Update is not a fast forward")
+    await _check_workflows(call, before[1], after)
     try:
         await to_thread(git.move_ref, name, after, old=before[1])
     except GitFailed:
@@ -123,6 +125,17 @@ async def _object(call: Call, sha: object) -> str:
     if kind is None:
         raise Problem(422, "Object does not exist")
     return kind
+
+
+async def _check_workflows(call: Call, before: str | None, after: str) -> None:
+    """Workflow files need a permission of their own. A new ref is compared with the default branch."""
+    git = call.repo.git
+    if isinstance(call.caller, AsInstallation) and call.caller.allows("workflows:write"):
+        return
+    head = before or await to_thread(git.resolve, call.repo.default_branch)
+    base = await to_thread(git.merge_base, head, after) if head else None
+    if base is not None and await to_thread(git.touches, base, after, ".github/workflows"):
+        raise forbidden("workflows=write")
 
 
 async def moved(world: World, repo: Repository, name: str, before: str, after: str, by: User) -> None:

@@ -192,6 +192,7 @@ class Repository:
     labels: dict[str, Label] = field(default_factory=dict)
     check_runs: dict[int, CheckRun] = field(default_factory=dict)
     verified: set[str] = field(default_factory=set)
+    deleted_issues: set[int] = field(default_factory=set)
 
     @property
     def full_name(self) -> str:

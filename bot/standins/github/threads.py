@@ -24,7 +24,16 @@ def open_issue(
 
 
 def next_number(repo: Repository) -> int:
-    return max(repo.issues, default=0) + 1
+    return max([0, *repo.issues, *repo.deleted_issues]) + 1
+
+
+def delete_issue(world: World, repo: Repository, issue: Issue, by: User) -> None:
+    """The number is never used again."""
+    del repo.issues[issue.number]
+    repo.deleted_issues.add(issue.number)
+    for comment in issue.comments:
+        del repo.comments[comment.id]
+    tell(world, repo, issue, "deleted", by)
 
 
 def add_comment(
@@ -149,6 +158,9 @@ def tell_comment(
 
 
 def issue_of(repo: Repository, number: int) -> Issue:
+    """Raises Problem 404, or 410 for one that was deleted."""
+    if number in repo.deleted_issues:
+        raise Problem(410, "This issue was deleted")
     issue = repo.issues.get(number)
     if issue is None:
         raise not_found()

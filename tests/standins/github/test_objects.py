@@ -138,3 +138,20 @@ async def test_a_folder_without_history_is_imported_as_one_commit(tmp_path: Path
         tree = it.github.tree(repo, "main")
         assert {path: mode for path, (mode, _) in tree.items()} == {"sub/run": "100755", "link": "120000"}
         assert it.github.file(repo, "main", "sub/run") == b"\xff\x00"
+
+
+async def test_workflow_files_need_a_permission_of_their_own(tmp_path: Path) -> None:
+    """Red without `_check_workflows`: tried."""
+    async with scene(tmp_path) as it:
+        token = await it.token()
+        row = {"path": ".github/workflows/ci.yml", "mode": "100644", "content": "on: push"}
+        tree = (await it.ask("POST", "git/trees", {"base_tree": it.head, "tree": [row]}, token=token)).json()["sha"]
+        asked = {"message": "CI", "tree": tree, "parents": [it.head]}
+        commit = (await it.ask("POST", "git/commits", asked, token=token)).json()["sha"]
+        made = await it.ask("POST", "git/refs", {"ref": "refs/heads/ci", "sha": commit}, token=token)
+        moved = await it.ask("PATCH", "git/refs/heads/main", {"sha": commit}, token=token)
+        assert (made.status_code, moved.status_code) == (403, 403)
+        assert made.headers["x-accepted-github-permissions"] == "workflows=write"
+        it.installation.permissions["workflows"] = "write"
+        again = await it.ask("POST", "git/refs", {"ref": "refs/heads/ci", "sha": commit})
+        assert again.status_code == 201

@@ -139,3 +139,18 @@ async def test_people_without_write_access_cannot_comment_on_a_locked_issue(tmp_
         it.github.comment(it.repo, 1, "mona", "I may")
         with pytest.raises(Problem, match="issue is locked"):
             it.github.comment(it.repo, 1, "stranger", "I may not")
+
+
+async def test_what_was_deleted_is_gone_and_a_deleted_repository_is_not_there(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        token = await it.token()
+        it.github.open_issue(it.repo, "mona", "Say hello")
+        comment = it.github.comment(it.repo, 1, "mona", "/backspace say hello")
+        it.github.delete_comment(it.repo, comment.id, "mona")
+        assert (await it.ask("GET", f"issues/comments/{comment.id}", token=token)).status_code == 404
+        it.github.delete_issue(it.repo, 1, "mona")
+        gone = await it.ask("GET", "issues/1", token=token)
+        assert (gone.status_code, gone.json()["message"]) == (410, "This issue was deleted")
+        assert it.github.open_issue(it.repo, "mona", "Again").number == 2
+        it.github.delete_repository(it.repo)
+        assert (await it.ask("GET", "", token=token)).status_code == 404
