@@ -98,6 +98,8 @@ async def _events(
             async with aconnect_sse(client, "GET", url, headers={"Last-Event-ID": str(seen)}) as source:
                 _opened(source.response)
                 async for message in source.aiter_sse():
+                    if not message.data:  # a bare `retry:` is handed on as a message
+                        continue
                     recorded = recorded_of(message.data)
                     seen, failures = max(seen, int(message.id or 0)), 0
                     if recorded is not None:

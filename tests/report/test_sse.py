@@ -1,0 +1,65 @@
+"""Frames of the event stream: one line each whatever they hold, and the same event back."""
+
+import json
+
+import pytest
+
+from bot.domain.events import JobFinished, Noted, Recorded
+from bot.report.progress import progress
+from bot.report.sse import frame, is_last, recorded_of
+from tests.report.samples import finished, log
+
+HOSTILE = "a\nid: 9\n\ndata: x\r\u2028\u2029\x0b\x85\x00\u202e\ud800</script>"
+
+
+@pytest.mark.parametrize("recorded", log(finished()), ids=lambda recorded: recorded.event.kind)
+def test_every_event_survives_the_wire(recorded: Recorded) -> None:
+    encoded = frame(recorded, progress(log(finished())))
+    assert recorded_of(encoded.decode().split("data: ", 1)[1]) == recorded
+    assert is_last(recorded) == isinstance(recorded.event, JobFinished)
+
+
+def test_a_frame_is_three_lines_of_ascii_whatever_it_holds() -> None:
+    encoded = frame(Recorded(7, 1.5, Noted(HOSTILE)), progress(()))
+    assert encoded.isascii()
+    lines = encoded.decode().splitlines()
+    assert (lines[0], lines[1][:6], lines[2:]) == ("id: 7", "data: ", [""])
+    assert json.loads(lines[1][6:])["event"]["text"] == (
+        "a\nid: 9\n\ndata: x\n\n\n\n\n\u27e8U+0000\u27e9\u27e8U+202E\u27e9\ufffd</script>"
+    )
+
+
+def test_a_frame_tells_where_the_job_stands() -> None:
+    events = log(finished())
+    view = json.loads(frame(events[-1], progress(events)).decode().split("data: ", 1)[1])["view"]
+    assert view == {
+        "state": "success",
+        "label": "Done",
+        "over": True,
+        "headline": "Opened #42",
+        "started_at": 1_010.0,
+        "finished_at": 1_160.0,
+        "cost": "$0.04 of $3.00",
+        "tokens": "24.6k tokens in (83 % cached), 2.4k out",
+        "turns": 2,
+        "tool_calls": 2,
+        "model": "claude-opus-5-5",
+        "steps": [
+            [True, "Sandbox ready (1.2 s)", "", ""],
+            [True, "Read AGENTS.md, found", "uv run pytest", ""],
+            [True, "Implement", "", ""],
+            [True, "Verify:", "uv run pytest", ": 214 passed on base, 219 on head"],
+            [True, "Opened pull request 42", "", ""],
+        ],
+        "verdicts": ["214 passed", "219 passed"],
+    }
+
+
+def test_an_event_of_a_newer_bot_is_passed_over() -> None:
+    assert recorded_of('{"seq": 3, "at": 1.0, "event": {"kind": "job_dreamt"}, "view": {}}') is None
+
+
+@pytest.mark.parametrize("data", ["", "[]", "{}", '{"seq": "1"}', "not json"])
+def test_what_is_no_event_is_refused(data: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        recorded_of(data)

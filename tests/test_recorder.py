@@ -1,0 +1,87 @@
+"""The recorder on the real store: durable before it returns, fenced, and closed to secrets."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from bot.domain.errors import LeaseLost
+from bot.domain.events import Conclusion, JobFinished, Noted, Recorded, ToolReturned
+from bot.ports import Claim, Entry, JobStore
+from bot.recorder import Recorder
+from bot.report.leaks import LeakFound, Leaks
+from bot.stores import open_store
+from tests.report.samples import job
+
+pytestmark = pytest.mark.anyio
+SECRET = "sk-ant-REDACTED"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
+    opened = await open_store(f"sqlite:///{tmp_path}/backspace.db")
+    yield opened
+    await opened.close()
+
+
+async def claimed(store: JobStore) -> Claim:
+    await store.accept(guid="g1", event="issue_comment", action="created", job=job())
+    claim = await store.claim("worker")
+    assert claim is not None
+    return claim
+
+
+async def test_events_and_entries_are_durable_and_told(store: JobStore) -> None:
+    told: list[Recorded] = []
+    claim = await claimed(store)
+    recorder = await Recorder.open(store, claim, leaks=Leaks([SECRET]), on_recorded=told.extend)
+    entry = Entry("tool", "c1", {"output": "x"})
+    await recorder.record(Noted("one"), Noted("two"), entry=entry)
+    await recorder.finish("succeeded", JobFinished(Conclusion.SUCCESS, "**Opened #1**"))
+    kinds = [recorded.event.kind for recorded in told]
+    assert kinds == ["job_queued", "noted", "noted", "job_finished"]
+    assert await store.events("k7f3") == tuple(told) == recorder.events()
+    assert recorder.entries() == (entry,)
+    row = await store.job("k7f3")
+    assert row is not None
+    assert row.state == "succeeded"
+
+
+async def test_a_later_attempt_starts_with_what_earlier_ones_wrote(store: JobStore) -> None:
+    claim = await claimed(store)
+    first = await Recorder.open(store, claim, leaks=Leaks([]), on_recorded=lambda _: None)
+    await first.record(Noted("one"), entry=Entry("model", "1", {"n": 1}))
+    told: list[Sequence[Recorded]] = []
+    second = await Recorder.open(store, claim, leaks=Leaks([]), on_recorded=told.append)
+    assert second.entries() == first.entries()
+    assert told == [first.events()]
+
+
+@pytest.mark.parametrize(
+    ("event", "entry"),
+    [
+        pytest.param(ToolReturned("c", "bash", True, f"key={SECRET}", 0.1), None, id="event"),
+        pytest.param(Noted("harmless"), Entry("tool", "c", {"out": [{"text": f"a {SECRET}"}]}), id="entry"),
+        pytest.param(Noted("harmless"), Entry("tool", SECRET, {}), id="key-of-an-entry"),
+        pytest.param(Noted(SECRET[::-1]), None, id="reversed"),
+    ],
+)
+async def test_a_secret_is_never_recorded(store: JobStore, event: Noted | ToolReturned, entry: Entry | None) -> None:
+    """S3; red when `_commit` checks nothing (tried)."""
+    claim = await claimed(store)
+    recorder = await Recorder.open(store, claim, leaks=Leaks([SECRET]), on_recorded=lambda _: None)
+    with pytest.raises(LeakFound) as refused:
+        await recorder.record(event, entry=entry)
+    assert SECRET not in str(refused.value)
+    assert [recorded.event.kind for recorded in await store.events("k7f3")] == ["job_queued"]
+    assert await store.journal("k7f3") == ()
+
+
+async def test_after_the_lease_is_lost_nothing_is_written(store: JobStore) -> None:
+    claim = await claimed(store)
+    told: list[Recorded] = []
+    recorder = await Recorder.open(store, claim, leaks=Leaks([]), on_recorded=told.extend)
+    await store.release(claim)
+    with pytest.raises(LeaseLost):
+        await recorder.record(Noted("too late"))
+    assert [recorded.event.kind for recorded in told] == ["job_queued"]

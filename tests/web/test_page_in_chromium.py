@@ -1,0 +1,142 @@
+"""The live page in real Chromium: events arrive live, nothing in them runs, it fits phone and desk.
+
+Needs Debian's `chromium`; `make test` installs it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+
+from bot.domain.conversation import Usage
+from bot.domain.events import (
+    Conclusion,
+    ContextRead,
+    DiffShown,
+    JobEvent,
+    JobFinished,
+    JobStarted,
+    ModelAnswered,
+    Noted,
+    PullRequestOpened,
+    ToolCalled,
+    ToolReturned,
+    Verified,
+)
+from bot.domain.job import Check, FileStat, Issue, Person, Receipt, Start
+from bot.ports import JobStore
+from bot.standins.serving import serve
+from bot.stores import open_store
+from bot.web.live import routes
+from tests.report.samples import DIFF, PASSED, STATS, WATCH_KEY, job
+from tests.web.browser import Tab, tab
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+RUN = "window.ran=1"
+EVIL = f"<img src=x onerror='{RUN}'><script>{RUN}</script>\"\u202e[x](javascript:{RUN})" + "W" * 200
+TEXTS = """Object.fromEntries([...document.querySelectorAll("body [id]:not(#waiting)")].map(
+    (node) => [node.id, node.textContent.replaceAll(/\\s+/g, "")]))"""
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
+    opened = await open_store(f"sqlite:///{tmp_path}/backspace.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def browser(tmp_path: Path) -> AsyncIterator[Tab]:
+    async with tab(tmp_path / "profile") as page:
+        yield page
+
+
+async def widest(browser: Tab) -> None:
+    """Nothing sticks out at either width, in either scheme."""
+    for width in (390, 1280):
+        for scheme in ("light", "dark"):
+            await browser.look(width=width, scheme=scheme)
+            assert await browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+async def test_events_arrive_live_and_the_page_ends_with_the_job(store: JobStore, browser: Tab) -> None:
+    await store.accept(guid="g", event="issue_comment", action="created", job=job())
+    async with serve(Starlette(routes=list(routes(store)))) as url:
+        await browser.look(width=390)
+        await browser.open(f"{url}/jobs/k7f3?t={WATCH_KEY}")
+        assert await browser.evaluate("document.title") == "Queued · Export as JSON · acme/widget"
+        claim = await store.claim("worker")
+        assert claim is not None
+        await store.commit(
+            claim,
+            events=[
+                JobStarted(1, "claude-opus-5-5", 3.0),
+                ModelAnswered(1, "claude-opus-5-5", "I read it first.", Usage(fresh=100, output=7), 0.02, 1.0),
+                ToolCalled("c1", "bash", "pytest -q"),
+            ],
+        )
+        await browser.until("document.querySelector('.tool[data-state=running]')")
+        assert await browser.evaluate("document.title.startsWith('Running')")
+        await store.commit(claim, events=[ToolReturned("c1", "bash", False, "exit 1\nboom", 2.5)])
+        await browser.until("document.querySelector('.tool[data-state=failed] .output')?.textContent.includes('boom')")
+        assert await browser.evaluate("document.querySelector('.tool .meta').textContent") == "2.5 s"
+        await store.commit(
+            claim,
+            events=[
+                DiffShown("d1", DIFF, STATS),
+                Verified(PASSED),
+                PullRequestOpened(42, "https://github.com/acme/widget/pull/42", False, STATS),
+                JobFinished(Conclusion.SUCCESS, "**Opened #42**"),
+            ],
+            finish="succeeded",
+        )
+        await browser.until("document.body.dataset.state === 'success'")
+        live = await browser.evaluate(TEXTS)
+        assert live["headline"] == "Opened#42"
+        assert live["cost"] == "$0.02of$3.00"
+        assert await browser.evaluate("document.querySelector('#pull-request').href") == (
+            "https://github.com/acme/widget/pull/42"
+        )
+        assert await browser.evaluate("source.readyState === EventSource.CLOSED")
+        await browser.open(f"{url}/jobs/k7f3?t={WATCH_KEY}")
+        assert await browser.evaluate(TEXTS) == live
+        await widest(browser)
+    assert browser.complaints == []
+
+
+async def test_nothing_in_an_event_runs_and_nothing_breaks_the_page(store: JobStore, browser: Tab) -> None:
+    """S31; red when live.js puts text in by `innerHTML` and the policy allows inline script (tried)."""
+    who = Person(7, EVIL)
+    issue = Issue(number=12, title=EVIL, body=EVIL, author=who)
+    made = job(issue=issue, command=Start(EVIL), requested_by=who)
+    await store.accept(guid="g", event="issue_comment", action="created", job=made)
+    claim = await store.claim("worker")
+    assert claim is not None
+    killed = Receipt(command=EVIL, runs=(Check(where="head", exit_code=None, seconds=1, tail=EVIL * 50),))
+    stats = (FileStat(EVIL, 1, None),)
+    events: list[JobEvent] = [
+        JobStarted(1, EVIL, 3.0),
+        ContextRead((EVIL,), EVIL),
+        ModelAnswered(1, EVIL, EVIL, Usage(), None, 1.0),
+        ToolCalled(EVIL, EVIL, EVIL),
+        ToolReturned(EVIL, EVIL, True, EVIL * 100, 1.0),
+        Noted(EVIL),
+        DiffShown("d", f"diff --git a/x b/{EVIL}\n@@\n+{EVIL}", stats),
+        Verified(killed),
+        PullRequestOpened(1, "javascript:" + RUN, False, stats),
+    ]
+    async with serve(Starlette(routes=list(routes(store)))) as url:
+        await browser.look(width=1280)
+        await browser.open(f"{url}/jobs/k7f3?t={WATCH_KEY}")
+        await store.commit(claim, events=events)
+        await browser.until(f"seq === {len(events) + 1}")
+        await widest(browser)
+        await browser.open(f"{url}/jobs/k7f3?t={WATCH_KEY}")
+        await widest(browser)
+        await asyncio.sleep(0.2)
+        assert await browser.evaluate("window.ran === undefined && !document.querySelector('img, main script')")
+        assert await browser.evaluate("document.querySelector('#pull-request').hidden")
+        assert "\u202e" not in await browser.evaluate("document.documentElement.textContent")
+    assert browser.complaints == []
