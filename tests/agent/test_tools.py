@@ -323,9 +323,14 @@ async def test_grep_shows_two_hundred_matches_and_counts_the_rest(tmp_path: Path
     assert text.endswith("many.txt:200:match\n[250 matches left out; narrow the pattern or give a path]")
 
 
-async def test_nothing_the_model_gives_becomes_shell_or_an_option(tmp_path: Path) -> None:
+@pytest.mark.parametrize("git", [True, False], ids=["with-git", "without-git"])
+async def test_nothing_the_model_gives_becomes_shell_or_an_option(tmp_path: Path, git: bool) -> None:
     """Red when a search is composed as shell text or a value may begin an option: the marker file then appears."""
     on = await bench(tmp_path)
+    if not git:
+        await ran(on.sandbox, "bash", command="rm -rf .git")
+    found = await ran(on.sandbox, "grep", pattern="--include=hello.py")
+    assert found.text == "no match"
     for word in ("$(touch made)", "`touch made`", "; touch made", "--output=made", "-O touch made", ":(exclude)*"):
         await ran(on.sandbox, "grep", pattern=word)
         await ran(on.sandbox, "grep", pattern="x", path=word)
