@@ -11,6 +11,7 @@ INSTRUCTION = "processing instruction"
 DECLARATION = "HTML declaration"
 ATTRIBUTE = "HTML attribute"
 ELEMENT = "hidden HTML element"
+UNKNOWN = "unknown HTML tag"  # as in List<String> outside code: GitHub shows nothing of it
 
 _MARKUP = re.compile(
     r"(?P<comment><!-->|<!--->|<!--.*?(?:-->|\Z))"
@@ -74,6 +75,35 @@ _BREAKS_LINE = frozenset(
         "blockquote",
         "hr",
     ]
+)
+_KNOWN = (
+    _VOID
+    | _NOT_SHOWN
+    | _BREAKS_LINE
+    | frozenset(
+        [
+            *(
+                "a",
+                "abbr",
+                "b",
+                "bdi",
+                "bdo",
+                "big",
+                "center",
+                "caption",
+                "cite",
+                "code",
+                "dd",
+                "del",
+                "dfn",
+                "dl",
+                "dt",
+            ),
+            *("em", "figcaption", "figure", "font", "footer", "g-emoji", "header", "i", "ins", "kbd", "label", "main"),
+            *("mark", "nav", "picture", "q", "rp", "rt", "ruby", "s", "samp", "section", "small", "span", "strike"),
+            *("strong", "sub", "sup", "tbody", "td", "tfoot", "th", "thead", "time", "tt", "u", "var", "article"),
+        ]
+    )
 )
 # Attributes that hold no prose: addresses, sizes, names. All others could.
 _PLAIN_ATTRIBUTES = frozenset(
@@ -153,6 +183,8 @@ class RawHtml:
             if name == "img" and self.is_showing and not _is_hidden(given):
                 yield "[image]"
             return
+        if name not in _KNOWN:
+            self.hidden.append(UNKNOWN)
         if self._inside:
             self._inside.append(name)
         elif name in _NOT_SHOWN or _is_hidden(given):

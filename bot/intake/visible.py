@@ -45,7 +45,8 @@ class Visible:
 def project(markdown: str) -> Visible:
     """Keep what shows on the page GitHub makes of `markdown`.
 
-    Code keeps every character that can be seen; a link keeps its address when that is an ordinary one; an image becomes
+    Code keeps every character that can be seen; emphasis keeps its signs, because GitHub takes the underscores of
+    `__init__.py` for it; a link keeps its address when that is an ordinary one; an image becomes
     "[image]". Left out and named: comments, declarations, attributes, hidden elements, titles, descriptions, unused
     definitions and footnotes, invisible characters. Raises nothing, whatever the text.
     """
@@ -220,8 +221,8 @@ class _Page:
                     marks += "`"
                 pad = " " if token.content.startswith("`") or token.content.endswith("`") else ""
                 return f"{marks}{pad}{token.content}{pad}{marks}"
-            case "s_open" | "s_close":
-                return "~~"
+            case "s_open" | "s_close" | "em_open" | "em_close" | "strong_open" | "strong_close":
+                return token.markup
             case "image":
                 return self._image(token)
         return ""

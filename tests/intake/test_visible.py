@@ -148,7 +148,7 @@ Deep &lt;thoughts&gt;
 SEEN = """\
 # Greet politely
 
-The command says hullo; it should say `hello`, see [the style guide](docs/style.md#greetings)
+The command says *hullo*; it **should** say `hello`, see [the style guide](docs/style.md#greetings)
 and https://example.com/why.
 
 - one
@@ -241,6 +241,9 @@ def test_honest_writing_in_any_script_stays_as_it_is(text: str) -> None:
             "```\n``\u200b`\n```", Visible("````\n```\n````", ("1 zero-width character",)), id="its-own-fence"
         ),
         pytest.param("a\u2028b", Visible("ab", ("1 control character",)), id="line-separator"),
+        pytest.param("edit __init__.py", Visible("edit __init__.py", ()), id="underscores"),
+        pytest.param("a List<String>", Visible("a List", ("1 unknown HTML tag",)), id="generics-outside-code"),
+        pytest.param("a `List<String>`", Visible("a `List<String>`", ()), id="generics-in-code"),
         pytest.param("<br>a<br/>b", Visible("a\nb", ()), id="line-breaks-in-html"),
         pytest.param("<!-- a -->" * 3, Visible("", ("3 HTML comments",)), id="nothing-else"),
         pytest.param("", Visible("", ()), id="empty"),
