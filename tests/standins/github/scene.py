@@ -57,11 +57,12 @@ class Scene:
     received: list[Received]
     http: httpx.AsyncClient
     head: str
+    key: rsa.RSAPrivateKey = field(default_factory=app_key)
 
     def jwt(self, **claims: Any) -> str:
         now = int(self.clock())
         whole = {"iss": str(self.app.app.id), "iat": now - 60, "exp": now + 540} | claims
-        return jwt.encode(whole, self.app.private_key_pem, algorithm="RS256")
+        return jwt.encode(whole, self.key, algorithm="RS256")
 
     async def as_app(self, method: str, path: str, json: Any = None, **claims: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.jwt(**claims)}"} | VERSION

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.standins.github.auth import credential_of
 from tests.standins.github.scene import scene
@@ -33,8 +34,7 @@ async def test_an_app_jwt(tmp_path: Path, claims: dict[str, Any], status: int, m
 
 async def test_a_jwt_signed_with_another_key_is_refused(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
-        other = it.github.create_app("other", webhook_url=it.url, webhook_secret="s" * 20)
-        it.app = type(it.app)(it.app.app, other.private_key_pem)
+        it.key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
         said = await it.as_app("GET", "/app")
         assert (said.status_code, said.json()["message"]) == (401, "A JSON web token could not be decoded")
 

@@ -85,7 +85,7 @@ async def test_only_its_own_app_may_change_a_run_and_only_on_a_commit_that_is_th
         absent = await it.ask("POST", "check-runs", {"name": "backspace", "head_sha": "d" * 40})
         assert (absent.status_code, absent.json()["message"]) == (422, f"No commit found for SHA: {'d' * 40}")
         made = (await it.ask("POST", "check-runs", {"name": "backspace", "head_sha": it.head})).json()
-        it.app = it.github.create_app("other", webhook_url="http://127.0.0.1:9/", webhook_secret="s" * 20)
+        it.app = it.github.create_app("other", webhook_url="http://127.0.0.1:9/", webhook_secret="s" * 20, key=it.key)
         it.installation = it.github.install(it.app.app, "octo")
         said = await it.ask("PATCH", f"check-runs/{made['id']}", {"conclusion": "success"})
         assert said.status_code == 403
