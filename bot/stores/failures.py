@@ -15,6 +15,7 @@ UNOPENED = "the database file cannot be opened: its folder must exist and the bo
 DAMAGED = "the database file is damaged or is no database: restore it from a backup or move it away"
 DISK = "the disk failed while the database was read or written"
 SILENT = "the database server does not answer: is it running, and is DATABASE_URL right"
+CLOSED = "the store is closed: this process is going down"
 SLOW = "the database took too long to answer"
 
 _SQLITE = {  # primary result codes: https://www.sqlite.org/rescode.html

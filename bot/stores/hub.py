@@ -52,9 +52,10 @@ class Hub:
         self._idle_workers = 0
         self._work = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def watch(self, job_id: str, after: int) -> AsyncIterator[Recorded]:
-        feed = self._feeds.setdefault(job_id, _Feed())
+        feed = self._feeds.setdefault(job_id, _Feed(finished=self._closed))
         feed.watchers += 1
         self._look_now()
         cursor = min(max(after, 0), LARGEST_SEQ)
@@ -92,6 +93,8 @@ class Hub:
             self._idle_workers -= 1
 
     def _look_now(self) -> None:
+        if self._closed:
+            return
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._keep_looking())
         else:
@@ -121,6 +124,7 @@ class Hub:
 
     async def close(self) -> None:
         """Everybody who waits is let go."""
+        self._closed = True
         if self._looking is not None:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):

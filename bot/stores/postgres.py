@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, create_engine, event, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.domain.errors import ProviderError
 from bot.stores import failures
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class PostgresDatabase:
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="store")
         self._poked = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         return await self._transaction(act, writing=True)
@@ -58,6 +60,9 @@ class PostgresDatabase:
         return await self._transaction(act, writing=False)
 
     async def _transaction(self, act: Callable[[Connection], T], *, writing: bool) -> T:
+        if self._closed:
+            raise ProviderError("store", failures.CLOSED)
+
         def transaction() -> T:
             with self._engine.begin() as connection:
                 return act(connection)
@@ -99,6 +104,7 @@ class PostgresDatabase:
         self._poked.set()
 
     async def close(self) -> None:
+        self._closed = True
         if self._listening is not None:
             self._listening.cancel()
             with suppress(asyncio.CancelledError):

@@ -15,7 +15,6 @@ from bot.stores import codec
 from bot.stores.schema import EVENTS, JOBS, JOURNAL, NOW, UNFINISHED, Now
 
 FINAL: tuple[JobState, ...] = ("succeeded", "failed", "cancelled")
-NEVER_RETURNED = 10_000_000  # events of one job: an upper end for "all of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +243,7 @@ def journal(connection: Connection, job_id: str) -> tuple[Entry, ...]:
     return tuple(Entry(row.kind, row.key, codec.data_of(row.data)) for row in rows)
 
 
-def events(connection: Connection, job_id: str, after: int, *, at_most: int = NEVER_RETURNED) -> tuple[Recorded, ...]:
+def events(connection: Connection, job_id: str, after: int, *, at_most: int | None = None) -> tuple[Recorded, ...]:
     mine = (EVENTS.c.job_id == job_id) & (EVENTS.c.seq > after)
     rows = connection.execute(select(EVENTS).where(mine).order_by(EVENTS.c.seq).limit(at_most))
     return tuple(Recorded(row.seq, row.at, codec.event_of(row.kind, row.data)) for row in rows)

@@ -42,8 +42,10 @@ class SqliteDatabase:
         self._looker: sqlite3.Connection | None = None
         self._version = 0
         self._runner_lock: int | None = None
+        self._closed = False
 
     async def write(self, act: Callable[[Connection], T]) -> T:
+        self._check_open()
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((act, done))
         if self._committing is None or self._committing.done():
@@ -85,6 +87,8 @@ class SqliteDatabase:
             return [act(connection) for act in acts]
 
     async def read(self, act: Callable[[Connection], T]) -> T:
+        self._check_open()
+
         def reading() -> T:
             with self._reader.begin() as connection:
                 return act(connection)
@@ -96,6 +100,7 @@ class SqliteDatabase:
 
     async def become_runner(self) -> None:
         """The lock is the kernel's and dies with the process, so whoever gets it knows every earlier runner dead."""
+        self._check_open()
         if self._runner_lock is not None:
             return
         try:
@@ -141,7 +146,12 @@ class SqliteDatabase:
     def poke(self) -> None:
         self._poked.set()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ProviderError("store", failures.CLOSED)
+
     async def close(self) -> None:
+        self._closed = True
         if self._committing is not None:
             await self._committing
         await asyncio.to_thread(self._write_thread.shutdown)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ async def opened(anyio_backend: str) -> AsyncIterator[Open]:
     """Opens stores and closes them at the end."""
     async with AsyncExitStack() as stack:
 
-        async def open_one(url: str, **limits: float) -> Store:
-            store = await open_store(url, limits=QueueLimits(**limits))  # type: ignore[arg-type]
+        async def open_one(url: str, **limits: Any) -> Store:
+            store = await open_store(url, limits=QueueLimits(**limits))
             stack.push_async_callback(store.close)
             return store
 

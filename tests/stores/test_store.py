@@ -2,10 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from bot.domain.errors import LeaseLost, UserError
+from bot.domain.errors import LeaseLost, ProviderError, UserError
 from bot.domain.events import (
     Conclusion,
     DiffShown,
@@ -89,11 +90,9 @@ async def test_fifty_identical_deliveries_at_once_make_one_job(opened: Open, dat
         pytest.param("installation_id", 10**400, "The installation's id is too large a number to be real.", id="huge"),
     ],
 )
-async def test_ids_no_database_can_hold_are_refused_in_words(
-    store: Store, field: str, value: str | int, words: str
-) -> None:
+async def test_ids_no_database_can_hold_are_refused_in_words(store: Store, field: str, value: Any, words: str) -> None:
     with pytest.raises(UserError) as refused:
-        await deliver(store, replace(a_job("a"), **{field: value}))  # type: ignore[arg-type]
+        await deliver(store, replace(a_job("a"), **{field: value}))
     assert str(refused.value) == words
     with pytest.raises(UserError):
         await store.accept(guid="g\0", event="ping", action="", job=None)
@@ -402,6 +401,11 @@ async def test_watchers_and_idle_workers_are_let_go_when_the_store_closes(opened
     await store.close()
     assert await asyncio.wait_for(watching, 5) == [1]
     await asyncio.wait_for(waiting, 5)
+    assert [recorded async for recorded in store.watch("job-a")] == []
+    for call in (store.claim("w"), store.job("job-a"), deliver(store, a_job("b"))):
+        with pytest.raises(ProviderError, match="the store is closed"):
+            await call
+    await store.close()
 
 
 # ---------------------------------------------------------------- waiting for work
