@@ -116,7 +116,7 @@ async def _worked(
         finally:
             await asyncio.shield(sandbox.close())
 
-    async with filled("local") as sandbox:
+    async with models(config) as model_named, filled("local") as sandbox:
         review = Review(
             workspace,
             sandbox,
@@ -126,7 +126,7 @@ async def _worked(
         )
         return await work(
             _task(name, workspace.base_sha, prompt),
-            model=models(config)(config.model),
+            model=model_named(config.model),
             sandbox=sandbox,
             review=review,
             journal=Spoken(console),

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -54,19 +54,21 @@ def sandbox_provider(config: Config) -> SandboxProvider:
     return Bubblewrap(readonly_paths=config.sandbox_readonly_paths)
 
 
-def models(config: Config) -> Callable[[str], Model]:
-    """A model by name, made once. Raises UserError, worded for the person who named it."""
-    made: dict[str, Model] = {}
+@asynccontextmanager
+async def models(config: Config) -> AsyncIterator[Callable[[str], Model]]:
+    """A model by name, made once and closed at the end; naming one raises UserError, worded for who named it."""
+    async with AsyncExitStack() as closing:
+        made: dict[str, Model] = {}
 
-    def named(name: str) -> Model:
-        if name not in made:
-            made[name] = _model(name, config)
-        return made[name]
+        def named(name: str) -> Model:
+            if name not in made:
+                made[name] = _model(name, config, closing)
+            return made[name]
 
-    return named
+        yield named
 
 
-def _model(name: str, config: Config) -> Model:
+def _model(name: str, config: Config, closing: AsyncExitStack) -> Model:
     if name == RULES:
         from bot.agent.rules import RuleModel
 
@@ -75,7 +77,9 @@ def _model(name: str, config: Config) -> Model:
         raise UserError(f"The model `{name}` cannot be used: this bot runs without a model, with `{RULES}` only.")
     from bot.models.anthropic import AnthropicModel
 
-    return AnthropicModel(config.anthropic_api_key, model=name, base_url=config.anthropic_base_url)
+    model = AnthropicModel(config.anthropic_api_key, model=name, base_url=config.anthropic_base_url)
+    closing.push_async_callback(model.aclose)
+    return model
 
 
 def web_app(config: Config, store: JobStore) -> "Starlette":
@@ -85,7 +89,7 @@ def web_app(config: Config, store: JobStore) -> "Starlette":
     return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes(store))
 
 
-def runner(config: Config, store: JobStore) -> "Runner":
+def runner(config: Config, store: JobStore, model_named: Callable[[str], Model]) -> "Runner":
     """Raises UserError when sandboxes cannot start here: better no worker than one that fails every job."""
     from bot.github.installation import App, git_url
     from bot.journey import Workshop
@@ -103,7 +107,7 @@ def runner(config: Config, store: JobStore) -> "Runner":
     workshop = Workshop(
         mirror=Mirror(config.home / "mirrors", environment=os.environ),
         sandboxes=sandboxes,
-        model_named=models(config),
+        model_named=model_named,
         model=config.model,
         budget=Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES),
     )
@@ -123,12 +127,13 @@ def runner(config: Config, store: JobStore) -> "Runner":
 async def working(config: Config, store: JobStore) -> AsyncIterator[None]:
     """A worker that runs beside the block; at its end, running jobs go back to the queue."""
     stop = asyncio.Event()
-    task = asyncio.create_task(runner(config, store).run(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
+    async with models(config) as model_named:
+        task = asyncio.create_task(runner(config, store, model_named).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
 
 
 async def run(config: Config, role: Role) -> None:
