@@ -69,6 +69,8 @@ def command_in(text: str) -> Command | None:
     word for word. A comment whose every line ends in CRLF (as browsers send them) is read with LF instead, so that a
     patch in it is a patch; one with both kinds is left as it is.
     """
+    if "/backspace" not in text.lower():
+        return None
     lines = _lines(text)
     for at, line in _prose(lines):
         if match := _COMMAND_LINE.fullmatch(line.rstrip("\r")):
