@@ -1,8 +1,8 @@
 """A sandbox reached through the helper inside it: the port's calls as frames over one stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import NoReturn, Protocol
 
 from bot.domain.errors import LimitReached, ProviderError
@@ -81,14 +81,15 @@ class ServedSandbox:
         request |= {"max_output": max_output_bytes, "limits": self._limits, "disks": self._disks}
         patience = timeout_s + GRACE_S + len(stdin) / STDIN_BYTES_PER_S
         header, body = await self._call(request, stdin, timeout_s=patience, max_body=2 * max_output_bytes + 4096)
-        return ExecResult(
-            exit_code=None if header["timed_out"] else int(header["exit"]),
-            stdout=body[: int(header["stdout"])],
-            stderr=body[int(header["stdout"]) :],
-            truncated=bool(header["truncated"]),
-            timed_out=bool(header["timed_out"]),
-            seconds=float(header["seconds"]),
-        )
+        with self._sense():
+            return ExecResult(
+                exit_code=None if header["timed_out"] else int(header["exit"]),
+                stdout=body[: int(header["stdout"])],
+                stderr=body[int(header["stdout"]) :],
+                truncated=bool(header["truncated"]),
+                timed_out=bool(header["timed_out"]),
+                seconds=float(header["seconds"]),
+            )
 
     async def read_file(self, path: str, *, max_bytes: int) -> bytes:
         _, body = await self._call({"op": "read", "max": max_bytes}, _as_bytes(path), max_body=max_bytes)
@@ -122,7 +123,8 @@ class ServedSandbox:
             words = found.stderr.decode(errors="replace").strip()[:300]
             raise ProviderError(self._provider, f"git in the sandbox could not list the changes: {words}")
         reading = Reading(states=self._states, content=self._content, max_bytes=max_bytes)
-        return await changed_files(base, safe_paths(found.stdout), reading)
+        with self._sense():
+            return await changed_files(base, safe_paths(found.stdout), reading)
 
     async def close(self) -> None:
         self._end("it was closed")
@@ -131,10 +133,7 @@ class ServedSandbox:
     async def _states(self, paths: Sequence[str]) -> list[bytes]:
         names = b"".join(_as_bytes(path) + b"\0" for path in paths)
         _, body = await self._call({"op": "states"}, names, max_body=128 * len(paths))
-        records = body.split(b"\0")[:-1]
-        if len(records) != len(paths):
-            self._fail("it answered nonsense")
-        return records
+        return body.split(b"\0")[:-1]
 
     async def _content(self, path: str, max_bytes: int) -> tuple[str, bytes]:
         header, body = await self._call({"op": "export", "max": max_bytes}, _as_bytes(path), max_body=max_bytes)
@@ -160,11 +159,19 @@ class ServedSandbox:
                     yield
             except TimeoutError:
                 self._fail("it did not answer in time")
-            except (OSError, EOFError, ValueError, KeyError, TypeError):
+            except (OSError, EOFError, ValueError, RecursionError):
                 self._fail("it stopped answering")
             except BaseException:
                 self._end("a call was broken off")
                 raise
+
+    @contextmanager
+    def _sense(self) -> Iterator[None]:
+        """What is inside is not trusted: an answer that makes no sense ends the sandbox."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, OverflowError):
+            self._fail("it answered nonsense")
 
     async def _send(self, header: Header, body: bytes) -> None:
         self._writer.write(packed(header, len(body)))

@@ -139,7 +139,7 @@ async def test_only_some_prepared_commits_are_kept(tmp_path: Path) -> None:
 async def test_the_machines_git_settings_do_not_reach_the_fetch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Red when HOME and GIT_CONFIG_GLOBAL are passed on: tried by hand."""
+    """Red when HOME and GIT_CONFIG_GLOBAL are passed on and core.hooksPath is not ours: tried by hand."""
     canary = tmp_path / "ran"
     home = tmp_path / "home"
     hooks = home / "hooks"

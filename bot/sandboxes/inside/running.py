@@ -49,7 +49,9 @@ class Kept:
         tail = b"".join(self._tail)
         if not self.cut:
             return bytes(self._head) + tail
-        line = b"\n[... %d bytes left out ...]\n" % (self.total - self._max)
+        line = b""
+        for _ in range(3):  # the line itself takes room, and its number another digit at times
+            line = b"\n[... %d bytes left out ...]\n" % (self.total - self._max + len(line))
         room = self._max - len(self._head) - len(line)
         if room <= 0:
             return bytes(self._head) + tail[len(tail) - (self._max - len(self._head)) :]
