@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.standins.github.git import BareRepository, Signature
+from bot.standins.github.git import BareRepository, GitFailed, Signature
 
-LEFT_OUT = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache"})
+CACHES = {".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+LEFT_OUT = frozenset({".git", ".env"} | CACHES)  # .env holds the keys of whoever runs this
 
 
 def import_source(git: BareRepository, source: Path, branch: str, *, now: float) -> None:
@@ -23,7 +24,10 @@ def import_source(git: BareRepository, source: Path, branch: str, *, now: float)
         trust.write_text("[safe]\n\tdirectory = *\n")
         flags = ("-q", "--no-tags", "--update-shallow", "--")
         refspec = f"+HEAD:refs/heads/{branch}"
-        git.run("fetch", *flags, str(source.resolve()), refspec, env={"GIT_CONFIG_GLOBAL": str(trust)})
+        try:
+            git.run("fetch", *flags, str(source.resolve()), refspec, env={"GIT_CONFIG_GLOBAL": str(trust)})
+        except GitFailed as error:
+            raise GitFailed(f"the repository {source} could not be imported: {error}; has it a commit?") from error
     else:
         commit_files(git, source, branch, now=now)
 
@@ -39,11 +43,11 @@ def commit_files(git: BareRepository, folder: Path, branch: str, *, now: float) 
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, str, bytes]]:
-    """(path, git mode, content) of each file and symbolic link, in order; folders nobody commits are left out."""
+    """(path, git mode, content) of each file and symbolic link, in order; what nobody commits is left out."""
     for place, folders, names in os.walk(folder):
         links = [name for name in folders if (Path(place) / name).is_symlink()]
         folders[:] = sorted(name for name in folders if name not in LEFT_OUT and name not in links)
-        for name in sorted([*names, *links]):
+        for name in sorted([*(name for name in names if name not in LEFT_OUT), *links]):
             path = Path(place) / name
             facts = path.lstat()
             if stat.S_ISLNK(facts.st_mode):

@@ -133,7 +133,7 @@ class LoopbackGitHub:
 
         Raises NotADirectoryError, GitFailed; ValueError for a name that git or GitHub would refuse.
         """
-        if not re.fullmatch(r"[\w.-]{1,100}", name) or name.endswith(".git"):
+        if not re.fullmatch(r"[\w.-]{1,100}", name) or name in (".", "..") or name.endswith(".git"):
             raise ValueError(f"{name!r} is no name for a repository")
         account = self.world.user(owner) or self.add_user(owner)
         id = self.world.next_id()
