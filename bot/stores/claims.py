@@ -70,7 +70,7 @@ def claim(
 
 def claimable(connection: Connection, limits: QueueLimits) -> bool:
     """Whether a claim would find something now."""
-    return connection.execute(_next_job(None, limits)).one_or_none() is not None
+    return connection.execute(_next_job(None, limits, lock=False)).one_or_none() is not None
 
 
 def take_over(connection: Connection) -> None:
@@ -83,7 +83,7 @@ def _take(connection: Connection, owner: str, job_id: str | None, limits: QueueL
     statement = (
         update(JOBS)
         # Said twice: Postgres checks these words again on a row that somebody renewed in the meantime.
-        .where(JOBS.c.position == _next_job(job_id, limits).scalar_subquery(), _free(JOBS.c))
+        .where(JOBS.c.position == _next_job(job_id, limits, lock=True).scalar_subquery(), _free(JOBS.c))
         .values(
             state="running",
             owner=codec.printable(owner),
@@ -100,7 +100,7 @@ def _take(connection: Connection, owner: str, job_id: str | None, limits: QueueL
     return row
 
 
-def _next_job(job_id: str | None, limits: QueueLimits) -> Select[tuple[int]]:
+def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[tuple[int]]:
     """The position of the next free job: fewest running of its installation first, then by age.
 
     A thread's jobs run one at a time and in their order. A cancelled job waits for nobody: all that is left is to
@@ -129,6 +129,8 @@ def _next_job(job_id: str | None, limits: QueueLimits) -> Select[tuple[int]]:
         .order_by(running_here, candidate.c.priority.desc(), candidate.c.position)
         .limit(1)
     )
+    if lock:  # a worker frozen in the middle of a commit keeps its own row and nobody else's
+        statement = statement.with_for_update(of=candidate, skip_locked=True)
     return statement if job_id is None else statement.where(candidate.c.id == job_id)
 
 

@@ -5,6 +5,7 @@ It prints a line for each thing that is done, and the words of the ProviderError
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -52,14 +53,22 @@ async def fill(store: Store, ballast: str) -> None:
 
 
 async def hold(store: Store, job_id: str) -> None:
-    """Claim a job and write to it every 20 ms until the lease is lost, or about 5 s."""
+    """Claim a job and keep it."""
     claim = await store.claim("holder", job_id=job_id)
     assert claim is not None
     say("claimed")
+    await asyncio.sleep(60)
+
+
+async def freeze(store: Store, job_id: str) -> None:
+    """Claim a job, write to it, stand still like a suspended machine, and write again."""
+    claim = await store.claim("frozen", job_id=job_id)
+    assert claim is not None
+    await store.commit(claim, events=[Noted("before")])
+    say("claimed")
+    os.kill(os.getpid(), signal.SIGSTOP)
     try:
-        for number in range(250):
-            await store.commit(claim, events=[Noted(f"{number}")])
-            await asyncio.sleep(0.02)
+        await store.commit(claim, events=[Noted("after")])
         say("never lost the lease")
     except LeaseLost as error:
         say(str(error))
@@ -70,6 +79,7 @@ ACTS: dict[str, Callable[[Store, str], Awaitable[None]]] = {
     "accept-one": accept_one,
     "fill": fill,
     "hold": hold,
+    "freeze": freeze,
 }
 
 

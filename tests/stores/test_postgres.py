@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
@@ -91,6 +92,19 @@ async def test_a_missing_database_is_said_to_be_missing(postgres: Postgres) -> N
         await open_store(postgres.url("nowhere"))
     assert "geheim" not in str(refused.value)
     assert str(refused.value).startswith("store: ")
+
+
+async def test_a_job_somebody_holds_locked_keeps_no_other_from_being_claimed(opened: Open, postgres: Postgres) -> None:
+    """Red without the defence: without SKIP LOCKED the claim waits until its lock time-out."""
+    url = postgres.new_database()
+    store = await opened(url)
+    for name in "ab":
+        await deliver(store, a_job(name))
+    async with await psycopg.AsyncConnection.connect(url) as frozen:
+        await frozen.execute("SELECT 1 FROM jobs WHERE id = 'job-a' FOR UPDATE")
+        claim = await asyncio.wait_for(store.claim("w"), 4)
+        assert claim is not None
+        assert claim.job.id == "job-b"
 
 
 async def test_no_transaction_waits_or_holds_its_locks_for_ever(postgres: Postgres) -> None:
