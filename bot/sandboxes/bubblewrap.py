@@ -68,7 +68,7 @@ class Bubblewrap:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                running = self._start(python, theirs, tag=f"backspace-{os.getpid()}-{secrets.token_hex(4)}")
+                running = self._start(python, theirs, tag=secrets.token_hex(4))
         except OSError as error:
             ours.close()
             raise ProviderError(NAME, f"a sandbox could not start: bwrap: {error.strerror}") from None

@@ -1,9 +1,12 @@
 """A memory and process limit for a group of processes, where the kernel lets the bot make one."""
 
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+PREFIX = "backspace-"  # then the process id of the bot that made it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ def limited_group(
 ) -> ControlGroup | None:
     """A new group below or beside the bot's own; None where there is no such right (then other limits must do).
 
+    Groups that a bot left behind when it was killed are removed on the way.
+
     `cgroups` and `mounts` are the texts of /proc/self/cgroup and /proc/self/mountinfo (see cgroups(7)).
     """
     for parent, settings in _candidates(
@@ -41,7 +46,8 @@ def limited_group(
         pids=pids,
     ):
         with suppress(OSError):
-            directory = parent / name
+            _sweep(parent)
+            directory = parent / f"{PREFIX}{os.getpid()}-{name}"
             directory.mkdir()
             try:
                 for setting, value in settings.items():
@@ -52,6 +58,14 @@ def limited_group(
                 raise
             return ControlGroup(directory)
     return None
+
+
+def _sweep(parent: Path) -> None:
+    """Empty groups of processes that are no more; one with processes in it cannot be removed."""
+    for left in parent.glob(f"{PREFIX}*"):
+        if not Path("/proc", left.name.removeprefix(PREFIX).partition("-")[0]).exists():
+            with suppress(OSError):
+                left.rmdir()
 
 
 def _candidates(cgroups: str, mounts: str, *, memory_bytes: int, pids: int) -> list[tuple[Path, dict[str, int]]]:

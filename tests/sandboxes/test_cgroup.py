@@ -1,11 +1,13 @@
 """Where a memory limit for a sandbox's processes can be made, from the two texts the kernel gives."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bot.sandboxes.cgroup import limited_group
 
+OURS = f"backspace-{os.getpid()}-new"
 HYBRID = "9:name=systemd:/\n4:memory:/box/job\n1:cpu:/\n0::/\n"
 UNIFIED = "0::/system.slice/backspace.service\n"
 
@@ -21,7 +23,7 @@ def test_version_1_has_a_group_below_our_own(tmp_path: Path) -> None:
         "new", memory_bytes=1000, pids=9, cgroups=HYBRID, mounts=mounts(tmp_path, "cgroup", "rw,memory")
     )
     assert group is not None
-    assert group.directory == tmp_path / "box" / "job" / "new"
+    assert group.directory == tmp_path / "box" / "job" / OURS
 
 
 def test_a_mount_that_begins_at_our_own_group_is_understood(tmp_path: Path) -> None:
@@ -29,14 +31,14 @@ def test_a_mount_that_begins_at_our_own_group_is_understood(tmp_path: Path) -> N
     (tmp_path / "job").mkdir()
     group = limited_group("new", memory_bytes=1000, pids=9, cgroups=HYBRID, mounts=text)
     assert group is not None
-    assert group.directory == tmp_path / "job" / "new"
+    assert group.directory == tmp_path / "job" / OURS
 
 
 @pytest.mark.parametrize(
     ("enabled", "expected"),
     [
-        pytest.param("system.slice/backspace.service", "system.slice/backspace.service/new", id="below-our-own"),
-        pytest.param("system.slice", "system.slice/new", id="beside-our-own"),
+        pytest.param("system.slice/backspace.service", f"system.slice/backspace.service/{OURS}", id="below-our-own"),
+        pytest.param("system.slice", f"system.slice/{OURS}", id="beside-our-own"),
         pytest.param("", None, id="nowhere"),
     ],
 )
@@ -52,6 +54,15 @@ def test_without_any_cgroup_there_is_no_group(tmp_path: Path) -> None:
     assert limited_group("new", memory_bytes=1, pids=1, cgroups=HYBRID, mounts="") is None
     nowhere = mounts(tmp_path / "missing", "cgroup", "rw,memory")
     assert limited_group("new", memory_bytes=1, pids=1, cgroups=HYBRID, mounts=nowhere) is None
+
+
+def test_what_a_killed_bot_left_behind_is_removed(tmp_path: Path) -> None:
+    own = tmp_path / "box" / "job"
+    dead, alive, other = own / "backspace-999999999-a", own / f"backspace-{os.getpid()}-b", own / "other"
+    for directory in (dead, alive, other):
+        directory.mkdir(parents=True)
+    limited_group("new", memory_bytes=1000, pids=9, cgroups=HYBRID, mounts=mounts(tmp_path, "cgroup", "rw,memory"))
+    assert [directory.exists() for directory in (dead, alive, other)] == [False, True, True]
 
 
 def test_a_group_that_is_gone_can_be_removed(tmp_path: Path) -> None:
