@@ -283,10 +283,10 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(opened: Open, databas
 
 
 async def test_a_renewed_lease_is_kept(opened: Open, database_url: str) -> None:
-    store = await opened(database_url, lease_s=0.3)
+    store = await opened(database_url, lease_s=0.9)
     claim = await claimed(store, "a")
     for _ in range(4):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
         assert await store.renew(claim) is None
         assert await store.claim("thief") is None
 
