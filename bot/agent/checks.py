@@ -61,7 +61,7 @@ def _python(there: set[str], texts: Mapping[str, str]) -> str:
     has_tests = any(re.fullmatch(r"(?:.*/)?tests?/(?:.*/)?test_[^/]*\.py|test_[^/]*\.py", path) for path in there)
     configured = "pytest.ini" in there or "[tool:pytest]" in texts.get("setup.cfg", "") or "conftest.py" in there
     if has_tests or configured or "tests/conftest.py" in there or _has_pytest_table(texts.get("pyproject.toml", "")):
-        return "python -m pytest -q"
+        return "python3 -m pytest -q"
     if "tox.ini" in there:
         return "tox"
     return "nox" if "noxfile.py" in there else ""

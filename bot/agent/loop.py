@@ -87,11 +87,12 @@ class _Run:
 
     async def _begin(self) -> None:
         context = await gather(self._review.workspace, check_command=self._review.check_command)
-        nonce = secrets.token_hex(4)
+        nonce, limits = secrets.token_hex(4), self._ledger.limits
+        budget = f"{limits.turns} turns, {limits.minutes:g} minutes"
         opening = header(
             system=SYSTEM,
             tools=TOOLS,
-            first=first_turn(self._task, context, nonce),
+            first=first_turn(self._task, context, nonce, budget=budget),
             nonce=nonce,
             check=context.check,
             sandbox=await self._mark(),

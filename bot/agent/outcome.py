@@ -84,6 +84,8 @@ def accepted(
 def submitted_message(receipt: Receipt, *, checks_failed: bool) -> str:
     if receipt.command is None:
         return "The change is ready; no check was run."
+    if not receipt.runs:
+        return f"The change is ready; its check `{receipt.command}` could not be run here."
     if checks_failed:
         return f"The change is ready, but its check fails: `{receipt.command}`."
     head = next((run for run in receipt.runs if run.where == "head"), None)

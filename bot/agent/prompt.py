@@ -126,9 +126,9 @@ class Task:
     today: str
 
 
-def first_turn(task: Task, context: Context, nonce: str) -> UserTurn:
+def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") -> UserTurn:
     """The opening user turn, what stays the same between runs first: repository, issue, request, facts of this run."""
-    blocks = (_repository(task, context), _issue(task, nonce), _request(task, nonce), _facts(task, context))
+    blocks = (_repository(task, context), _issue(task, nonce), _request(task, nonce), _facts(task, context, budget))
     return UserTurn(tuple(Text(block) for block in blocks if block))
 
 
@@ -191,6 +191,7 @@ def _request(task: Task, nonce: str) -> str:
     return f'<request-{nonce} by="{_attribute(task.requested_by)}">\n{text}\n</request-{nonce}>'
 
 
-def _facts(task: Task, context: Context) -> str:
+def _facts(task: Task, context: Context, budget: str) -> str:
     check = f"The check that will judge the change is: {context.check}" if context.check else "No check was found."
-    return f"Today is {task.today}. The base is {task.branch} at {task.base_sha}. {check}"
+    limits = f" Your budget: {budget}." if budget else ""
+    return f"Today is {task.today}. The base is {task.branch} at {task.base_sha}. {check}{limits}"

@@ -1,10 +1,12 @@
 """How a run ends: `submit` shows the whole change and its checks, and accepts the id of exactly what was shown."""
 
+import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from bot.agent.output import cleaned, last_lines, shown_diff, visible
+from bot.agent.output import cleaned, last_lines, one_line, shown_diff, visible
 from bot.domain.conversation import Json
 from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.job import Check, FileStat, Patch, Receipt, Submission
@@ -78,11 +80,26 @@ def checks_failed(receipt: Receipt) -> bool:
     return base is None or base.exit_code == 0
 
 
+def cannot_run(run: Check) -> bool:
+    """The command is not there at all: a shell's 126 and 127, or a Python module that is not installed."""
+    return run.exit_code in (126, 127) or re.search(r"No module named '?(pytest|tox|nox)\b", run.tail) is not None
+
+
+def _receipt(check: str, base: Check | None, head: Check) -> Receipt:
+    """A command that neither tree can run says nothing about the change: then nothing was run."""
+    if cannot_run(head) and (base is None or cannot_run(base)):
+        last = one_line(head.tail.rsplit("\n", 1)[-1])
+        return Receipt(
+            command=check, reason=f"the sandbox cannot run it ({last})" if last else "the sandbox cannot run it"
+        )
+    return Receipt(command=check, runs=(base, head) if base else (head,))
+
+
 class Review:
     """The `submit` side of a run. Holds no state of its own: what was shown comes in from the journal.
 
     `gate` says in words why a patch may not leave. `check_command` is explicit configuration and wins over what was
-    detected. `open_base` opens a second sandbox that already holds the base tree, for checks that fail on the head.
+    detected. `open_base` opens a second sandbox that already holds the base tree, to check that too.
     """
 
     def __init__(
@@ -142,8 +159,8 @@ class Review:
                 return Accepted(submission=submission, patch=patch, receipt=receipt, checks_failed=failed)
         is_fresh = receipt is None
         if receipt is None:
-            receipt = await self._verified(check, seconds_left)
-            patch, restored = await self._restored(patch)
+            receipt = await self._verified(check, history, seconds_left)
+            patch, restored = await self._restored(patch) if receipt.command else (patch, True)
             if not restored:
                 return Unfit(
                     f"`{check}` changes files of the repository each time it runs; have git ignore them first."
@@ -152,15 +169,29 @@ class Review:
         text = _review_text(patch, receipt, given_id=diff_id, failed=failed, rejections=history.rejections + failed)
         return Shown(text=text, patch=patch, receipt=receipt, checks_failed=failed, is_fresh=is_fresh)
 
-    async def _verified(self, check: str, seconds_left: float) -> Receipt:
+    async def _verified(self, check: str, history: History, seconds_left: float) -> Receipt:
+        """The check on base and head at the same time; the base, which never changes, only once in a run."""
         if not check:
             return Receipt(command=None, reason=NO_CHECK)
-        head = await self._run(self._sandbox, check, "head", seconds_left)
-        if head.exit_code == 0 or self._open_base is None:
-            return Receipt(command=check, runs=(head,))
-        async with self._open_base() as base_sandbox:
-            base = await self._run(base_sandbox, check, "base", seconds_left - head.seconds)
-        return Receipt(command=check, runs=(base, head))
+        base = asyncio.ensure_future(self._on_base(check, history, seconds_left))
+        try:
+            head = await self._run(self._sandbox, check, "head", seconds_left)
+            return _receipt(check, await base, head)
+        finally:
+            base.cancel()
+            await asyncio.wait([base])
+
+    async def _on_base(self, check: str, history: History, seconds_left: float) -> Check | None:
+        """None when there is no second sandbox to be had: the head's run then stands for itself."""
+        receipts = (receipt for receipt in history.shown.values() if receipt.command == check)
+        known = next((run for receipt in receipts for run in receipt.runs if run.where == "base"), None)
+        if known is not None or self._open_base is None:
+            return known
+        try:
+            async with self._open_base() as sandbox:
+                return await self._run(sandbox, check, "base", seconds_left)
+        except ProviderError:
+            return None
 
     async def _run(self, sandbox: Sandbox, check: str, where: str, seconds_left: float) -> Check:
         result = await sandbox.exec(
@@ -241,8 +272,8 @@ def _stat(stat: FileStat) -> str:
 
 
 def _checks_text(receipt: Receipt, *, failed: bool) -> str:
-    if receipt.command is None:
-        return f"Checks: not run, {receipt.reason}."
+    if not receipt.runs:
+        return f"Checks: {receipt.command or 'not run'}: {visible(receipt.reason)}."
     ran = "\n".join(f"{run.where}: {_ended(run)}" for run in receipt.runs)
     head = next((run for run in receipt.runs if run.where == "head" and run.exit_code != 0), None)
     known = "\nThe base fails too, so this does not stand in the way." if head and not failed else ""

@@ -8,10 +8,10 @@ from bot.agent.checks import detected, wanted_files
 @pytest.mark.parametrize(
     ("files", "command"),
     [
-        pytest.param({"pytest.ini": b""}, "python -m pytest -q", id="pytest-ini"),
-        pytest.param({"pyproject.toml": b"[tool.pytest.ini_options]\n"}, "python -m pytest -q", id="pytest-table"),
+        pytest.param({"pytest.ini": b""}, "python3 -m pytest -q", id="pytest-ini"),
+        pytest.param({"pyproject.toml": b"[tool.pytest.ini_options]\n"}, "python3 -m pytest -q", id="pytest-table"),
         pytest.param({"pyproject.toml": b"not [toml"}, "", id="broken-toml"),
-        pytest.param({"tests/unit/test_a.py": b""}, "python -m pytest -q", id="test-files"),
+        pytest.param({"tests/unit/test_a.py": b""}, "python3 -m pytest -q", id="test-files"),
         pytest.param({"tox.ini": b""}, "tox", id="tox"),
         pytest.param({"package.json": b'{"scripts": {"test": "jest"}}'}, "npm test", id="npm"),
         pytest.param({"package.json": b'{"scripts": {"test": "jest"}}', "pnpm-lock.yaml": b""}, "pnpm test", id="pnpm"),

@@ -25,7 +25,7 @@ async def test_instructions_readme_files_and_check_come_from_the_base(tmp_path: 
     assert context.instructions[1][1] == "c" * 3000 + "\n[... cut; read the file for the rest]"
     assert context.more_instructions == ("web/AGENTS.md",)
     assert context.readme == "# Hello\n"
-    assert context.check == "python -m pytest -q"
+    assert context.check == "python3 -m pytest -q"
 
 
 async def test_configuration_wins_over_what_is_found(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_the_system_prompt_is_the_same_for_every_run_and_of_reasonable_length() 
 
 
 def test_the_first_turn_reads_in_this_order() -> None:
-    assert texts(first_turn(TASK, CONTEXT, "7f3a")) == [
+    assert texts(first_turn(TASK, CONTEXT, "7f3a", budget="60 turns, 30 minutes")) == [
         "# Repository octo/hello\n\n3 files: .py 1\n\n## Instruction file AGENTS.md (from the base commit)\n"
         "Use tabs.\n\n## Beginning of the README\n# Hello\n\n## Files\n./ (2): README.md hello.py",
         "# Issue #12\n"
@@ -37,7 +37,8 @@ def test_the_first_turn_reads_in_this_order() -> None:
         '<untrusted-7f3a source="issue.body" author="alice" rank="may write to the repository">\n'
         "It should say hello.\n</untrusted-7f3a>",
         '<request-7f3a by="alice">\nreplace `hullo` with `hello`\n</request-7f3a>',
-        f"Today is 2026-11-21. The base is main at {'1' * 40}. The check that will judge the change is: make test",
+        f"Today is 2026-11-21. The base is main at {'1' * 40}. The check that will judge the change is: make test "
+        "Your budget: 60 turns, 30 minutes.",
     ]
 
 

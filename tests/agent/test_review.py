@@ -43,7 +43,52 @@ async def test_the_first_submit_shows_diff_checks_and_id(tmp_path: Path) -> None
         f"diff_id: {seen.patch.diff_id}",
         "If this is what you want, call submit again with this diff_id; else fix it first.",
     ]
-    assert seen.receipt.runs[0].exit_code == 0
+    assert [(run.where, run.exit_code) for run in seen.receipt.runs] == [("base", 0), ("head", 0)]
+
+
+async def test_the_base_is_checked_once_in_a_run(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    count = f"echo x >> {tmp_path / 'runs'}"
+    write(on, "hello.py", "1\n")
+    seen = await shown(on.review, check=count)
+    write(on, "hello.py", "2\n")
+    again = await shown(on.review, after(seen), check=count)
+    assert again.receipt.runs[0] == seen.receipt.runs[0]
+    assert (tmp_path / "runs").read_text() == "x\n" * 3
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        pytest.param("no-such-tool --all", "no-such-tool: command not found", id="no-such-command"),
+        pytest.param("echo No module named pytest; exit 1", "No module named pytest", id="no-such-module"),
+    ],
+)
+async def test_a_check_that_neither_tree_can_run_was_not_run(tmp_path: Path, check: str, reason: str) -> None:
+    on = await bench(tmp_path)
+    write(on, "hello.py", "1\n")
+    seen = await shown(on.review, check=check)
+    assert seen.receipt.runs == ()
+    assert seen.receipt.reason.startswith("the sandbox cannot run it (")
+    assert reason in seen.receipt.reason
+    assert not seen.checks_failed
+    assert f"Checks: {check}: the sandbox cannot run it" in seen.text
+
+
+async def test_a_change_that_removes_what_the_check_needs_fails_it(tmp_path: Path) -> None:
+    on = await bench(tmp_path, {"check.sh": b"true\n"})
+    (on.sandbox.root / "check.sh").unlink()
+    seen = await shown(on.review, check="bash check.sh")
+    assert seen.checks_failed
+
+
+async def test_without_a_second_sandbox_the_head_stands_for_itself(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    review = Review(on.workspace, on.sandbox, gate=lambda patch: (), check_command=None, open_base=None)
+    write(on, "hello.py", "1 / 0\n")
+    seen = await shown(review, check="python3 hello.py")
+    assert [run.where for run in seen.receipt.runs] == ["head"]
+    assert seen.checks_failed
 
 
 async def test_the_same_change_with_its_id_is_accepted(tmp_path: Path) -> None:
