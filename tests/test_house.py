@@ -28,14 +28,15 @@ FLOORS: dict[str, set[str]] = {
     "bot.sandboxes": PURE,
     "bot.models": PURE,
     "bot.stores": PURE,
-    "bot.worker": PURE
-    | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.recorder", "bot.reporter", "bot.repo_config"},
+    "bot.runner": PURE,
+    "bot.journey": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.repo_config"},
+    "bot.worker": PURE | {"bot.intake", "bot.report", "bot.publish", "bot.journey", "bot.recorder", "bot.reporter"},
     "bot.web": PURE | {"bot.intake", "bot.report"},
     "bot.standins": set(),
     "bot.replay": set(),
     "bot.watch": PURE | {"bot.report"},
 }
-TOP = {"bot.wiring", "bot.cli", "bot.demo", "bot.doctor", "bot.local_run", "bot.__main__"}
+TOP = {"bot.wiring", "bot.cli", "bot.demo", "bot.stage", "bot.doctor", "bot.local_run", "bot.__main__"}
 
 DOORS = {  # vendor: the rooms that may meet it
     "starlette": {"bot.web", "bot.standins"},

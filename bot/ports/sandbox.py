@@ -1,0 +1,128 @@
+"""A disposable machine around one work tree, and the base it starts from."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.domain.job import Patch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecResult:
+    """`exit_code` is None when the command was killed (`timed_out`); a signal is 128 + its number.
+
+    `stdout` and `stderr` hold head and tail around a cut when `truncated`.
+    """
+
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    truncated: bool
+    timed_out: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFile:
+    """A path of the base tree: git mode and blob SHA-1, as `git ls-tree` says them."""
+
+    mode: str
+    sha: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFile:
+    """A path that differs from the base; `mode` and `content` are None when it is gone. Hostile: check before use."""
+
+    path: str
+    mode: str | None
+    content: bytes | None
+
+
+class Sandbox(Protocol):
+    """A disposable machine around one work tree. Relative paths start at the work tree's root."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def provider(self) -> str: ...
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        timeout_s: float,
+        max_output_bytes: int = 1_000_000,
+    ) -> ExecResult:
+        """Run argv in the work tree. The whole process tree is gone within 2 s of the time-out, whatever it does.
+
+        Raises ProviderError when the sandbox is lost, ValueError for NUL in argv.
+        """
+        ...
+
+    async def read_file(self, path: str, *, max_bytes: int) -> bytes:
+        """Raises FileNotFoundError, IsADirectoryError, PermissionError (path leaves the tree), LimitReached."""
+        ...
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        """Replace or create, parents included; an existing file keeps its mode. Raises as `read_file` does."""
+        ...
+
+    async def list_files(self) -> tuple[str, ...]:
+        """Every path in the work tree but `.git`, sorted; not following links."""
+        ...
+
+    async def put_archive(self, chunks: AsyncIterator[bytes]) -> None:
+        """Unpack a tar stream of the bot's own making into the work tree."""
+        ...
+
+    async def export_changes(self, base: Mapping[str, BaseFile], *, max_bytes: int) -> tuple[ExportedFile, ...]:
+        """What differs from `base` and is not ignored, sorted by path; `.git` is never read.
+
+        Raises LimitReached past `max_bytes` in all.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Everything inside is gone afterwards. May be called twice."""
+        ...
+
+
+class SandboxProvider(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def problem(self) -> str | None:
+        """Why sandboxes cannot start here, as one sentence that says what to do; None when they can."""
+        ...
+
+    async def open(self, job_id: str) -> Sandbox:
+        """Raises ProviderError."""
+        ...
+
+
+class Workspace(Protocol):
+    """The pinned base of a job, in the bot's own mirror."""
+
+    @property
+    def base_sha(self) -> str: ...
+
+    async def fill(self, sandbox: Sandbox) -> None:
+        """Put the base tree into the sandbox, with a `.git` for the model's convenience."""
+        ...
+
+    async def base_file(self, path: str) -> bytes | None:
+        """A file of the base commit; None when there is none."""
+        ...
+
+    async def base_paths(self) -> tuple[str, ...]: ...
+
+    async def take_patch(self, sandbox: Sandbox) -> Patch:
+        """What the sandbox changed, as bytes, with a diff made in the bot's own store.
+
+        Raises UserError for what can never be published, LimitReached for too much.
+        """
+        ...

@@ -1,0 +1,104 @@
+"""The durable store of jobs, and a claimed job's own journal."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bot.domain.conversation import Json
+from bot.domain.events import JobEvent, Recorded
+from bot.domain.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a job's journal, by which a later attempt goes on where this one stopped."""
+
+    kind: Literal["model", "tool", "effect"]
+    key: str
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`job_id` is None for a delivery that makes no job; `is_new` False when the job existed already."""
+
+    job_id: str | None
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a job until the lease ends; `fence` proves it at every commit."""
+
+    job: Job
+    fence: int
+    attempts: int
+    cancel_by: str | None
+
+
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    job: Job
+    state: JobState
+    attempts: int
+    created_at: float
+    finished_at: float | None
+    cancel_by: str | None
+
+
+class JobStore(Protocol):
+    """Durable before it returns. `commit`, `renew` and `release` raise LeaseLost when the fence is stale."""
+
+    async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted: ...
+    async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None: ...
+    async def renew(self, claim: Claim) -> str | None:
+        """Extends the lease; answers who asked to cancel, if anybody."""
+        ...
+
+    async def commit(
+        self,
+        claim: Claim,
+        *,
+        entries: Sequence[Entry] = (),
+        events: Sequence[JobEvent] = (),
+        finish: JobState | None = None,
+    ) -> tuple[Recorded, ...]: ...
+    async def release(self, claim: Claim) -> None:
+        """Back to the queue, for a worker that is going down."""
+        ...
+
+    async def request_cancel(self, job_id: str, by: str) -> bool:
+        """False when the job is finished or unknown."""
+        ...
+
+    async def job(self, job_id: str) -> JobRow | None: ...
+    async def jobs_on(self, repo_id: int, issue: int) -> tuple[JobRow, ...]:
+        """Jobs of one thread, newest first."""
+        ...
+
+    async def journal(self, job_id: str) -> tuple[Entry, ...]: ...
+    async def events(self, job_id: str, after: int = 0) -> tuple[Recorded, ...]: ...
+    def watch(self, job_id: str, after: int = 0) -> AsyncIterator[Recorded]:
+        """Events as they are committed, by any process; ends after the terminal one."""
+        ...
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        """Returns when a job may be claimable, at the latest after `timeout_s`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Journal(Protocol):
+    """A claimed job's own log, as the story and the agent see it."""
+
+    def entries(self) -> tuple[Entry, ...]:
+        """What earlier attempts and this one have written."""
+        ...
+
+    async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
+        """Entry and events become durable together, before this returns. Raises LeaseLost."""
+        ...
