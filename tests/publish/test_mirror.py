@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import tarfile
 import time
 from collections.abc import AsyncIterator
@@ -211,7 +212,9 @@ async def test_the_credential_travels_in_the_header_and_in_no_argv(tmp_path: Pat
 
 def _noting_git(folder: Path, log: Path) -> str:
     folder.mkdir()
-    real = next(Path(place) for place in os.environ["PATH"].split(":") if Path(place, "git").exists())
+    found = shutil.which("git")
+    assert found is not None
+    real = Path(found).parent
     (folder / "git").write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {real}/git "$@"\n')
     (folder / "git").chmod(0o755)
     return str(real)

@@ -1,6 +1,7 @@
 """The bubblewrap provider: the contract, and probes that try to get out or to take too much."""
 
 import asyncio
+import ctypes
 import os
 import socket
 import tempfile
@@ -114,6 +115,23 @@ async def test_the_first_process_can_neither_be_traced_nor_signalled(sandbox: Sa
     assert await sh(sandbox, seen) == ""
     await sh(sandbox, "for signal in INT TERM HUP USR1 QUIT STOP KILL; do kill -$signal 1; done; true")
     assert await sh(sandbox, "echo still here") == "still here\n"
+
+
+ADD_KEY, KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
+KEYS = f"""
+import ctypes, sys
+libc = ctypes.CDLL(None)
+print(libc.syscall({KEYCTL}, 10, ctypes.c_int(-3), b"user", b"backspace-canary", 0))  # search the session keyring
+print(libc.syscall({KEYCTL}, 11, int(sys.argv[1]), ctypes.create_string_buffer(20), 20))  # read
+"""
+
+
+async def test_the_bots_keyring_is_not_inherited() -> None:
+    """Kernel keys are in no namespace but come with the session. Red without a session keyring of its own: tried."""
+    key = ctypes.CDLL(None).syscall(ADD_KEY, b"user", b"backspace-canary", b"secret", 6, ctypes.c_int(-3))
+    opened = await Bubblewrap(limits=TIGHT).open("keys")
+    assert await python(opened, KEYS, str(key)) == "-1\n-1"
+    await opened.close()
 
 
 # ------------------------------------------------------------------ the network
