@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 FORMATTERS = {
@@ -23,6 +23,9 @@ FORMATTERS = {
     "make fmt": "make fmt",
     "npm run format": "npm run format",
 }
+EVERYWHERE = frozenset(
+    ["all", "any", "each", "every", "everything", "everywhere", "files", "repository", "repo", "project", "codebase", "code", "whole", "entire", "order"]
+)
 UNDERSTOOD = """\
 - a patch in a fenced block that begins with ```` ```diff ````
 - a whole file in a fenced block that names its path, such as ```` ```python src/app.py ````
@@ -88,8 +91,9 @@ class _Fence:
 
 
 _OPENING = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^\n]*)$")
-_QUOTED = r"(?:`(?P<{0}>[^`\n]+)`|\"(?P<{0}_quoted>[^\"\n]+)\"|'(?P<{0}_single>[^'\n]+)')"
-_PATH = r"(?:`(?P<{0}>[^`\n]+)`|\"(?P<{0}_quoted>[^\"\n]+)\"|(?P<{0}_bare>[\w@.+-]*[./][\w@./+-]*\w))"
+# Lengths are bounded and nothing greedy has to give back, so that no request is slow to read.
+_QUOTED = r"(?:`(?P<{0}>[^`\n]{{1,2000}})`|\"(?P<{0}_quoted>[^\"\n]{{1,2000}})\"|'(?P<{0}_single>[^'\n]{{1,2000}})')"
+_PATH = r"(?:`(?P<{0}>[^`\n]{{1,2000}})`|\"(?P<{0}_quoted>[^\"\n]{{1,2000}})\"|(?P<{0}_bare>[\w@./+-]{{1,2000}}))"
 _THE = r"(?:the\s+)?"
 _FILE = rf"{_THE}(?:file\s+)?"
 _REPLACE = re.compile(
@@ -104,7 +108,7 @@ _DELETE = re.compile(
     rf"{_PATH.format('path')}",
     re.I,
 )
-_RUN = re.compile(r"\brun\s+`(?P<name>[^`\n]+)`", re.I)
+_RUN = re.compile(r"\brun\s+`(?P<name>[^`\n]{1,100})`", re.I)
 _ADD = re.compile(rf"\badd\s+(?:{_THE}line\s+)?{_QUOTED.format('line')}\s+to\s+{_FILE}{_PATH.format('path')}", re.I)
 
 
@@ -167,28 +171,56 @@ def _path_of(info: str) -> str | None:
 
 def _in_prose(prose: str) -> tuple[Recipe, ...]:
     """In the order they are written, since one may need what an earlier one made."""
-    found: list[tuple[int, Recipe]] = [
-        (m.start(), ReplaceText(_the(m, "old"), _the(m, "new"), _the(m, "path") or None))
-        for m in _REPLACE.finditer(prose)
-    ]
-    found += [(m.start(), RenameFile(_the(m, "old"), _the(m, "new"))) for m in _RENAME.finditer(prose)]
-    found += [(m.start(), DeletePath(_the(m, "path"), _is_folder(m))) for m in _DELETE.finditer(prose)]
-    found += [(m.start(), AddLine(_the(m, "line"), _the(m, "path"))) for m in _ADD.finditer(prose)]
-    found += [
-        (m.start(), RunFormatter(name))
-        for m in _RUN.finditer(prose)
-        if (name := " ".join(m["name"].split())) in FORMATTERS
-    ]
-    return tuple(recipe for _, recipe in sorted(found, key=lambda pair: pair[0]))
+    found: list[tuple[int, Recipe | None]] = []
+    for pattern, understood in _RECIPES:
+        found += [(match.start(), understood(match)) for match in pattern.finditer(prose)]
+    return tuple(recipe for _, recipe in sorted(found, key=lambda pair: pair[0]) if recipe is not None)
 
 
-def _the(match: re.Match[str], name: str) -> str:
+def _replaced(match: re.Match[str]) -> Recipe:
+    """A word after "in" that is no known path is taken for one all the same: rather no file than every file."""
+    word = (match["path_bare"] or "").rstrip(".")
+    path = _path(match, "path") or ("" if word.lower() in EVERYWHERE else word)
+    return ReplaceText(_quoted(match, "old"), _quoted(match, "new"), path or None)
+
+
+def _renamed(match: re.Match[str]) -> Recipe | None:
+    old, new = _path(match, "old"), _path(match, "new")
+    return RenameFile(old, new) if old and new else None
+
+
+def _deleted(match: re.Match[str]) -> Recipe | None:
+    path = _path(match, "path")
+    kind = (match["kind"] or match["kind_said"] or "").strip().lower()
+    return DeletePath(path, kind in ("folder", "directory")) if path else None
+
+
+def _added(match: re.Match[str]) -> Recipe | None:
+    path = _path(match, "path")
+    return AddLine(_quoted(match, "line"), path) if path else None
+
+
+def _run(match: re.Match[str]) -> Recipe | None:
+    name = " ".join(match["name"].split())
+    return RunFormatter(name) if name in FORMATTERS else None
+
+
+def _quoted(match: re.Match[str], name: str) -> str:
     """Whichever way of quoting was used for `name`."""
     groups = match.groupdict()
-    return next(
-        (groups[key] for key in (name, f"{name}_quoted", f"{name}_single", f"{name}_bare") if groups.get(key)), ""
-    )
+    return next((groups[key] for key in (name, f"{name}_quoted", f"{name}_single") if groups.get(key)), "")
 
 
-def _is_folder(match: re.Match[str]) -> bool:
-    return (match["kind"] or match["kind_said"] or "").strip().lower() in ("folder", "directory")
+def _path(match: re.Match[str], name: str) -> str:
+    """A quoted path as it is; a bare word only when it looks like one, without the full stop of its sentence."""
+    bare = (match[f"{name}_bare"] or "").rstrip(".")
+    return _quoted(match, name) or (bare if "." in bare or "/" in bare else "")
+
+
+_RECIPES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Recipe | None]], ...] = (
+    (_REPLACE, _replaced),
+    (_RENAME, _renamed),
+    (_DELETE, _deleted),
+    (_RUN, _run),
+    (_ADD, _added),
+)

@@ -1,5 +1,6 @@
 """The agent without a model: recipes written in a request become a reviewed change, or a clear no."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,10 @@ async def asked(on: Bench, request: str, journal: MemoryJournal | None = None) -
             id="replace-in",
         ),
         pytest.param('Replace "a" with "b" in README.md', (ReplaceText("a", "b", "README.md"),), id="replace-quotes"),
+        pytest.param("replace `a` with `b` in all files", (ReplaceText("a", "b", None),), id="replace-in-all"),
+        pytest.param(
+            "replace `a` with `b` in the docs.", (ReplaceText("a", "b", "docs"),), id="replace-not-everywhere"
+        ),
         pytest.param("rename file a.py to b.py", (RenameFile("a.py", "b.py"),), id="rename"),
         pytest.param("Rename the file `a b` to `c/d e`.", (RenameFile("a b", "c/d e"),), id="rename-quoted"),
         pytest.param("delete docs/old.md", (DeletePath("docs/old.md", False),), id="delete"),
@@ -89,6 +94,30 @@ async def asked(on: Bench, request: str, journal: MemoryJournal | None = None) -
 )
 def test_a_request_is_understood_as_written(request_text: str, understood: tuple[Recipe, ...]) -> None:
     assert recipes(request_text) == understood
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "delete .",
+        ".",
+        "a.",
+        "replace `",
+        "rename file ",
+        "delete ",
+        " ",
+        "\n",
+        "```\n",
+        "`",
+        "add `x` to ",
+        "delete the file",
+    ],
+)
+def test_a_request_made_to_be_slow_is_not(piece: str) -> None:
+    began = time.perf_counter()
+    recipes("delete " + piece * (65_536 // len(piece)))
+    recipes("replace `a` with `b` in the file " + piece * (65_536 // len(piece)))
+    assert time.perf_counter() - began < 3
 
 
 # ---------------------------------------------------------------- what is done
