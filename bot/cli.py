@@ -38,13 +38,12 @@ def configured(role: Role = "both") -> Config:
     except ConfigFault as fault:
         errors.print("[red]Not started.[/] These settings need a hand (environment or .env):")
         for line in fault.faults:
-            errors.print(f"  - {line}", markup=False, highlight=False)
+            errors.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
 
 def fail(error: BotError) -> NoReturn:
-    errors.print(f"[red]{type(error).__name__}[/]: ", end="")
-    errors.print(str(error), markup=False, highlight=False)
+    errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1) from None
 
 
@@ -78,7 +77,9 @@ def demo(
     With ANTHROPIC_API_KEY Claude does the work; without, the rule agent does.
     """
     from bot.demo import run_demo
+    from bot.wiring import configure_logging
 
+    configure_logging(environment().get("LOG_LEVEL", "warning"), "console")
     try:
         raise typer.Exit(
             asyncio.run(run_demo(environment(), repo=repo and repo.resolve(), keep=keep, console=Console()))

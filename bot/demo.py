@@ -2,16 +2,19 @@
 
 import asyncio
 import hashlib
+import re
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.syntax import Syntax
 
 from bot.config import RULES
 from bot.domain.errors import UserError
+from bot.domain.events import DiffShown
 from bot.ports import JobRow
 from bot.stage import Stage, staged
 from bot.standins.github.state import Issue
@@ -86,12 +89,12 @@ async def _journey(stage: Stage, console: Console) -> int:
     stage.github.comment(stage.repository, issue.number, MAINTAINER, prompt)
     url = f"{stage.github.base_url}/{stage.repository.full_name}"
     console.print(f"\n{MAINTAINER} comments on {url}/issues/{issue.number}", highlight=False)
-    console.print(prompt, style="cyan", markup=False, highlight=False)
+    console.print(prompt, style="cyan", markup=False, highlight=False, soft_wrap=True)
     row = await _accepted(stage, issue)
     console.print(f"\nLive page: {stage.page(row)}\n", highlight=False, soft_wrap=True)
     await watch(stage.page(row), console=console)
     await _settled(stage, row)
-    return _verdict(stage, base, path, time.monotonic() - started, console)
+    return await _verdict(stage, row, base, path, time.monotonic() - started, console)
 
 
 def _free_path(base: Mapping[str, object]) -> str:
@@ -120,30 +123,30 @@ async def _settled(stage: Stage, row: JobRow) -> None:
         await asyncio.sleep(0.05)
 
 
-def _verdict(stage: Stage, base: Mapping[str, tuple[str, str]], path: str, seconds: float, console: Console) -> int:
+async def _verdict(
+    stage: Stage, row: JobRow, base: Mapping[str, tuple[str, str]], path: str, seconds: float, console: Console
+) -> int:
     """Shows the pull request and compares its tree with the one the comment asked for."""
-    pulls = stage.github.pull_requests(stage.repository)
-    if not pulls or pulls[0].pull is None:
+    opened = next(iter(stage.github.pull_requests(stage.repository)), None)
+    if opened is None or opened.pull is None:
         console.print("\n[red]No pull request was opened.[/] The timeline above says why.")
         return 1
-    opened = pulls[0]
-    head = opened.pull.head_ref if opened.pull else ""
-    tree = stage.github.tree(stage.repository, head)
+    url = f"{stage.github.base_url}/{stage.repository.full_name}/pull/{opened.number}"
+    console.print(f"\n[bold]#{opened.number} {opened.title}[/]  {url}", highlight=False, soft_wrap=True)
+    console.print(Markdown(_without_html(opened.body or "")))
+    shown = [r.event.diff for r in await stage.store.events(row.job.id) if isinstance(r.event, DiffShown)]
+    console.print(Syntax(shown[-1] if shown else "", "diff", background_color="default", word_wrap=True))
     blob = CONTENT.encode()
     sha = hashlib.sha1(b"blob %d\0" % len(blob) + blob, usedforsecurity=False).hexdigest()
-    exact = tree == {**base, path: ("100644", sha)}
-    url = f"{stage.github.base_url}/{stage.repository.full_name}/pull/{opened.number}"
-    console.print(f"\n[bold]#{opened.number} {opened.title}[/]  {url}", highlight=False)
-    console.print(opened.body or "", markup=False, highlight=False)
-    changed = sorted(set(tree.items()) ^ set(base.items()))
-    console.print(f"\nThe diff ({len({name for name, _ in changed})} file):", highlight=False)
-    for name in sorted({name for name, _ in changed} & set(tree)):
-        text = stage.github.file(stage.repository, head, name).decode(errors="replace")
-        diff = "".join(f"+{line}\n" for line in text.split("\n")[:40])
-        console.print(Syntax(f"+++ {name}\n{diff}", "diff", background_color="default"))
+    exact = stage.github.tree(stage.repository, opened.pull.head_ref) == {**base, path: ("100644", sha)}
     mark = "[green]exactly what the comment asked for[/]" if exact else "[red]not what the comment asked for[/]"
-    console.print(f"From comment to pull request: {seconds:.1f} s. The pull request's tree is {mark}.", highlight=False)
+    said = f"From comment to pull request: {seconds:.1f} s. The pull request's tree is {mark}."
+    console.print(said, highlight=False, soft_wrap=True)
     return 0 if exact else 1
+
+
+def _without_html(body: str) -> str:
+    return re.sub(r"</?sub>", "", body)
 
 
 async def _until_interrupted(stage: Stage, console: Console) -> None:
