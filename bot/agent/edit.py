@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 PLACES = 20  # line numbers shown for an ambiguous edit
 REGION_LINES = 10  # lines of the closest region shown when nothing matched
+SEARCHED_CHARACTERS = 2_000_000  # of a file without a match; the search stops everything else for its time
 BINARY_PROBE_BYTES = 8000  # git looks for NUL in as many bytes
 _COMPARED = 20  # best candidates by shared words that are compared in full
 _COMPARED_CHARACTERS = 4000
@@ -119,10 +120,10 @@ def _hint(text: str, old: str) -> str:
 
 
 def closest(text: str, old: str) -> str:
-    """The lines of `text` most like `old`, numbered, at most ten; nothing when nothing is alike."""
+    """The lines of `text` most like `old`, numbered, at most ten; nothing when nothing is alike or `text` is huge."""
     lines, wanted = text.split("\n"), old.strip("\n").split("\n")[:REGION_LINES]
     words = Counter(_words("\n".join(wanted)))
-    if not words:
+    if not words or len(text) > SEARCHED_CHARACTERS:
         return ""
     scores = [sum(min(n, words[w]) for w, n in Counter(_words(line[:500])).items() if w in words) for line in lines]
     size = len(wanted)

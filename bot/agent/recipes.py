@@ -24,7 +24,23 @@ FORMATTERS = {
     "npm run format": "npm run format",
 }
 EVERYWHERE = frozenset(
-    ["all", "any", "each", "every", "everything", "everywhere", "files", "repository", "repo", "project", "codebase", "code", "whole", "entire", "order"]
+    {  # "in order to" among them
+        "all",
+        "any",
+        "each",
+        "every",
+        "everything",
+        "everywhere",
+        "files",
+        "repository",
+        "repo",
+        "project",
+        "codebase",
+        "code",
+        "whole",
+        "entire",
+        "order",
+    }
 )
 UNDERSTOOD = """\
 - a patch in a fenced block that begins with ```` ```diff ````
