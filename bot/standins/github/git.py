@@ -233,8 +233,11 @@ class BareRepository:
         return tuple(self.text("rev-list", "--reverse", "--topo-order", f"{base}..{head}").split())
 
     def touches(self, base: str, head: str, folder: str) -> bool:
-        """Whether anything below `folder` differs between two commits."""
-        return bool(self.run("diff", "--name-only", "-z", base, head, "--", folder))
+        """Whether `head` changed anything below `folder` since it left `base`; False without a common history."""
+        try:
+            return bool(self.run("diff", "--name-only", "-z", f"{base}...{head}", "--", folder))
+        except GitFailed:
+            return False
 
     def diff_text(self, base: str, head: str) -> str:
         return self.run("diff", "--no-color", "-M", base, head).decode(errors="replace")

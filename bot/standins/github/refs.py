@@ -129,12 +129,10 @@ async def _object(call: Call, sha: object) -> str:
 
 async def _check_workflows(call: Call, before: str | None, after: str) -> None:
     """Workflow files need a permission of their own. A new ref is compared with the default branch."""
-    git = call.repo.git
     if isinstance(call.caller, AsInstallation) and call.caller.allows("workflows:write"):
         return
-    head = before or await to_thread(git.resolve, call.repo.default_branch)
-    base = await to_thread(git.merge_base, head, after) if head else None
-    if base is not None and await to_thread(git.touches, base, after, ".github/workflows"):
+    base = before or f"refs/heads/{call.repo.default_branch}"
+    if await to_thread(call.repo.git.touches, base, after, ".github/workflows"):
         raise forbidden("workflows=write")
 
 
