@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -81,7 +82,7 @@ class Call:
 
     def _with(self, **changes: str) -> str:
         query = {**self.query, **changes}
-        return f"{self.url}?" + "&".join(f"{key}={value}" for key, value in query.items())
+        return f"{self.url}?{urlencode(query)}"
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -186,7 +187,8 @@ async def _json_body(request: Request) -> Json:
         return {}
     try:
         body = json.loads(raw)
-    except ValueError:
+        json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate could not be answered with
+    except (ValueError, RecursionError):
         raise Problem(400, "Problems parsing JSON") from None
     if isinstance(body, list):
         return {"": body}

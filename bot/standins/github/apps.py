@@ -57,6 +57,8 @@ def _chosen(call: Call, installation: Installation) -> set[int] | None:
     ids, names = call.body.get("repository_ids"), call.body.get("repositories")
     if ids is None and names is None:
         return installation.repositories
+    if not _all(ids, int) or not _all(names, str):
+        raise Problem(422, "Invalid request.\n\nRepositories are a list of names, or of ids.")
     wanted: list[Repository | None] = [call.world.repositories.get(id) for id in ids or []]
     wanted += [call.world.repository(f"{installation.account.login}/{name}") for name in names or []]
     found = {one.id for one in wanted if one is not None and installation.covers(one)}
@@ -66,6 +68,10 @@ def _chosen(call: Call, installation: Installation) -> set[int] | None:
             "There is at least one repository that does not exist or is not accessible to the parent installation.",
         )
     return found
+
+
+def _all(rows: object, kind: type) -> bool:
+    return rows is None or (isinstance(rows, list) and all(type(row) is kind for row in rows))
 
 
 async def revoke_token(call: Call) -> Answer:

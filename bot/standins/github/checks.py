@@ -108,7 +108,9 @@ def check_body(body: Json, *, creating: bool) -> None:
             _short(_text(action, part, required=True), limit)
 
 
-def check_output(output: Json, *, creating: bool) -> None:
+def check_output(output: object, *, creating: bool) -> None:
+    if not isinstance(output, dict):
+        raise invalid_request(f"{output!r} is not an object.")
     _text(output, "title", required=creating)
     _short(_text(output, "summary", required=True), TEXT_LIMIT)
     _short(_text(output, "text", required=False), TEXT_LIMIT)
@@ -225,7 +227,9 @@ def _short(text: str | None, limit: int) -> None:
         raise invalid_request(f"Only {limit} characters are allowed; {len(text)} were supplied.")
 
 
-def _at_most(rows: list[Json], limit: int) -> None:
+def _at_most(rows: object, limit: int) -> None:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise invalid_request("A list of objects was expected.")
     if len(rows) > limit:
         raise invalid_request(f"No more than {limit} items are allowed; {len(rows)} were supplied.")
 
