@@ -20,6 +20,7 @@ from bot.sandboxes.cage import DISKS, PYTHONS, command, environment, files_made_
 from bot.sandboxes.cgroup import ControlGroup, limited_group
 from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
 from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.seccomp import seccomp_filter
 from bot.sandboxes.served import ServedSandbox
 
 START_TIMEOUT_S = 30.0
@@ -100,9 +101,16 @@ class Bubblewrap:
         heard, said = os.pipe()
         os.set_blocking(heard, False)
         try:
-            with _as_descriptors(files_made_for_it()) as made:
-                argv = command(limits=self._limits, readonly_paths=self._readonly, made=made, info=info, python=python)
-                process = _spawn(argv, stream.fileno(), said, keep=[*made.values(), info])
+            with _as_descriptors(files_made_for_it()) as made, _as_descriptors(_filter()) as filters:
+                argv = command(
+                    limits=self._limits,
+                    readonly_paths=self._readonly,
+                    python=python,
+                    made=made,
+                    info=info,
+                    seccomp=filters.get("seccomp"),
+                )
+                process = _spawn(argv, stream.fileno(), said, keep=[*made.values(), *filters.values(), info])
         finally:
             os.close(info)
             os.close(said)
@@ -110,7 +118,7 @@ class Bubblewrap:
 
     def _trial(self) -> str | None:
         """Starts bwrap for real, with an empty command instead of the helper."""
-        argv = command(limits=self._limits, readonly_paths=self._readonly, made={}, info=None, python="/usr/bin/true")
+        argv = command(limits=self._limits, readonly_paths=self._readonly, made={}, python="/usr/bin/true")
         read, write = os.pipe()
         with os.fdopen(read, "rb") as stderr:
             try:
@@ -215,6 +223,11 @@ def _as_descriptors(files: dict[str, bytes]) -> Iterator[dict[str, int]]:
     finally:
         for descriptor in opened.values():
             os.close(descriptor)
+
+
+def _filter() -> dict[str, bytes]:
+    program = seccomp_filter(os.uname().machine)
+    return {} if program is None else {"seccomp": program}
 
 
 def _python() -> str | None:

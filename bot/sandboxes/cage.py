@@ -69,13 +69,23 @@ def environment(readonly_paths: Sequence[Path]) -> dict[str, str]:
 
 
 def command(
-    *, limits: SandboxLimits, readonly_paths: Sequence[Path], made: Mapping[str, int], info: int | None, python: str
+    *,
+    limits: SandboxLimits,
+    readonly_paths: Sequence[Path],
+    python: str,
+    made: Mapping[str, int],
+    info: int | None = None,
+    seccomp: int | None = None,
 ) -> list[str]:
-    """The whole bwrap command, the helper included. `made` maps paths inside to descriptors with their content."""
+    """The whole bwrap command, the helper included. `made` maps paths inside to descriptors with their content.
+
+    `info` is where bwrap tells the helper's process id, `seccomp` where it reads the filter.
+    """
     return [
         *("bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--uid", str(UID), "--gid", str(UID)),
         *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"),
         *(() if info is None else ("--info-fd", str(info))),
+        *(() if seccomp is None else ("--seccomp", str(seccomp))),
         *("--proc", "/proc", "--dev", "/dev", "--ro-bind", "/usr", "/usr", "--perms", "0755", "--dir", "/etc"),
         *(word for link in USR_LINKS for word in _like_the_host(link)),
         *(word for name in ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),

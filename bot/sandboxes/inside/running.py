@@ -12,8 +12,6 @@ from collections import deque
 from typing import Any
 
 PR_SET_DUMPABLE = 4
-KEYCTL = {"x86_64": 250, "aarch64": 219}  # system call numbers; glibc has no function for it
-KEYCTL_JOIN_SESSION_KEYRING = 1
 TICK_S = 0.2  # how often memory and inodes are looked at while a command runs
 CHUNK = 1 << 20
 F_SETPIPE_SZ = 1031
@@ -64,14 +62,10 @@ def guard_first_process() -> int:
     """Make this process, number 1 of its namespace, deaf and opaque to the rest; answers a descriptor that wakes.
 
     A first process gets no signal it has no handler for, so Python's own for SIGINT goes. Not dumpable: no process
-    of the same user can trace it or read its memory, descriptors and environment. A session keyring of its own,
-    since the bot's would be inherited with the right to read every key in it.
+    of the same user can trace it or read its memory, descriptors and environment.
     """
-    libc = ctypes.CDLL(None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if number := KEYCTL.get(os.uname().machine):
-        libc.syscall(number, KEYCTL_JOIN_SESSION_KEYRING, None)
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     wake, woken = os.pipe()
     for descriptor in (wake, woken):
         os.set_blocking(descriptor, False)
