@@ -43,7 +43,7 @@ class Spoken:
         for event in events:
             line = spoken(event)
             if line:
-                self._console.print(line, markup=False, highlight=False)
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def spoken(event: JobEvent) -> str:
@@ -79,9 +79,10 @@ async def run_locally(env: Mapping[str, str], prompt: str, *, repo: Path, model:
     workspace = await Mirror(config.home / "mirrors").pin(remote, repo_id=LOCAL_REPOSITORY, sha=sha)
     console.print(f"{config.model} works on {repo.name} at {sha[:12]}", highlight=False)
     outcome = await _worked(config, workspace, provider, prompt, name=repo.name, console=console)
-    console.print(outcome.message, markup=False, highlight=False)
+    stopped = "Stopped: " if outcome.kind == "stopped" else ""
+    console.print(f"{stopped}{outcome.message}", markup=False, highlight=False, soft_wrap=True)
     if outcome.submission is not None and outcome.submission.summary:
-        console.print(outcome.submission.summary, markup=False, highlight=False)
+        console.print(outcome.submission.summary, markup=False, highlight=False, soft_wrap=True)
     if outcome.patch is not None:
         sys.stdout.write(outcome.patch.diff)
     if outcome.kind == "stopped":

@@ -41,6 +41,8 @@ def test_every_command_it_names_has_a_help_text(command: str) -> None:
 
 
 def test_every_file_it_names_exists() -> None:
-    named = re.findall(r"`((?:bot|docs|tests|benchmarks)/[\w./-]+)`", README) + re.findall(r"\]\((docs/[^)]+)\)", README)
+    named = re.findall(r"`((?:bot|docs|tests|benchmarks)/[\w./-]+)`", README) + re.findall(
+        r"\]\((docs/[^)]+)\)", README
+    )
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []

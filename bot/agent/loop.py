@@ -141,9 +141,9 @@ class _Run:
                 chance=self._chance,
             )
         except ModelError as error:
-            return await self._stopped(f"Stopped: {error.message}", Conclusion.FAILURE)
+            return await self._stopped(error.message, Conclusion.FAILURE)
         except TimeoutError:
-            return await self._stopped(f"Stopped: {ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
+            return await self._stopped(f"{ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
         cost = self._price(reply.model, reply.usage)
         number = ledger.progress.replies + 1
         event = ModelAnswered(number, reply.model, reply.text, reply.usage, cost, ledger.elapsed() - began)
@@ -184,7 +184,7 @@ class _Run:
         match verdict(self._spent(), self._ledger.limits):
             case Stop(reason, is_budget):
                 conclusion = Conclusion.TIMED_OUT if is_budget else Conclusion.FAILURE
-                return await self._stopped(f"Stopped: {reason}.", conclusion)
+                return await self._stopped(f"{reason}.", conclusion)
             case WrapUp(reason):
                 await self._tell(
                     [*texts, wrap_up(reason)], nudge=nudge, told=WRAP_UP_KEY, seen=f"Wrapping up: {reason}."

@@ -134,7 +134,7 @@ def ended(
         case "blocked":
             return _headed("**Could not do it**", summary or words(message))
         case "answered":
-            return _headed("**Ended without a change**", words(message))
+            return _headed("**Ended without a change**", summary or words(message))
         case "stopped":
             return _stopped(message, pull_request=pull_request, next_command=next_command)
 

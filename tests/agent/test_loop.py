@@ -240,12 +240,12 @@ async def test_a_nudge_can_save_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
-        pytest.param(Limits(turns=6), "Stopped: 6 of 6 turns are used.", id="turns"),
+        pytest.param(Limits(turns=6), "6 of 6 turns are used.", id="turns"),
         pytest.param(
-            Limits(input_tokens=10_000), "Stopped: 10,000 of 10,000 input tokens are used.", id="input-tokens"
+            Limits(input_tokens=10_000), "10,000 of 10,000 input tokens are used.", id="input-tokens"
         ),
-        pytest.param(Limits(output_tokens=1000), "Stopped: 1,000 of 1,000 output tokens are used.", id="output-tokens"),
-        pytest.param(Limits(usd=0.05), "Stopped: $0.05 of $0.05 are used.", id="dollars"),
+        pytest.param(Limits(output_tokens=1000), "1,000 of 1,000 output tokens are used.", id="output-tokens"),
+        pytest.param(Limits(usd=0.05), "$0.05 of $0.05 are used.", id="dollars"),
     ],
 )
 async def test_a_budget_wraps_up_and_then_stops_with_a_draft(tmp_path: Path, limits: Limits, reason: str) -> None:
@@ -298,7 +298,7 @@ async def test_three_replies_with_calls_that_cannot_run_end_the_run(tmp_path: Pa
         steps([use("teleport")], [use("edit", file_path="hello.py", old_string="x")], [use("read", file_path=7)])
     )
     outcome = await run(await bench(tmp_path), model)
-    assert outcome.message == "Stopped: 3 replies in a row held a tool call that cannot be run."
+    assert outcome.message == "3 replies in a row held a tool call that cannot be run."
     assert outcome.conclusion == Conclusion.FAILURE
     said = [results(asked)[0] for asked in model.asked[1:]]
     assert said == [
@@ -312,7 +312,7 @@ async def test_the_same_call_with_the_same_result_is_noted_and_then_stopped(tmp_
     outcome = await run(
         await bench(tmp_path), ScriptedModel(lambda seen: [use("bash", command="false")]), journal=journal
     )
-    assert outcome.message == "Stopped: the same tool call gave the same result 6 times."
+    assert outcome.message == "the same tool call gave the same result 6 times."
     assert [note.text for note in journal.of(Noted)] == [
         "The same call gave the same result 4 times. Try something else."
     ]
@@ -365,7 +365,7 @@ async def test_a_model_that_stays_away_stops_the_run_and_keeps_the_change(tmp_pa
     refused = ModelError("anthropic", "The key was refused (HTTP 401).", status=401, remedy="next")
     outcome = await run(await bench(tmp_path), ScriptedModel(steps([use("edit", **EDIT)], refused)))
     assert (outcome.kind, outcome.conclusion) == ("stopped", Conclusion.FAILURE)
-    assert outcome.message == "Stopped: The key was refused (HTTP 401)."
+    assert outcome.message == "The key was refused (HTTP 401)."
     assert outcome.patch is not None
 
 
