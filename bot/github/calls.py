@@ -13,11 +13,17 @@ _SLOT = re.compile(r"\{(\+?)([a-z_]+)\}")
 # an object that is named by its content (or that nothing points at yet), or is refused the second time by design.
 ALLOWED: Mapping[tuple[str, str], bool] = {
     ("GET", "/app"): True,
+    ("GET", "/app/installations"): True,
+    ("GET", "/app/installations/{installation_id}"): True,
     ("POST", "/app/installations/{installation_id}/access_tokens"): True,
+    ("GET", "/app/hook/deliveries"): True,
+    ("POST", "/app/hook/deliveries/{delivery_id}/attempts"): True,
+    ("GET", "/installation/repositories"): True,
     ("DELETE", "/installation/token"): True,
     ("GET", "/repositories/{repository_id}"): True,
     ("GET", _REPO): True,
     ("GET", _REPO + "/collaborators/{login}/permission"): True,
+    ("GET", _REPO + "/issues/comments"): True,
     ("GET", _REPO + "/issues/{number}"): True,
     ("GET", _REPO + "/issues/{number}/comments"): True,
     ("POST", _REPO + "/issues/{number}/comments"): False,

@@ -49,8 +49,11 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`cursor` leads to the next page, where GitHub pages by cursor; "" at the end."""
+
     data: object
     last_page: int = 1
+    cursor: str = ""
 
 
 class Turn:
@@ -212,8 +215,10 @@ def _answer(response: Response[Any], call: str) -> Answer:
         data = response.json()
     except ValueError:
         raise ProviderError("github", f"an answer that is not JSON ({call})", retryable=True) from None
-    last = re.search(r'[?&]page=([0-9]{1,6})[^>]*>;\s*rel="last"', response.headers.get("link", ""))
-    return Answer(data, int(last[1]) if last else 1)
+    link = response.headers.get("link", "")
+    last = re.search(r'[?&]page=([0-9]{1,6})[^>]*>;\s*rel="last"', link)
+    following = re.search(r'[?&]cursor=([A-Za-z0-9_-]{1,100})[^>]*>;\s*rel="next"', link)
+    return Answer(data, int(last[1]) if last else 1, following[1] if following else "")
 
 
 def _lost(lost: RequestError[Any], call: str, harmless: bool) -> ProviderError:

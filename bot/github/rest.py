@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.domain.errors import NotFound, Unprocessable
-from bot.domain.job import Person, PullRequest, Repo
-from bot.github.answers import field, flag, items, number, text
+from bot.domain.job import PullRequest, Repo
+from bot.github.answers import field, items, number, text
 from bot.github.client import NOTHING, Client, Credentials, Json, Values
+from bot.github.shapes import issue_facts, repository_facts, text_or_nothing
 from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote, RepositoryFacts, TreeEntry
 
 CHECK_NAME = "backspace"
@@ -27,33 +28,18 @@ class RestGitHub:
     # ------------------------------------------------------------ facts
 
     async def repository(self) -> RepositoryFacts:
-        data = await self._get(_REPO)
-        repo = Repo(number(data, "id"), text(data, "owner", "login"), text(data, "name"))
-        if repo.id != self._repo.id:
+        facts = repository_facts(await self._get(_REPO))
+        if facts.repo.id != self._repo.id:
             raise NotFound("github", f"{self._repo.full_name} is another repository now", status=404)
-        self._client.repo = repo
-        return RepositoryFacts(
-            repo=repo,
-            default_branch=text(data, "default_branch"),
-            private=flag(data, "private"),
-            archived=flag(data, "archived"),
-        )
+        self._client.repo = facts.repo
+        return facts
 
     async def permission(self, login: str) -> Permission:
         data = await self._get(_REPO + "/collaborators/{login}/permission", {"login": login})
         return Permission(number(data, "user", "id"), text(data, "role_name"), field(data, "user", "type") != "User")
 
     async def issue(self, number: int) -> IssueFacts:
-        data = await self._get(_REPO + "/issues/{number}", {"number": number})
-        return IssueFacts(
-            state=text(data, "state"),
-            locked=flag(data, "locked"),
-            title=text(data, "title"),
-            body=_text_or_nothing(data, "body"),
-            author=_person(field(data, "user")),
-            author_is_bot=field(data, "user", "type") != "User",
-            is_pull_request=field(data, "pull_request") is not None,
-        )
+        return issue_facts(await self._get(_REPO + "/issues/{number}", {"number": number}))
 
     async def remote(self) -> Remote:
         token = (await self._credentials.authorization()).removeprefix("Bearer ")
@@ -148,7 +134,7 @@ class RestGitHub:
             query = {"per_page": _PAGE, "page": page}
             answer = first if page == 1 else await self._client.call("GET", template, at={"number": issue}, query=query)
             for comment in reversed(items(answer.data)):
-                if self._is_own(comment) and marker in _text_or_nothing(comment, "body"):
+                if self._is_own(comment) and marker in text_or_nothing(comment, "body"):
                     return _comment(comment)
         return None
 
@@ -224,7 +210,7 @@ def _commit(data: object) -> Commit:
         sha=text(data, "sha"),
         tree_sha=text(data, "tree", "sha"),
         verified=field(verification, "verified") is True,
-        reason=_text_or_nothing(verification, "reason"),
+        reason=text_or_nothing(verification, "reason"),
     )
 
 
@@ -238,14 +224,4 @@ def _pull_request(data: object) -> PullRequest:
 
 
 def _comment(data: object) -> Comment:
-    return Comment(number(data, "id"), text(data, "html_url"), _text_or_nothing(data, "body"))
-
-
-def _person(user: object) -> Person:
-    """GitHub shows the author of a deleted account as nobody, and its page as @ghost."""
-    return Person(0, "ghost") if user is None else Person(number(user, "id"), text(user, "login"))
-
-
-def _text_or_nothing(data: object, name: str) -> str:
-    value = field(data, name)
-    return value if isinstance(value, str) else ""
+    return Comment(number(data, "id"), text(data, "html_url"), text_or_nothing(data, "body"))

@@ -1,5 +1,6 @@
 """The doors between the stories and the vendors: one Protocol each, and the words they exchange."""
 
+from bot.ports.app import AppHooks, DeliveryAttempt, Installation, RecentComment, Survey
 from bot.ports.github import (
     CheckRun,
     Comment,
@@ -18,16 +19,19 @@ from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, 
 
 __all__ = [
     "Accepted",
+    "AppHooks",
     "BaseFile",
     "CheckRun",
     "Claim",
     "Comment",
     "Commit",
+    "DeliveryAttempt",
     "Entry",
     "ExecResult",
     "ExportedFile",
     "GitHub",
     "GitHubApp",
+    "Installation",
     "IssueFacts",
     "JobRow",
     "JobState",
@@ -35,10 +39,12 @@ __all__ = [
     "Journal",
     "Model",
     "Permission",
+    "RecentComment",
     "Remote",
     "RepositoryFacts",
     "Sandbox",
     "SandboxProvider",
+    "Survey",
     "TreeEntry",
     "Workspace",
 ]

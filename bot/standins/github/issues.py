@@ -1,5 +1,7 @@
 """Issues, comments, labels and reactions over REST."""
 
+from datetime import datetime
+
 from bot.standins.github import thread_shapes as shapes
 from bot.standins.github import threads
 from bot.standins.github.api import Answer, Call, Route
@@ -64,6 +66,20 @@ async def unlock(call: Call) -> Answer:
 
 async def list_comments(call: Call) -> Answer:
     shown, headers = call.page(_of(call).comments)
+    return Answer(200, [shapes.comment(call.world, call.repo, one) for one in shown], headers)
+
+
+async def list_repository_comments(call: Call) -> Answer:
+    """By id, or by what `sort` names; `since` is about the last change. `direction` counts with `sort` alone."""
+    sort = call.query.get("sort", "")
+    if sort not in ("", "created", "updated") or call.query.get("direction", "asc") not in ("asc", "desc"):
+        raise Problem(422, "Validation Failed")
+    since = _instant(call.query.get("since"))
+    rows = [one for one in call.repo.comments.values() if int(one.updated_at) >= since]
+    if sort:
+        at = (lambda one: one.updated_at) if sort == "updated" else (lambda one: one.created_at)
+        rows.sort(key=at, reverse=call.query.get("direction", "desc") == "desc")
+    shown, headers = call.page(rows)
     return Answer(200, [shapes.comment(call.world, call.repo, one) for one in shown], headers)
 
 
@@ -145,6 +161,15 @@ def _issue(call: Call, issue: Issue, status: int = 200) -> Answer:
     return Answer(status, shapes.issue(call.world, call.repo, issue, call.version))
 
 
+def _instant(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise Problem(422, "Validation Failed") from None
+
+
 def _names(labels: object) -> list[str]:
     """Names from GitHub's two forms: a list of strings, or of objects with a name."""
     names: list[str] = []
@@ -164,6 +189,7 @@ COMMENT = "/repos/{owner}/{repo}/issues/comments/{id}"
 ROUTES = (
     Route("GET", "/repos/{owner}/{repo}/issues", list_issues, ("issues:read",)),
     Route("POST", "/repos/{owner}/{repo}/issues", create_issue, ("issues:write",), AsInstallation),
+    Route("GET", "/repos/{owner}/{repo}/issues/comments", list_repository_comments, READ),
     Route("GET", COMMENT, get_comment, READ),
     Route("PATCH", COMMENT, edit_comment, WRITE, AsInstallation),
     Route("DELETE", COMMENT, delete_comment, WRITE, AsInstallation),

@@ -1,0 +1,68 @@
+"""What the App asks in its own name: where it is installed, what was delivered to it, and to deliver it again."""
+
+from collections.abc import AsyncIterator
+
+from bot.github.answers import field, items, number, text
+from bot.github.client import Client, Values
+from bot.github.shapes import instant, text_or_nothing
+from bot.ports import DeliveryAttempt, Installation
+
+_PAGE = 100  # GitHub's largest
+
+
+async def deliveries(client: Client, *, since: float) -> AsyncIterator[DeliveryAttempt]:
+    query: dict[str, str | int] = {"per_page": _PAGE}
+    while True:
+        answer = await client.call("GET", "/app/hook/deliveries", query=query)
+        for row in items(answer.data):
+            attempt = _attempt(row)
+            if attempt.delivered_at < since:
+                return
+            yield attempt
+        if not answer.cursor:
+            return
+        query["cursor"] = answer.cursor
+
+
+async def redeliver(client: Client, attempt_id: int) -> None:
+    at: Values = {"delivery_id": attempt_id}
+    await client.call("POST", "/app/hook/deliveries/{delivery_id}/attempts", at=at)
+
+
+async def installations(client: Client) -> AsyncIterator[Installation]:
+    page, last = 1, 1
+    while page <= last:
+        answer = await client.call("GET", "/app/installations", query={"per_page": _PAGE, "page": page})
+        for row in items(answer.data):
+            yield _installation(row)
+        page, last = page + 1, max(last, answer.last_page)
+
+
+async def installation(client: Client, installation_id: int) -> Installation:
+    at: Values = {"installation_id": installation_id}
+    return _installation((await client.call("GET", "/app/installations/{installation_id}", at=at)).data)
+
+
+def _attempt(row: object) -> DeliveryAttempt:
+    return DeliveryAttempt(
+        id=number(row, "id"),
+        guid=text(row, "guid"),
+        event=text(row, "event"),
+        action=text_or_nothing(row, "action"),
+        installation_id=_number_or_none(row, "installation_id"),
+        repository_id=_number_or_none(row, "repository_id"),
+        delivered_at=instant(row, "delivered_at"),
+        status_code=number(row, "status_code"),
+    )
+
+
+def _installation(row: object) -> Installation:
+    return Installation(
+        id=number(row, "id"),
+        account=text(row, "account", "login"),
+        suspended=field(row, "suspended_at") is not None,
+    )
+
+
+def _number_or_none(row: object, name: str) -> int | None:
+    return None if field(row, name) is None else number(row, name)

@@ -1,0 +1,47 @@
+"""What GitHub shows of repositories and threads, as the bot's own words."""
+
+from datetime import datetime
+
+from bot.domain.errors import ProviderError
+from bot.domain.job import Person, Repo
+from bot.github.answers import field, flag, number, text
+from bot.ports import IssueFacts, RepositoryFacts
+
+
+def repository_facts(data: object) -> RepositoryFacts:
+    return RepositoryFacts(
+        repo=Repo(number(data, "id"), text(data, "owner", "login"), text(data, "name")),
+        default_branch=text(data, "default_branch"),
+        private=flag(data, "private"),
+        archived=flag(data, "archived"),
+    )
+
+
+def issue_facts(data: object) -> IssueFacts:
+    return IssueFacts(
+        state=text(data, "state"),
+        locked=flag(data, "locked"),
+        title=text(data, "title"),
+        body=text_or_nothing(data, "body"),
+        author=_person(field(data, "user")),
+        author_is_bot=field(data, "user", "type") != "User",
+        is_pull_request=field(data, "pull_request") is not None,
+    )
+
+
+def _person(user: object) -> Person:
+    """GitHub shows the author of a deleted account as nobody, and its page as @ghost."""
+    return Person(0, "ghost") if user is None else Person(number(user, "id"), text(user, "login"))
+
+
+def text_or_nothing(data: object, name: str) -> str:
+    value = field(data, name)
+    return value if isinstance(value, str) else ""
+
+
+def instant(data: object, name: str) -> float:
+    """A time such as 2026-03-10T09:30:00Z as Unix time in seconds."""
+    try:
+        return datetime.fromisoformat(text(data, name)).timestamp()
+    except ValueError:
+        raise ProviderError("github", f"an answer without a time at {name}", retryable=True) from None
