@@ -37,6 +37,8 @@ class Config:
     sandbox: str
     sandbox_readonly_paths: tuple[Path, ...]
     concurrency: int
+    concurrency_per_installation: int
+    jobs_per_hour: int
     public_url: str
     host: str
     port: int
@@ -243,7 +245,28 @@ SETTINGS: tuple[Setting, ...] = (
         "worker",
     ),
     Setting(
-        "BACKSPACE_CONCURRENCY", "concurrency", "2", "Jobs that run at once", _whole(1, 64, "whole number"), "worker"
+        "BACKSPACE_CONCURRENCY",
+        "concurrency",
+        "2",
+        "Jobs that run at once, in all processes that share the database",
+        _whole(1, 64, "whole number"),
+        "worker",
+    ),
+    Setting(
+        "BACKSPACE_CONCURRENCY_PER_INSTALLATION",
+        "concurrency_per_installation",
+        "2",
+        "and for one installation of the App",
+        _whole(1, 64, "whole number"),
+        "worker",
+    ),
+    Setting(
+        "BACKSPACE_JOBS_PER_HOUR",
+        "jobs_per_hour",
+        "30",
+        "Jobs an hour that one installation may ask for",
+        _whole(1, 10_000, "whole number"),
+        "worker",
     ),
     Setting(
         "BACKSPACE_HOME",

@@ -10,7 +10,7 @@ import structlog
 from bot.domain.errors import BotError, LeaseLost, ProviderError
 from bot.ports import Claim, JobStore
 
-HEARTBEAT_S = 5.0  # a lease lasts 30 s; a cancel is noticed within this time at the latest
+HEARTBEAT_S = 5.0  # a lease lasts 30 s
 HELD_S = 20.0  # after so long without a renewal we stop by ourselves, before the lease can end
 IDLE_S = 5.0  # how long to sleep when nothing wakes us
 GRACE_S = 10.0  # what a job may take to put itself back when the process goes down
@@ -20,21 +20,17 @@ RunJob = Callable[[Claim, Callable[[], str | None]], Awaitable[None]]
 
 
 class Runner:
-    """Runs at most `concurrency` jobs at once until `stop` is set."""
+    """Runs what the store gives out, within the store's limits, until `stop` is set."""
 
-    def __init__(self, store: JobStore, run_job: RunJob, *, owner: str, concurrency: int) -> None:
+    def __init__(self, store: JobStore, run_job: RunJob, *, owner: str) -> None:
         self._store = store
         self._run_job = run_job
         self._owner = owner
-        self._concurrency = concurrency
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Returns when `stop` is set and every running job is finished or back in the queue."""
         while not stop.is_set():
-            if len(self._running) >= self._concurrency:
-                await self._first_of(stop.wait(), *self._running)
-                continue
             try:
                 claim = await self._store.claim(self._owner)
             except BotError as error:
@@ -65,10 +61,12 @@ class Runner:
             cancelled_by = claim.cancel_by
             renewed_at = time.monotonic()
             job = asyncio.ensure_future(self._run_job(claim, lambda: cancelled_by))
+            wish = asyncio.ensure_future(self._store.cancelled(claim))
             try:
                 while True:
-                    done, _ = await asyncio.wait({job}, timeout=HEARTBEAT_S)
-                    if done:
+                    awaited = {job} if cancelled_by or wish.done() else {job, wish}
+                    await asyncio.wait(awaited, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                    if job.done():
                         break
                     asked, renewed_at = await self._renewed(claim, renewed_at)
                     if asked and not cancelled_by:
@@ -80,6 +78,7 @@ class Runner:
             except BotError as error:
                 log.error("job stopped", error=str(error))
             finally:
+                wish.cancel()
                 if not job.done():
                     job.cancel()
                     with contextlib.suppress(asyncio.CancelledError, BotError):

@@ -13,8 +13,8 @@ from bot.ports import JobRow
 from bot.standins.github import LoopbackGitHub
 from bot.standins.github.state import Repository
 from bot.standins.serving import serve
-from bot.stores import Store, open_store
-from bot.wiring import web_app, working
+from bot.stores import Store
+from bot.wiring import opened_store, web_app, working
 
 SLUG = "tiny-backspace"
 
@@ -72,7 +72,7 @@ async def staged(
             }
         )
         config.home.mkdir(parents=True, exist_ok=True)
-        store = await open_store(config.database_url)
+        store = await opened_store(config)
         try:
             async with working(config, store), serve(web_app(config, store), port=port):
                 yield Stage(github, repository, store, config)

@@ -14,7 +14,7 @@ import structlog
 from bot.config import RULES, Config, Role
 from bot.domain.errors import UserError
 from bot.ports import JobStore, Model, SandboxProvider
-from bot.stores import open_store
+from bot.stores import QueueLimits, Store, open_store
 
 if TYPE_CHECKING:
     import uvicorn
@@ -82,6 +82,13 @@ def _model(name: str, config: Config, closing: AsyncExitStack) -> Model:
     return model
 
 
+async def opened_store(config: Config) -> Store:
+    """Raises UserError, ProviderError."""
+    per_installation = min(config.concurrency, config.concurrency_per_installation)
+    limits = QueueLimits(running=config.concurrency, running_per_installation=per_installation)
+    return await open_store(config.database_url, limits=limits)
+
+
 def web_app(config: Config, store: JobStore) -> "Starlette":
     from bot.web.app import create_app
     from bot.web.live import routes
@@ -120,7 +127,7 @@ def runner(config: Config, store: JobStore, model_named: Callable[[str], Model])
         site=git_url(config.github_api_url),
     )
     owner = f"{socket.gethostname()}:{os.getpid()}"
-    return Runner(store, worker.run_job, owner=owner, concurrency=config.concurrency)
+    return Runner(store, worker.run_job, owner=owner)
 
 
 @asynccontextmanager
@@ -139,7 +146,7 @@ async def working(config: Config, store: JobStore) -> AsyncIterator[None]:
 async def run(config: Config, role: Role) -> None:
     """Until SIGTERM or SIGINT."""
     config.home.mkdir(parents=True, exist_ok=True)
-    store = await open_store(config.database_url)
+    store = await opened_store(config)
     try:
         if role == "web":
             await _server(config, store).serve()

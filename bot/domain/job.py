@@ -94,7 +94,8 @@ class Unclear:
     kind: Literal["unclear"] = "unclear"
 
 
-Command = Start | Plan | Approve | Cancel | Retry | Continue | Undo | Status | Help | Unclear
+Work = Start | Plan | Approve | Retry | Continue  # what takes a sandbox; all else is answered at once
+Command = Work | Cancel | Undo | Status | Help | Unclear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

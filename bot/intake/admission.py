@@ -1,7 +1,7 @@
 """May this job run? Decided from live facts, refused in words for the person who asked."""
 
 from bot.domain.errors import UserError
-from bot.domain.job import Approve, Continue, Job, Plan, Retry, Start
+from bot.domain.job import Job, Work
 from bot.ports import IssueFacts, Permission, RepositoryFacts
 
 MAY_ASK = frozenset({"admin", "maintain", "write"})  # GitHub's `role_name`; triage can label but not push
@@ -26,7 +26,7 @@ def admit(job: Job, *, permission: Permission, issue: IssueFacts, repository: Re
         raise UserError(f"{job.repo.full_name} is another repository now than the one that was asked for.")
     if repository.archived:
         raise UserError(f"{repository.repo.full_name} is archived: nothing can be pushed to it.")
-    if not isinstance(job.command, Start | Plan | Approve | Retry | Continue):
+    if not isinstance(job.command, Work):
         return
     thread = "pull request" if issue.is_pull_request else "issue"
     if issue.state != "open":

@@ -74,6 +74,10 @@ class JobStore(Protocol):
         """False when the job is finished or unknown."""
         ...
 
+    async def cancelled(self, claim: Claim) -> str | None:
+        """Returns who asked to cancel, as soon as somebody does; None when the store closes first. One waiter a job."""
+        ...
+
     async def job(self, job_id: str) -> JobRow | None: ...
     async def jobs_on(self, repo_id: int, issue: int) -> tuple[JobRow, ...]:
         """Jobs of one thread, newest first."""

@@ -25,7 +25,7 @@ from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobFinished
 from bot.ports import Claim
 from bot.stores import codec, sql
-from bot.stores.schema import CLAIM_LOCK, JOBS, UNFINISHED, Now
+from bot.stores.schema import CLAIM_LOCK, JOBS, UNFINISHED, WORK, Now
 
 DEADLY = (
     "The bot's worker died each time it worked on this ({deaths} times), so the job was closed. "
@@ -36,11 +36,12 @@ UNREADABLE = "Another version of the bot accepted this job and this one cannot r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLimits:
-    """How many jobs run at once, in all and for one installation; how long a silent worker keeps its job (seconds);
-    and after how many dead workers a job is closed (three: R17)."""
+    """How many jobs work at once, in all and for one installation; how many commands are answered at once beside
+    them; how long a silent worker keeps its job (seconds); after how many dead workers a job is closed (three: R17)."""
 
     running: int = 4
     running_per_installation: int = 2
+    answering: int = 8
     lease_s: float = 30.0
     deaths: int = 3
 
@@ -103,13 +104,16 @@ def _take(connection: Connection, owner: str, job_id: str | None, limits: QueueL
 def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[tuple[int]]:
     """The position of the next free job: fewest running of its installation first, then by age.
 
-    A thread's jobs run one at a time and in their order. A cancelled job waits for nobody: all that is left is to
-    clean up.
+    A thread's jobs run one at a time and in their order. What needs only an answer, such as the command that cancels
+    one of them, waits for none; nor does a cancelled job: all that is left is to clean up.
     """
     candidate, earlier = JOBS.alias("candidate"), JOBS.alias("earlier")
     is_live = (JOBS.c.state == "running") & (JOBS.c.lease_until >= Now())
-    live = select(JOBS.c.tenant, func.count().label("jobs")).where(is_live).group_by(JOBS.c.tenant).subquery("live")
-    running = select(func.count()).select_from(JOBS).where(is_live).scalar_subquery()
+    is_work = JOBS.c.priority == WORK
+    at_work = select(JOBS.c.tenant, func.count().label("jobs")).where(is_live, is_work)
+    live = at_work.group_by(JOBS.c.tenant).subquery("live")
+    running = select(func.count()).select_from(JOBS).where(is_live, is_work).scalar_subquery()
+    answering = select(func.count()).select_from(JOBS).where(is_live, ~is_work).scalar_subquery()
     running_here = func.coalesce(live.c.jobs, 0)
     thread_is_busy = (
         select(earlier.c.position)
@@ -117,16 +121,18 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[
             earlier.c.repo_id == candidate.c.repo_id,
             earlier.c.issue == candidate.c.issue,
             earlier.c.position < candidate.c.position,
+            earlier.c.priority == WORK,
             earlier.c.state.in_(UNFINISHED),
         )
         .exists()
     )
-    may_start = and_(running < limits.running, running_here < limits.running_per_installation, ~thread_is_busy)
+    may_work = and_(running < limits.running, running_here < limits.running_per_installation, ~thread_is_busy)
+    may_start = case((candidate.c.priority == WORK, may_work), else_=answering < limits.answering)
     statement = (
         select(candidate.c.position)
         .select_from(candidate.outerjoin(live, live.c.tenant == candidate.c.tenant))
         .where(_free(candidate.c), or_(candidate.c.cancel_by.is_not(None), may_start))
-        .order_by(running_here, candidate.c.priority.desc(), candidate.c.position)
+        .order_by(candidate.c.priority.desc(), running_here, candidate.c.position)
         .limit(1)
     )
     if lock:  # a worker frozen in the middle of a commit keeps its own row and nobody else's

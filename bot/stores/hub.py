@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +39,7 @@ class _Feed:
 class _News:
     heads: dict[str, sql.Head]
     events: dict[str, tuple[Recorded, ...]]
+    cancelled: dict[str, str]
     work: bool
 
 
@@ -49,6 +50,7 @@ class Hub:
         self._database = database
         self._limits = limits
         self._feeds: dict[str, _Feed] = {}
+        self._wishes: dict[str, asyncio.Future[str | None]] = {}
         self._idle_workers = 0
         self._work = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -92,6 +94,14 @@ class Hub:
         finally:
             self._idle_workers -= 1
 
+    async def cancelled(self, job_id: str) -> str | None:
+        wish = self._wishes.setdefault(job_id, asyncio.get_running_loop().create_future())
+        self._look_now()
+        try:
+            return None if self._closed else await asyncio.shield(wish)
+        finally:
+            self._wishes.pop(job_id, None)
+
     def _look_now(self) -> None:
         if self._closed:
             return
@@ -101,9 +111,10 @@ class Hub:
             self._database.poke()
 
     async def _keep_looking(self) -> None:
-        while self._feeds or self._idle_workers:
+        while self._feeds or self._wishes or self._idle_workers:
             places = {job_id: feed.head for job_id, feed in self._feeds.items()}
-            look = partial(_look, places=places, limits=self._limits if self._idle_workers else None)
+            limits = self._limits if self._idle_workers else None
+            look = partial(_look, places=places, held=tuple(self._wishes), limits=limits)
             with suppress(ProviderError):  # the next look may find the database well again
                 self._tell(await self._database.read(look), places)
             await self._database.changed(SECONDS_BETWEEN_LOOKS)
@@ -118,6 +129,9 @@ class Hub:
             if (feed.head, feed.finished) != (head.seq, head.finished):
                 feed.head, feed.finished = head.seq, head.finished
                 feed.wake()
+        for job_id, by in news.cancelled.items():
+            if (wish := self._wishes.get(job_id)) is not None and not wish.done():
+                wish.set_result(by)
         if news.work:
             self._work.set()
             self._work = asyncio.Event()
@@ -132,15 +146,22 @@ class Hub:
         for feed in self._feeds.values():
             feed.finished = True
             feed.wake()
+        for wish in self._wishes.values():
+            if not wish.done():
+                wish.set_result(None)
         self._work.set()
 
 
-def _look(connection: Connection, *, places: Mapping[str, int | None], limits: QueueLimits | None) -> _News:
-    """What is new beyond each job's place, and whether work is there for somebody with `limits`."""
+def _look(
+    connection: Connection, *, places: Mapping[str, int | None], held: Sequence[str], limits: QueueLimits | None
+) -> _News:
+    """What is new beyond each job's place, which of the `held` jobs are to end, and whether work is there for somebody
+    with `limits`."""
     heads = sql.heads(connection, list(places)) if places else {}
     events = {
         job_id: tuple(e for e in sql.events(connection, job_id, place) if e.seq <= heads[job_id].seq)
         for job_id, place in places.items()
         if place is not None and job_id in heads and place < heads[job_id].seq
     }
-    return _News(heads, events, limits is not None and claimable(connection, limits))
+    cancelled = sql.cancelled(connection, held) if held else {}
+    return _News(heads, events, cancelled, limits is not None and claimable(connection, limits))

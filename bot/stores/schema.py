@@ -33,6 +33,7 @@ MIGRATION_LOCK = 0x7B5_0001  # Postgres advisory locks are numbers; these two ar
 CLAIM_LOCK = 0x7B5_0002
 
 UNFINISHED = ("queued", "running")
+WORK, ANSWER = 0, 1  # priorities: what is answered at once waits for no job and for no limit of theirs
 
 
 class Now(ColumnElement[float]):

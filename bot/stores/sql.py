@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select
 
 from bot.domain.errors import LeaseLost
 from bot.domain.events import JobEvent, JobQueued, Recorded
-from bot.domain.job import Job
+from bot.domain.job import Job, Work
 from bot.ports import Accepted, Claim, Entry, JobRow, JobState
 from bot.stores import codec
-from bot.stores.schema import EVENTS, JOBS, JOURNAL, NOW, UNFINISHED, Now
+from bot.stores.schema import ANSWER, EVENTS, JOBS, JOURNAL, NOW, UNFINISHED, WORK, Now
 
 FINAL: tuple[JobState, ...] = ("succeeded", "failed", "cancelled")
 
@@ -53,7 +53,7 @@ _ADD_JOB = {
     dialect: f"""
 INSERT INTO jobs (id, key, tenant, repo_id, issue, state, spec, priority, created_at, run_at,
                   fence, lease_until, attempts, deaths, next_event, next_entry)
-VALUES (:id, :key, :tenant, :repo_id, :issue, 'queued', :spec, 0, {now}, {now}, 0, 0, 0, 0, 2, 1)
+VALUES (:id, :key, :tenant, :repo_id, :issue, 'queued', :spec, :priority, {now}, {now}, 0, 0, 0, 0, 2, 1)
 ON CONFLICT (key) DO NOTHING RETURNING created_at"""
     for dialect, now in NOW.items()
 }
@@ -94,6 +94,7 @@ def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
         "repo_id": job.repo.id,
         "issue": job.issue.number,
         "spec": spec,
+        "priority": WORK if isinstance(job.command, Work) else ANSWER,
     }
     added = _driver_row(connection, _ADD_JOB[connection.dialect.name], values)
     if added is None:
@@ -215,6 +216,12 @@ def request_cancel(connection: Connection, job_id: str, by: str) -> bool:
         .returning(JOBS.c.id)
     )
     return connection.execute(statement).one_or_none() is not None
+
+
+def cancelled(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
+    """Who asked for the end of which of these jobs."""
+    statement = select(JOBS.c.id, JOBS.c.cancel_by).where(JOBS.c.id.in_(job_ids), JOBS.c.cancel_by.is_not(None))
+    return {row.id: row.cancel_by for row in connection.execute(statement)}
 
 
 def job(connection: Connection, job_id: str) -> JobRow | None:

@@ -142,6 +142,9 @@ class Store:
     async def release(self, claim: Claim) -> None:
         await self._under(claim, lambda c: sql.release(c, claim))
 
+    async def cancelled(self, claim: Claim) -> str | None:
+        return await self._hub.cancelled(claim.job.id)
+
     async def wait_for_work(self, timeout_s: float) -> None:
         await self._hub.wait_for_work(timeout_s)
 

@@ -18,7 +18,7 @@ from bot.domain.events import (
     Recorded,
     ToolReturned,
 )
-from bot.domain.job import FileStat
+from bot.domain.job import Cancel, FileStat, Help, Status
 from bot.ports import Accepted, Claim, Entry, JobStore
 from bot.stores import Retention, Store
 from tests.stores.conftest import Open
@@ -227,6 +227,26 @@ async def test_a_thread_runs_its_jobs_one_at_a_time_and_in_order(store: Store) -
     assert [row.job for row in await store.jobs_on(7, 5)] == [second, first]
 
 
+async def test_what_needs_only_an_answer_waits_for_no_job(opened: Open, database_url: str) -> None:
+    """Red when every command has the priority of work (tried)."""
+    store = await opened(database_url, running=1, answering=2)
+    await deliver(store, a_job("work", issue=5))
+    assert await store.claim("w") is not None
+    await deliver(store, a_job("more work", issue=5))
+    for name, command in (("cancel", Cancel()), ("status", Status()), ("help", Help())):
+        await deliver(store, replace(a_job(name, issue=5), command=command))
+    claims = [await store.claim("w") for _ in range(3)]
+    assert [claim and claim.job.id for claim in claims] == ["job-cancel", "job-status", None]
+
+
+async def test_an_answer_keeps_no_work_from_starting(opened: Open, database_url: str) -> None:
+    store = await opened(database_url, running=1, running_per_installation=1)
+    await deliver(store, replace(a_job("help", issue=5), command=Help()))
+    await deliver(store, a_job("work", issue=5))
+    claims = [await store.claim("w") for _ in range(2)]
+    assert [claim and claim.job.id for claim in claims] == ["job-help", "job-work"]
+
+
 async def test_a_cancelled_claim_takes_no_job_with_it(store: Store) -> None:
     await deliver(store, a_job("a"))
     for _ in range(5):
@@ -328,6 +348,20 @@ async def test_a_cancel_request_reaches_the_worker_and_the_first_one_counts(stor
     assert await store.renew(claim) == "hubot"
     await store.commit(claim, events=[DONE], finish="cancelled")
     assert await store.request_cancel("job-a", "octocat") is False
+
+
+async def test_a_cancel_request_is_heard_by_whoever_holds_the_job(opened: Open, database_url: str) -> None:
+    """Red when the hub leaves the wishes out of its look: the time-out strikes (tried)."""
+    worker, door = await opened(database_url), await opened(database_url)
+    claims = [await claimed(worker, name) for name in ("a", "b")]
+    hearing = [asyncio.create_task(worker.cancelled(claim)) for claim in claims]
+    await asyncio.sleep(0.1)
+    await door.request_cancel("job-b", "alice")
+    async with asyncio.timeout(2):
+        assert await hearing[1] == "alice"
+    assert not hearing[0].done()
+    await worker.close()
+    assert await hearing[0] is None
 
 
 async def test_a_cancelled_job_waits_for_nobody(opened: Open, database_url: str) -> None:
