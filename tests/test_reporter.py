@@ -7,8 +7,9 @@ from typing import cast
 
 import pytest
 
+from bot.domain.conversation import Usage
 from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, NotFound, ProviderError
-from bot.domain.events import BranchMoved, Conclusion, JobFinished, Noted, Recorded
+from bot.domain.events import BranchMoved, Conclusion, JobFinished, ModelAnswered, Noted, Recorded
 from bot.ports import CheckRun, Comment, GitHub
 from bot.report.leaks import Leaks
 from bot.reporter import Reporter
@@ -134,11 +135,15 @@ async def test_the_comment_links_to_the_check(thread: Thread) -> None:
 
 async def test_updates_are_ten_seconds_apart(thread: Thread) -> None:
     """Red when `_keep_up` does not ask `due` (tried)."""
+    started = log(running())
     async with reporter(thread) as reporting:
-        for seq in range(1, 60):
-            reporting.notice([Recorded(seq, 1_000.0, Noted(f"step {seq}"))])
+        reporting.notice(started)
+        for turn in range(3, 40):
+            answered = ModelAnswered(turn, "m", "", Usage(), 0.01, 1.0)
+            reporting.notice([Recorded(len(started) + turn, 1_000.0, answered)])
             await settled()
-    times = [at for at, what in thread.writes if what.endswith("comment")]
+        times = [at for at, what in thread.writes if what.endswith("comment")]
+    assert len(times) > 3
     assert all(later - earlier >= 10.0 for earlier, later in pairwise(times))
 
 

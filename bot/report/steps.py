@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from bot.report.amounts import counted, duration
+from bot.report.characters import visible
 from bot.report.progress import Progress
 from bot.report.receipts import verdict
 from bot.report.restricted_markdown import words
 from bot.report.safe_text import code
 
 NAMES_SHOWN = 3
+LONGEST_PART = 160  # characters of a step's words or code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,11 @@ class Step:
     words: str
     code: str = ""
     tail: str = ""
+
+    @classmethod
+    def of(cls, done: bool, words: str, code: str = "", tail: str = "") -> "Step":
+        """Long names and commands are cut: a step is one line."""
+        return cls(done=done, words=_brief(words), code=_brief(code), tail=tail)
 
     @property
     def plain(self) -> str:
@@ -46,29 +53,29 @@ def checklist(so_far: Progress) -> str:
 
 def _sandbox(so_far: Progress) -> Step:
     if so_far.sandbox is None:
-        return Step(done=False, words="Start the sandbox")
-    return Step(done=True, words=f"Sandbox ready ({duration(so_far.sandbox.seconds)})")
+        return Step.of(done=False, words="Start the sandbox")
+    return Step.of(done=True, words=f"Sandbox ready ({duration(so_far.sandbox.seconds)})")
 
 
 def _context(so_far: Progress) -> Step:
     if so_far.context is None:
-        return Step(done=False, words="Read the repository")
+        return Step.of(done=False, words="Read the repository")
     files, check = so_far.context.files, so_far.context.check
     names = ", ".join(files[:NAMES_SHOWN])
     if len(files) > NAMES_SHOWN:
         names += f" and {counted(len(files) - NAMES_SHOWN, 'more file').removesuffix('s')}"
     read = f"Read {names}" if files else "Read the repository"
-    return Step(done=True, words=f"{read}, found" if check else read, code=check)
+    return Step.of(done=True, words=f"{read}, found" if check else read, code=check)
 
 
 def _implement(so_far: Progress) -> Step:
     if so_far.implemented:
-        return Step(done=True, words="Implement")
+        return Step.of(done=True, words="Implement")
     running = next((action for action in reversed(so_far.actions) if action.ok is None), None)
     if running is None or so_far.state == "finished":
-        return Step(done=False, words="Implement")
+        return Step.of(done=False, words="Implement")
     verb, what = running.doing
-    return Step(done=False, words=f"Implement: {verb}" if verb else "Implement:", code=what)
+    return Step.of(done=False, words=f"Implement: {verb}" if verb else "Implement:", code=what)
 
 
 def _verify(so_far: Progress) -> Step:
@@ -76,13 +83,18 @@ def _verify(so_far: Progress) -> Step:
     if receipt is None:
         running = so_far.verifying and so_far.context is not None and so_far.context.check != ""
         command = so_far.context.check if running and so_far.context is not None else ""
-        return Step(done=False, words="Verify: running" if running else "Verify", code=command)
+        return Step.of(done=False, words="Verify: running" if running else "Verify", code=command)
     if receipt.command is None:
-        return Step(done=True, words=f"Verify: {verdict(receipt)}")
-    return Step(done=True, words="Verify:", code=receipt.command, tail=f": {verdict(receipt)}")
+        return Step.of(done=True, words=f"Verify: {verdict(receipt)}")
+    return Step.of(done=True, words="Verify:", code=receipt.command, tail=f": {verdict(receipt)}")
 
 
 def _open(so_far: Progress) -> Step:
     if so_far.pull_request is None:
-        return Step(done=False, words="Open the pull request")
-    return Step(done=True, words=f"Opened pull request {so_far.pull_request.number}")
+        return Step.of(done=False, words="Open the pull request")
+    return Step.of(done=True, words=f"Opened pull request {so_far.pull_request.number}")
+
+
+def _brief(text: str) -> str:
+    line = " ".join(visible(text).split())
+    return line if len(line) <= LONGEST_PART else f"{line[: LONGEST_PART - 1]}\u2026"

@@ -86,13 +86,13 @@ async def test_unknown_and_forbidden_look_the_same(store: JobStore, web: httpx.A
     """S30; red when `_opened` answers the row whatever the key is (tried)."""
     await started(store, running())
     page, _, query = path.partition("?")
-    answers = [await web.get(path), await web.get(f"{page}/events?{query}")]
     unknown = await web.get("/jobs/aaaa?t=x")
-    for answer in answers:
-        assert (answer.status_code, answer.content) == (404, unknown.content)
-        assert {k: v for k, v in answer.headers.items() if k != "date"} == {
-            k: v for k, v in unknown.headers.items() if k != "date"
-        }
+    for address in (path, f"{page}/events?{query}"):
+        async with web.stream("GET", address) as answer:
+            assert answer.status_code == 404
+            assert await answer.aread() == unknown.content
+        same = {key: value for key, value in answer.headers.items() if key != "date"}
+        assert same == {key: value for key, value in unknown.headers.items() if key != "date"}
 
 
 async def test_the_page_works_without_javascript(store: JobStore, web: httpx.AsyncClient) -> None:
