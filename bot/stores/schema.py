@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -29,8 +30,9 @@ from bot.domain.errors import UserError
 
 METADATA = MetaData()
 
-MIGRATION_LOCK = 0x7B5_0001  # Postgres advisory locks are numbers; these two are ours
+MIGRATION_LOCK = 0x7B5_0001  # Postgres advisory locks are numbers; these are ours
 CLAIM_LOCK = 0x7B5_0002
+PURSE_LOCK = 0x7B5_0003
 
 UNFINISHED = ("queued", "running")
 WORK, ANSWER = 0, 1  # priorities: what is answered at once waits for no job and for no limit of theirs
@@ -90,6 +92,10 @@ JOBS = Table(
     Column("next_event", BigInteger, nullable=False),
     Column("next_entry", BigInteger, nullable=False, default=1),
     Column("finished_at", Double, index=True),
+    Column("conclusion", String),
+    # Whether GitHub shows the end, and how often that was tried after it.
+    Column("reported", Integer, nullable=False, server_default="0"),
+    Column("tellings", Integer, nullable=False, server_default="0"),
     Index("jobs_of_a_thread", "repo_id", "issue", "position"),
 )
 Index(
@@ -122,13 +128,50 @@ EVENTS = Table(
     Column("data", Text, nullable=False),
 )
 
+# Files of a job's work tree as its journal names them, so that a new sandbox can be given the same tree.
+CONTENTS = Table(
+    "contents",
+    METADATA,
+    Column("job_id", String, ForeignKey("jobs.id"), primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# What a job's model calls cost on one day (UTC, days since 1970): billionths of a dollar, so that sums are exact.
+SPENDING = Table(
+    "spending",
+    METADATA,
+    Column("job_id", String, primary_key=True),
+    Column("day", BigInteger, primary_key=True),
+    Column("repo_id", BigInteger, nullable=False),
+    Column("tenant", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Index("spending_of_a_day", "day", "tenant", "repo_id"),
+)
+
 
 def _first_tables(connection: Connection) -> None:
     METADATA.create_all(connection)
 
 
+def _contents(connection: Connection) -> None:
+    CONTENTS.create(connection, checkfirst=True)
+
+
+def _spending_and_reports(connection: Connection) -> None:
+    """Jobs that had ended before count as reported: their threads are old news."""
+    SPENDING.create(connection, checkfirst=True)
+    known = {column["name"] for column in inspect(connection).get_columns(JOBS.name)}
+    if "conclusion" in known:
+        return
+    for column in ("conclusion VARCHAR", "reported INTEGER DEFAULT 0 NOT NULL", "tellings INTEGER DEFAULT 0 NOT NULL"):
+        connection.execute(text(f"ALTER TABLE jobs ADD COLUMN {column}"))
+    connection.execute(update(JOBS).where(JOBS.c.finished_at.is_not(None)).values(reported=1))
+
+
 # Each step brings a database from version n to n + 1. Steps that were released are never edited.
-STEPS: tuple[Callable[[Connection], None], ...] = (_first_tables,)
+STEPS: tuple[Callable[[Connection], None], ...] = (_first_tables, _contents, _spending_and_reports)
 VERSION = len(STEPS)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobFinished, Noted
 from bot.stores import Store, open_store
+from bot.stores.schema import VERSION
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
 
@@ -25,11 +26,11 @@ def run(database_url: str, statement: str) -> None:
 
 async def test_a_newer_schema_is_refused_in_a_sentence(opened: Open, database_url: str) -> None:
     await opened(database_url)
-    await asyncio.to_thread(run, database_url, "UPDATE schema_version SET version = 7")
+    await asyncio.to_thread(run, database_url, "UPDATE schema_version SET version = 99")
     with pytest.raises(UserError) as refused:
         await open_store(database_url)
     assert str(refused.value) == (
-        "The database was written by a newer Tiny Backspace (schema 7; this one knows 1): "
+        f"The database was written by a newer Tiny Backspace (schema 7; this one knows {VERSION}): "
         "update the bot, or give it another DATABASE_URL."
     )
 
