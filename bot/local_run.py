@@ -37,6 +37,9 @@ class Spoken:
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entries)
 
+    async def content(self, sha256: str) -> bytes | None:
+        return None
+
     async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
         if entry is not None:
             self._entries.append(entry)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from bot.domain.events import JobEvent, JobFinished, Recorded
@@ -49,6 +49,9 @@ class Recorder:
     def events(self) -> tuple[Recorded, ...]:
         return tuple(self._events)
 
+    async def content(self, sha256: str) -> bytes | None:
+        return await self._store.content(self._claim.job.id, sha256)
+
     async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
         """Entry and events become durable together.
 
@@ -65,9 +68,11 @@ class Recorder:
             self._leaks.check("\n".join(_strings(asdict(event))), f"the event {event.kind}")
         for entry in entries:
             self._leaks.check("\n".join((entry.key, *_strings(entry.data))), f"a journal entry ({entry.kind})")
+            for content in entry.contents.values():
+                self._leaks.check(content, "a file of the work tree")
         async with self._one_at_a_time:
             recorded = await self._store.commit(self._claim, entries=entries, events=events, finish=finish)
-            self._entries.extend(entries)
+            self._entries.extend(replace(entry, contents={}) for entry in entries)
             self._events.extend(recorded)
         if recorded:
             self._on_recorded(recorded)

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class MemoryJournal:
 
     def __init__(self, entries: Sequence[Entry] = (), *, crash_after: int | None = None) -> None:
         self._entries = list(entries)
+        self.contents: dict[str, bytes] = {}
         self.events: list[JobEvent] = []
         self.records = 0
         self._crash_after = crash_after
@@ -44,11 +46,15 @@ class MemoryJournal:
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entries)
 
+    async def content(self, sha256: str) -> bytes | None:
+        return self.contents.get(sha256)
+
     async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
         await asyncio.sleep(0)
         self.events += events
         if entry is not None:
-            self._entries.append(entry)
+            self._entries.append(replace(entry, contents={}))
+            self.contents |= entry.contents
         self.records += 1
         if self.records == self._crash_after:
             raise Crash

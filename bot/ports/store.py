@@ -1,7 +1,7 @@
 """The durable store of jobs, and a claimed job's own journal."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from bot.domain.conversation import Json
@@ -11,11 +11,15 @@ from bot.domain.job import Job
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a job's journal, by which a later attempt goes on where this one stopped."""
+    """One line of a job's journal, by which a later attempt goes on where this one stopped.
+
+    `contents` are bytes to be kept beside it, by their SHA-256; a journal that is read back names them in `data` only.
+    """
 
     kind: Literal["model", "tool", "effect"]
     key: str
     data: Json
+    contents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,30 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a job until the lease ends; `fence` proves it at every commit."""
+    """The right to work on a job until the lease ends (`lease_s` after the last renewal or commit, by the store's
+    clock); `fence` proves it at every commit."""
 
     job: Job
     fence: int
     attempts: int
     cancel_by: str | None
+    lease_s: float = 30.0
+
+
+class Lease(Protocol):
+    """A claim that is kept alive beside the work."""
+
+    @property
+    def claim(self) -> Claim: ...
+
+    @property
+    def cancelled_by(self) -> str | None:
+        """Who asked for the job's end, as far as is known here. None, and the task cancelled: the process goes down."""
+        ...
+
+    async def hold(self) -> None:
+        """Before each effect outside the store, which has no fence. Raises LeaseLost when the job may be another's."""
+        ...
 
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -53,7 +75,10 @@ class JobStore(Protocol):
     """Durable before it returns. `commit`, `renew` and `release` raise LeaseLost when the fence is stale."""
 
     async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted: ...
-    async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None: ...
+    async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None:
+        """The next job that may run. A call that is cancelled gives back what it took."""
+        ...
+
     async def renew(self, claim: Claim) -> str | None:
         """Extends the lease; answers who asked to cancel, if anybody."""
         ...
@@ -84,6 +109,10 @@ class JobStore(Protocol):
         ...
 
     async def journal(self, job_id: str) -> tuple[Entry, ...]: ...
+    async def content(self, job_id: str, sha256: str) -> bytes | None:
+        """What an entry of the job's journal kept beside it; None when it is not there (any more)."""
+        ...
+
     async def events(self, job_id: str, after: int = 0) -> tuple[Recorded, ...]: ...
     def watch(self, job_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """Events as they are committed, by any process; ends after the terminal one."""
@@ -105,4 +134,8 @@ class Journal(Protocol):
 
     async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
         """Entry and events become durable together, before this returns. Raises LeaseLost."""
+        ...
+
+    async def content(self, sha256: str) -> bytes | None:
+        """What an entry of this or an earlier attempt kept beside the journal."""
         ...

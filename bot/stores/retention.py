@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
 
-from bot.stores.schema import DELIVERIES, EVENTS, JOBS, JOURNAL, Now
+from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, Now
 
 SECONDS_A_DAY = 86_400.0
 
@@ -21,7 +21,14 @@ class Retention:
 
 def prune(connection: Connection, keep: Retention) -> int:
     """Delete one batch of each kind of row; answers how many went. 0: nothing old is left."""
-    return sum(delete_old(connection, keep) for delete_old in (_journal, _events, _jobs, _deliveries))
+    return sum(delete_old(connection, keep) for delete_old in (_contents, _journal, _events, _jobs, _deliveries))
+
+
+def _contents(connection: Connection, keep: Retention) -> int:
+    """Needed only while a job may go on: they go as soon as it has ended."""
+    old = select(JOBS.c.id).where(_ended(0.0))
+    rows = select(CONTENTS.c.job_id, CONTENTS.c.sha256).where(CONTENTS.c.job_id.in_(old)).limit(keep.batch)
+    return connection.execute(delete(CONTENTS).where(tuple_(CONTENTS.c.job_id, CONTENTS.c.sha256).in_(rows))).rowcount
 
 
 def _journal(connection: Connection, keep: Retention) -> int:
@@ -41,6 +48,7 @@ def _jobs(connection: Connection, keep: Retention) -> int:
     bare = (
         ~select(EVENTS.c.job_id).where(EVENTS.c.job_id == JOBS.c.id).exists()
         & ~select(JOURNAL.c.job_id).where(JOURNAL.c.job_id == JOBS.c.id).exists()
+        & ~select(CONTENTS.c.job_id).where(CONTENTS.c.job_id == JOBS.c.id).exists()
     )
     old = select(JOBS.c.position).where(_ended(keep.job_days), bare).limit(keep.batch)
     return connection.execute(delete(JOBS).where(JOBS.c.position.in_(old))).rowcount

@@ -12,7 +12,7 @@ from bot.domain.events import JobEvent, JobQueued, Recorded
 from bot.domain.job import Job, Work
 from bot.ports import Accepted, Claim, Entry, JobRow, JobState
 from bot.stores import codec
-from bot.stores.schema import ANSWER, EVENTS, JOBS, JOURNAL, NOW, UNFINISHED, WORK, Now
+from bot.stores.schema import ANSWER, CONTENTS, EVENTS, JOBS, JOURNAL, NOW, UNFINISHED, WORK, Now
 
 FINAL: tuple[JobState, ...] = ("succeeded", "failed", "cancelled")
 
@@ -68,6 +68,10 @@ INSERT INTO events (job_id, seq, at, kind, data) VALUES (:id, 1, :at, :kind, :da
 _ID_OF_KEY = "SELECT id FROM jobs WHERE key = :key"
 _ADD_EVENT = insert(EVENTS)
 _ADD_ENTRY = insert(JOURNAL)
+_ADD_CONTENT = text(
+    "INSERT INTO contents (job_id, sha256, content) VALUES (:job_id, :sha256, :content)"
+    " ON CONFLICT (job_id, sha256) DO NOTHING"
+)
 
 
 def accept(connection: Connection, arrival: Arrival) -> Accepted:
@@ -181,6 +185,13 @@ def commit(
     ]
     if rows:
         connection.execute(_ADD_ENTRY, rows)
+    kept = [
+        {"job_id": claim.job.id, "sha256": sha256, "content": content}
+        for entry in entries
+        for sha256, content in entry.contents.items()
+    ]
+    if kept:
+        connection.execute(_ADD_CONTENT, kept)
     return append(connection, claim.job.id, row.next_event - len(events), row.at, events)
 
 
@@ -248,6 +259,12 @@ def _job_row(row: Row[Any]) -> JobRow:
 def journal(connection: Connection, job_id: str) -> tuple[Entry, ...]:
     rows = connection.execute(select(JOURNAL).where(JOURNAL.c.job_id == job_id).order_by(JOURNAL.c.n))
     return tuple(Entry(row.kind, row.key, codec.data_of(row.data)) for row in rows)
+
+
+def content(connection: Connection, job_id: str, sha256: str) -> bytes | None:
+    mine = (CONTENTS.c.job_id == job_id) & (CONTENTS.c.sha256 == sha256)
+    found: bytes | None = connection.execute(select(CONTENTS.c.content).where(mine)).scalar_one_or_none()
+    return found
 
 
 def events(connection: Connection, job_id: str, after: int, *, at_most: int | None = None) -> tuple[Recorded, ...]:

@@ -161,6 +161,9 @@ class Store:
     async def journal(self, job_id: str) -> tuple[Entry, ...]:
         return await self._database.read(lambda c: sql.journal(c, codec.printable(job_id)))
 
+    async def content(self, job_id: str, sha256: str) -> bytes | None:
+        return await self._database.read(lambda c: sql.content(c, codec.printable(job_id), codec.printable(sha256)))
+
     async def events(self, job_id: str, after: int = 0) -> tuple[Recorded, ...]:
         place = min(max(after, 0), codec.LARGEST_NUMBER)
         return await self._database.read(lambda c: sql.events(c, codec.printable(job_id), place))

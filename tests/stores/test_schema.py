@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 
 from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobFinished, Noted
+from bot.ports import Entry
 from bot.stores import Store, open_store
 from bot.stores.schema import VERSION
 from tests.stores.conftest import Open
@@ -30,7 +31,7 @@ async def test_a_newer_schema_is_refused_in_a_sentence(opened: Open, database_ur
     with pytest.raises(UserError) as refused:
         await open_store(database_url)
     assert str(refused.value) == (
-        f"The database was written by a newer Tiny Backspace (schema 7; this one knows {VERSION}): "
+        f"The database was written by a newer Tiny Backspace (schema 99; this one knows {VERSION}): "
         "update the bot, or give it another DATABASE_URL."
     )
 
@@ -63,3 +64,13 @@ async def test_a_job_nobody_can_read_is_closed_and_does_not_block_the_queue(open
     last = (await store.events("job-a"))[-1].event
     assert isinstance(last, JobFinished)
     assert last.conclusion is Conclusion.FAILURE
+
+
+async def test_a_database_of_the_first_version_learns_to_keep_work_trees(opened: Open, database_url: str) -> None:
+    store = await opened(database_url)
+    claim = await claimed(store, "a")
+    for statement in ("DROP TABLE contents", "UPDATE schema_version SET version = 1"):
+        await asyncio.to_thread(run, database_url, statement)
+    newer = await opened(database_url)
+    await newer.commit(claim, entries=[Entry("tool", "1", {}, {"f" * 64: b"kept"})])
+    assert await newer.content("job-a", "f" * 64) == b"kept"

@@ -504,3 +504,21 @@ async def test_old_rows_go_in_batches_and_live_ones_stay(opened: Open, database_
     assert len(await store.events("job-live")) == 2
     assert len(await store.journal("job-live")) == 1
     await finished(store, live)
+
+
+async def test_contents_are_kept_once_beside_the_journal_and_only_while_the_job_lives(store: Store) -> None:
+    claim = await claimed(store, "a")
+    other = await claimed(store, "b")
+    await store.commit(claim, entries=[Entry("tool", "1", {"n": 1}, {"f" * 64: b"\0one\xff"})])
+    await store.commit(claim, entries=[Entry("tool", "2", {"n": 2}, {"f" * 64: b"\0one\xff", "e" * 64: b""})])
+    assert [entry.contents for entry in await store.journal("job-a")] == [{}, {}]
+    assert await store.content("job-a", "f" * 64) == b"\0one\xff"
+    assert await store.content("job-a", "e" * 64) == b""
+    assert await store.content("job-b", "f" * 64) is None
+    assert await store.prune() == 0
+    await finished(store, claim)
+    assert await store.prune() == 2
+    assert await store.content("job-a", "f" * 64) is None
+    with pytest.raises(LeaseLost):
+        await store.commit(replace(other, fence=7), entries=[Entry("tool", "1", {}, {"d" * 64: b"x"})])
+    assert await store.content("job-b", "d" * 64) is None
