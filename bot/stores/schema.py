@@ -150,6 +150,25 @@ SPENDING = Table(
     Index("spending_of_a_day", "day", "tenant", "repo_id"),
 )
 
+# Instants by name: how far the sweep has come, and which requests were taken back and must start nothing any more.
+MARKS = Table(
+    "marks",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", Double, nullable=False),
+    Column("at", Double, nullable=False, index=True),
+)
+
+# Where the App may work, as GitHub said; the repository 0 stands for a whole installation.
+ACCESS = Table(
+    "access",
+    METADATA,
+    Column("installation_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("repo_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
 
 def _first_tables(connection: Connection) -> None:
     METADATA.create_all(connection)
@@ -170,8 +189,13 @@ def _spending_and_reports(connection: Connection) -> None:
     connection.execute(update(JOBS).where(JOBS.c.finished_at.is_not(None)).values(reported=1))
 
 
+def _marks_and_access(connection: Connection) -> None:
+    for table in (MARKS, ACCESS):
+        table.create(connection, checkfirst=True)
+
+
 # Each step brings a database from version n to n + 1. Steps that were released are never edited.
-STEPS: tuple[Callable[[Connection], None], ...] = (_first_tables, _contents, _spending_and_reports)
+STEPS: tuple[Callable[[Connection], None], ...] = (_first_tables, _contents, _spending_and_reports, _marks_and_access)
 VERSION = len(STEPS)
 
 
