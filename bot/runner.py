@@ -1,95 +1,130 @@
 """Claims jobs, keeps their leases, and stops them: when asked, when the lease is lost, when the process goes down."""
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from bot.domain.errors import BotError, LeaseLost, ProviderError
-from bot.ports import Claim, JobStore
+from bot.lease import KeptLease, boot_time
+from bot.ports import JobStore, Lease
 
-HEARTBEAT_S = 5.0  # a lease lasts 30 s
-HELD_S = 20.0  # after so long without a renewal we stop by ourselves, before the lease can end
-IDLE_S = 5.0  # how long to sleep when nothing wakes us
-GRACE_S = 10.0  # what a job may take to put itself back when the process goes down
+IDLE_S = 5.0  # how long to sleep when nothing wakes us, and after a claim that failed
+LONGEST_PAUSE_S = 1.0  # between claims, while the store promises work and gives none
+GRACE_S = 8.0  # what a job may take to clean up when it is stopped
+RELEASE_WITHIN_S = 2.0  # together with the grace: 10 s from the signal to the end
 
 log = structlog.get_logger()
-RunJob = Callable[[Claim, Callable[[], str | None]], Awaitable[None]]
+RunJob = Callable[[Lease], Awaitable[None]]
 
 
 class Runner:
     """Runs what the store gives out, within the store's limits, until `stop` is set."""
 
-    def __init__(self, store: JobStore, run_job: RunJob, *, owner: str) -> None:
+    def __init__(self, store: JobStore, run_job: RunJob, *, owner: str, now: Callable[[], float] = boot_time) -> None:
         self._store = store
         self._run_job = run_job
         self._owner = owner
+        self._now = now
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Returns when `stop` is set and every running job is finished or back in the queue."""
-        while not stop.is_set():
+        """Returns when `stop` is set and every running job is finished, back in the queue or given up."""
+        claiming = asyncio.create_task(self._claim_and_start())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({claiming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            claiming.cancel()
+            stopping.cancel()
+            await asyncio.sleep(0)  # a task that is cancelled before its first step would lose its claim
+            for task in self._running:
+                task.cancel()
+            await asyncio.wait({claiming, *self._running}, timeout=GRACE_S + RELEASE_WITHIN_S)
+        if claiming.done() and not claiming.cancelled():
+            claiming.result()
+
+    async def _claim_and_start(self) -> None:
+        loop, pause_s = asyncio.get_running_loop(), 0.0
+        while True:
+            asked_at = self._now()
             try:
                 claim = await self._store.claim(self._owner)
             except BotError as error:
                 log.error("claim failed", error=str(error))
-                await self._first_of(stop.wait(), asyncio.sleep(IDLE_S))
+                await asyncio.sleep(IDLE_S)
                 continue
-            if claim is None:
-                await self._first_of(stop.wait(), self._store.wait_for_work(IDLE_S), *self._running)
+            if claim is not None:
+                pause_s = 0.0
+                lease = KeptLease(self._store, claim, claimed_at=asked_at, now=self._now)
+                task = asyncio.create_task(self._supervise(lease), name=f"job {claim.job.id}")
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
                 continue
-            task = asyncio.create_task(self._supervise(claim), name=f"job {claim.job.id}")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running, timeout=GRACE_S)
+            began = loop.time()
+            await self._store.wait_for_work(IDLE_S)
+            await asyncio.sleep(pause_s)
+            woken = loop.time() - began < IDLE_S
+            pause_s = min(max(2 * pause_s, 0.01), LONGEST_PAUSE_S) if woken else 0.0
 
-    async def _first_of(self, *waits: Awaitable[object]) -> None:
-        tasks = [w if isinstance(w, asyncio.Task) else asyncio.ensure_future(w) for w in waits]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task not in self._running:
-                task.cancel()
-
-    async def _supervise(self, claim: Claim) -> None:
+    async def _supervise(self, lease: KeptLease) -> None:
         """The job beside its heartbeat; whichever ends first ends both."""
-        with structlog.contextvars.bound_contextvars(job=claim.job.id, delivery=claim.job.delivery):
-            cancelled_by = claim.cancel_by
-            renewed_at = time.monotonic()
-            job = asyncio.ensure_future(self._run_job(claim, lambda: cancelled_by))
-            wish = asyncio.ensure_future(self._store.cancelled(claim))
+        job_id, delivery = lease.claim.job.id, lease.claim.job.delivery
+        with structlog.contextvars.bound_contextvars(job=job_id, delivery=delivery):
+            job = asyncio.ensure_future(self._run_job(lease))
+            wish = asyncio.create_task(self._store.cancelled(lease.claim))
             try:
-                while True:
-                    awaited = {job} if cancelled_by or wish.done() else {job, wish}
-                    await asyncio.wait(awaited, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
-                    if job.done():
-                        break
-                    asked, renewed_at = await self._renewed(claim, renewed_at)
-                    if asked and not cancelled_by:
-                        cancelled_by = asked
-                        job.cancel()
-                await job
-            except LeaseLost:
-                log.warning("lease lost; another worker has this job")
-            except BotError as error:
-                log.error("job stopped", error=str(error))
-            finally:
-                wish.cancel()
-                if not job.done():
-                    job.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, BotError):
-                        await asyncio.wait({job}, timeout=GRACE_S)
+                await _keep(lease, job, wish)
+            except LeaseLost as lost:
+                log.warning("job given up", reason=str(lost))
+            except asyncio.CancelledError:
+                log.info("job interrupted: the process goes down")
+            wish.cancel()
+            interrupted = not job.done()
+            if interrupted:
+                job.cancel()
+                await asyncio.wait({job}, timeout=GRACE_S)
+            lease.give_up()
+            _tell(job)
+            if (interrupted or lease.cancelled_by) and (job.cancelled() or not job.done()):
+                await self._put_back(lease)
 
-    async def _renewed(self, claim: Claim, renewed_at: float) -> tuple[str | None, float]:
-        """Who asked to cancel, and when the lease was last known to be ours (monotonic seconds)."""
+    async def _put_back(self, lease: Lease) -> None:
+        """For the next worker, at once. What is still under way here can write no more."""
         try:
-            return await self._store.renew(claim), time.monotonic()
-        except ProviderError as error:
-            if time.monotonic() - renewed_at > HELD_S:
-                raise LeaseLost("the lease could not be renewed in time") from error
-            log.warning("lease not renewed yet", error=str(error))
-            return None, renewed_at
+            async with asyncio.timeout(RELEASE_WITHIN_S):
+                await self._store.release(lease.claim)
+        except LeaseLost:
+            return  # it is finished, back in the queue already, or another's
+        except (ProviderError, TimeoutError) as error:
+            log.warning("job not put back: it goes on when its lease ends", error=str(error) or "no answer")
+
+
+async def _keep(lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Future[str | None]) -> None:
+    """Renews until the job is done. Tells it once when somebody asks for its end. Raises LeaseLost."""
+    told = lease.cancelled_by is not None
+    while not job.done():
+        awaited: set[asyncio.Future[None] | asyncio.Future[str | None]] = {job}
+        if not told and not wish.done():
+            awaited.add(wish)
+        await asyncio.wait(awaited, timeout=lease.beat_s, return_when=asyncio.FIRST_COMPLETED)
+        if job.done():
+            return
+        await lease.renew()
+        if lease.cancelled_by is not None and not told:
+            told = True
+            job.cancel()
+
+
+def _tell(job: asyncio.Future[None]) -> None:
+    """What became of it, for the operator. A failure keeps the lease: the job comes back when that ends, counted."""
+    if not job.done():
+        log.error("job does not stop", grace_s=GRACE_S)
+    elif not job.cancelled() and (error := job.exception()) is not None:
+        match error:
+            case LeaseLost():
+                log.warning("job given up", reason=str(error))
+            case BotError():
+                log.error("job stopped", error=str(error))
+            case _:
+                log.error("job broke", exc_info=error)

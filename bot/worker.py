@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import structlog
 
@@ -11,7 +10,7 @@ from bot.domain.events import Conclusion, JobFinished, JobStarted
 from bot.domain.job import Cancel, Job, Start
 from bot.intake.admission import MAY_ASK, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
-from bot.ports import Claim, Entry, GitHub, GitHubApp, JobState, JobStore
+from bot.ports import Claim, Entry, GitHub, GitHubApp, JobState, JobStore, Lease
 from bot.publish.branch import drop_branch
 from bot.recorder import Recorder
 from bot.report import answers
@@ -32,7 +31,6 @@ STATE_OF: dict[Conclusion, JobState] = {
 }
 
 log = structlog.get_logger()
-CancelledBy = Callable[[], str | None]
 
 
 class Worker:
@@ -49,27 +47,22 @@ class Worker:
         self._public_url = public_url
         self._site = site
 
-    async def run_job(self, claim: Claim, cancelled_by: CancelledBy) -> None:
-        """To the terminal state; or back to the queue, when the process goes down or a provider may recover.
+    async def run_job(self, lease: Lease) -> None:
+        """To the terminal state; or back to the queue, when a provider may recover.
 
-        `cancelled_by` says, after the task was cancelled, who asked for it; None: the process goes down.
+        Cancelled because the process goes down, it gives nothing back: that is the runner's.
         Raises LeaseLost when another worker owns the job; nothing is written after that.
         """
-        job = claim.job
+        claim, job = lease.claim, lease.claim.job
         log.info("job started", repo=job.repo.full_name, issue=job.issue.number, attempt=claim.attempts)
         try:
-            async with self._app.repository(job.installation_id, job.repo) as github:
-                await self._run(claim, github, cancelled_by)
-        except LeaseLost:
-            raise
-        except asyncio.CancelledError:
-            await asyncio.shield(self._store.release(claim))
-            raise
+            async with self._app.repository(job.installation_id, job.repo, hold=lease.hold) as github:
+                await self._run(lease, github)
         except ProviderError as error:
             await self._give_back(claim, error)
 
-    async def _run(self, claim: Claim, github: GitHub, cancelled_by: CancelledBy) -> None:
-        job = claim.job
+    async def _run(self, lease: Lease, github: GitHub) -> None:
+        claim, job = lease.claim, lease.claim.job
         reporter = Reporter(job, github=github, links=self._links(job), leaks=self._leaks)
         journal = await Recorder.open(self._store, claim, leaks=self._leaks, on_recorded=reporter.notice)
         try:
@@ -87,25 +80,24 @@ class Worker:
             job, facts, workshop=self._workshop, github=github, journal=journal, links=lambda: self._links(job)
         )
         async with reporter:
-            end = await self._end_of(journey, claim, journal, cancelled_by)
+            end = await self._end_of(journey, lease, journal)
             if end.conclusion is not Conclusion.SUCCESS:
                 await self._tidy(job, github, journal)
             await reporter.close()
-        await self._store.commit(claim, finish="cancelled" if cancelled_by() else STATE_OF[end.conclusion])
+        await self._store.commit(claim, finish="cancelled" if lease.cancelled_by else STATE_OF[end.conclusion])
         log.info("job finished", conclusion=end.conclusion.value)
 
-    async def _end_of(
-        self, journey: Journey, claim: Claim, journal: Recorder, cancelled_by: CancelledBy
-    ) -> JobFinished:
+    async def _end_of(self, journey: Journey, lease: Lease, journal: Recorder) -> JobFinished:
         """The job's last event, recorded; found in the log when an earlier attempt got that far."""
         for recorded in journal.events():
             if isinstance(recorded.event, JobFinished):
                 return recorded.event
+        claim = lease.claim
         try:
             by = claim.cancel_by
             end = _cancelled(by) if by else await journey.run(attempt=claim.attempts)
         except asyncio.CancelledError:
-            by, task = cancelled_by(), asyncio.current_task()
+            by, task = lease.cancelled_by, asyncio.current_task()
             if by is None or task is None:
                 raise
             task.uncancel()
@@ -179,6 +171,8 @@ class Worker:
         """An empty branch of a job that came to nothing is dropped; its failure changes nothing."""
         try:
             await drop_branch(branch=branch_name(job), github=github, journal=journal)
+        except LeaseLost:
+            raise
         except BotError as error:
             log.warning("branch not dropped", error=str(error))
 

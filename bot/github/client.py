@@ -20,6 +20,7 @@ from bot.domain.job import Repo
 from bot.github.answers import number, text
 from bot.github.calls import path_of, repeatable
 from bot.github.failures import failure, limited_unclearly
+from bot.ports.github import Hold
 
 ATTEMPTS = 4
 LONGEST_WAIT_S = 120.0  # a limit that ends later is the caller's to wait for
@@ -87,10 +88,12 @@ class Client:
         credentials: Credentials,
         *,
         repo: Repo | None = None,
+        hold: Hold | None = None,
         now: Callable[[], float] = time.time,
         sleep: Sleep = sleep,
     ) -> None:
-        self.repo = repo
+        """`hold` has the last word before each request: what it raises keeps the request from being sent."""
+        self.repo, self._hold = repo, hold
         self._github, self._credentials = github, credentials
         self._now, self._sleep = now, sleep
         self._turn = Turn(now=now, sleep=sleep)
@@ -171,6 +174,8 @@ class Client:
             headers = {"Authorization": authorization, "X-GitHub-Api-Version": API_VERSION}
             if content is not None:
                 headers["Content-Type"] = "application/json"
+            if self._hold is not None:
+                await self._hold()
             try:
                 return await self._github.arequest(method, path, params=query, content=content, headers=headers)
             except RequestFailed as failed:

@@ -22,6 +22,7 @@ from bot.github.rest import RestGitHub
 from bot.github.survey import RestSurvey
 from bot.github.tokens import AppSignature, Given, InstallationToken
 from bot.ports import DeliveryAttempt, Installation
+from bot.ports.github import Hold
 
 REVOKE_WITHIN_S = 10.0
 
@@ -49,10 +50,12 @@ class App:
         self._now, self._sleep, self._transport = now, sleep, transport
 
     @asynccontextmanager
-    async def repository(self, installation_id: int, repo: Repo) -> AsyncIterator[RestGitHub]:
+    async def repository(
+        self, installation_id: int, repo: Repo, *, hold: Hold | None = None
+    ) -> AsyncIterator[RestGitHub]:
         """A client whose token, minted at the first call, opens this repository id alone and is revoked at the end."""
         async with self._token(installation_id, repo) as (github, token):
-            client = self._client(github, token, repo=repo)
+            client = self._client(github, token, repo=repo, hold=hold)
             yield RestGitHub(client, token, app_id=self._app_id, git_url=git_url(self._api_url))
 
     @asynccontextmanager
@@ -98,8 +101,10 @@ class App:
             finally:
                 await self._revoke(github, token)
 
-    def _client(self, github: Githubkit[Any], credentials: Credentials, *, repo: Repo | None = None) -> Client:
-        return Client(github, credentials, repo=repo, now=self._now, sleep=self._sleep)
+    def _client(
+        self, github: Githubkit[Any], credentials: Credentials, *, repo: Repo | None = None, hold: Hold | None = None
+    ) -> Client:
+        return Client(github, credentials, repo=repo, hold=hold, now=self._now, sleep=self._sleep)
 
     def _githubkit(self) -> Githubkit[UnauthAuthStrategy]:
         """No retries, redirects, cache or credentials of its own: those rules are the client's."""

@@ -15,16 +15,19 @@ from bot.ports.github import (
 )
 from bot.ports.model import Model
 from bot.ports.sandbox import BaseFile, ExecResult, ExportedFile, Sandbox, SandboxProvider, Workspace
-from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal
+from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease
+from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Untold
 
 __all__ = [
     "Accepted",
     "AppHooks",
     "BaseFile",
+    "Census",
     "CheckRun",
     "Claim",
     "Comment",
     "Commit",
+    "DayBudgets",
     "DeliveryAttempt",
     "Entry",
     "ExecResult",
@@ -37,14 +40,21 @@ __all__ = [
     "JobState",
     "JobStore",
     "Journal",
+    "Lease",
+    "Ledger",
+    "Listed",
     "Model",
+    "Overview",
     "Permission",
+    "Purse",
     "RecentComment",
     "Remote",
     "RepositoryFacts",
     "Sandbox",
     "SandboxProvider",
+    "Shortfall",
     "Survey",
     "TreeEntry",
+    "Untold",
     "Workspace",
 ]

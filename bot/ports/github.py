@@ -1,12 +1,14 @@
 """GitHub for one installation and one repository, and the App itself."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bot.domain.events import Conclusion
 from bot.domain.job import Person, PullRequest, Repo
+
+Hold = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,13 @@ class GitHub(Protocol):
 
 
 class GitHubApp(Protocol):
-    def repository(self, installation_id: int, repo: Repo) -> AbstractAsyncContextManager[GitHub]:
-        """A client with a token for this repository id alone; the token is revoked at the end."""
+    def repository(
+        self, installation_id: int, repo: Repo, *, hold: Hold | None = None
+    ) -> AbstractAsyncContextManager[GitHub]:
+        """A client with a token for this repository id alone; the token is revoked at the end.
+
+        `hold` is awaited before each of its requests; what it raises keeps the request from being sent.
+        """
         ...
 
     async def login(self) -> str:

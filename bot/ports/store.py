@@ -24,10 +24,51 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`job_id` is None for a delivery that makes no job; `is_new` False when the job existed already."""
+    """`job_id` is None for a delivery that makes no job; `is_new` False when the job existed already.
+
+    `reason` says why a job that was asked for is not made.
+    """
 
     job_id: str | None
     is_new: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestDeleted:
+    """Somebody deleted the comment that asked for the job `key`: it ends, and does not start if it is still to come."""
+
+    key: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadStopped:
+    """The work of a thread ends: what was asked for up to `at` (Unix time in seconds by GitHub's clock)."""
+
+    installation_id: int
+    repo_id: int
+    issue: int
+    at: float
+    by: str
+    asked_by: Literal["anything", "label"] = "anything"
+
+
+AccessState = Literal["active", "suspended", "removed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessChanged:
+    """What the App may do in a whole installation (`repo_ids` empty) or in some of its repositories, since `at`."""
+
+    installation_id: int
+    repo_ids: tuple[int, ...]
+    state: AccessState
+    at: float
+    by: str
+
+
+Notice = RequestDeleted | ThreadStopped | AccessChanged  # `by`: who did it, and in brackets what
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +131,11 @@ class JobStore(Protocol):
         entries: Sequence[Entry] = (),
         events: Sequence[JobEvent] = (),
         finish: JobState | None = None,
-    ) -> tuple[Recorded, ...]: ...
+        reported: bool = False,
+    ) -> tuple[Recorded, ...]:
+        """`reported`: GitHub shows this end; else `Untold` has it."""
+        ...
+
     async def release(self, claim: Claim) -> None:
         """Back to the queue, for a worker that is going down."""
         ...

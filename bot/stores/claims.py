@@ -24,7 +24,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobFinished
 from bot.ports import Claim
-from bot.stores import codec, sql
+from bot.stores import codec, ledger, sql
 from bot.stores.schema import CLAIM_LOCK, JOBS, UNFINISHED, WORK, Now
 
 DEADLY = (
@@ -63,7 +63,7 @@ def claim(
             _close(connection, row, DEADLY.format(deaths=row.deaths), announce)
             continue
         try:
-            return Claim(codec.job_of(row.spec), row.fence, row.attempts, row.cancel_by)
+            return Claim(codec.job_of(row.spec), row.fence, row.attempts, row.cancel_by, limits.lease_s)
         except ProviderError:
             _close(connection, row, UNREADABLE, announce)
     return None
@@ -148,7 +148,17 @@ def _free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool
 
 def _close(connection: Connection, row: Row[Any], message: str, announce: Announce) -> None:
     closed = update(JOBS).where(JOBS.c.id == row.id)
-    connection.execute(closed.values(state="failed", finished_at=Now(), owner=None, next_event=JOBS.c.next_event + 1))
     ending = JobFinished(Conclusion.FAILURE, message)
+    connection.execute(
+        closed.values(
+            state="failed",
+            finished_at=Now(),
+            conclusion=ending.conclusion.value,
+            owner=None,
+            lease_until=0.0,  # nobody has told GitHub: the reaper may, at once
+            next_event=JOBS.c.next_event + 1,
+        )
+    )
+    ledger.close(connection, row.id)
     sql.append(connection, row.id, row.next_event, sql.database_time(connection), (ending,))
     announce(connection, row.id)
