@@ -14,11 +14,14 @@ from bot.ports.github import (
     TreeEntry,
 )
 from bot.ports.model import Model
+from bot.ports.notices import AccessChanged, AccessState, Notice, RequestDeleted, Standing, ThreadStopped
 from bot.ports.sandbox import BaseFile, ExecResult, ExportedFile, Sandbox, SandboxProvider, Workspace
-from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease
+from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease, Queue
 from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Untold
 
 __all__ = [
+    "AccessChanged",
+    "AccessState",
     "Accepted",
     "AppHooks",
     "BaseFile",
@@ -45,15 +48,20 @@ __all__ = [
     "Listed",
     "Model",
     "Overview",
+    "Notice",
     "Permission",
     "Purse",
+    "Queue",
     "RecentComment",
     "Remote",
     "RepositoryFacts",
+    "RequestDeleted",
     "Sandbox",
     "SandboxProvider",
     "Shortfall",
+    "Standing",
     "Survey",
+    "ThreadStopped",
     "TreeEntry",
     "Untold",
     "Workspace",

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from bot.domain.conversation import Json
 from bot.domain.events import JobEvent, Recorded
 from bot.domain.job import Job
+from bot.ports.notices import Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,43 +33,6 @@ class Accepted:
     job_id: str | None
     is_new: bool
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestDeleted:
-    """Somebody deleted the comment that asked for the job `key`: it ends, and does not start if it is still to come."""
-
-    key: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThreadStopped:
-    """The work of a thread ends: what was asked for up to `at` (Unix time in seconds by GitHub's clock)."""
-
-    installation_id: int
-    repo_id: int
-    issue: int
-    at: float
-    by: str
-    asked_by: Literal["anything", "label"] = "anything"
-
-
-AccessState = Literal["active", "suspended", "removed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessChanged:
-    """What the App may do in a whole installation (`repo_ids` empty) or in some of its repositories, since `at`."""
-
-    installation_id: int
-    repo_ids: tuple[int, ...]
-    state: AccessState
-    at: float
-    by: str
-
-
-Notice = RequestDeleted | ThreadStopped | AccessChanged  # `by`: who did it, and in brackets what
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +76,36 @@ class JobRow:
     cancel_by: str | None
 
 
-class JobStore(Protocol):
-    """Durable before it returns. `commit`, `renew` and `release` raise LeaseLost when the fence is stale."""
+class Queue(Protocol):
+    """Who works on what. `renew` and `release` raise LeaseLost when the fence is stale."""
 
-    async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted: ...
     async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None:
         """The next job that may run. A call that is cancelled gives back what it took."""
         ...
 
     async def renew(self, claim: Claim) -> str | None:
         """Extends the lease; answers who asked to cancel, if anybody."""
+        ...
+
+    async def release(self, claim: Claim, *, after_s: float = 0.0) -> None:
+        """Back to the queue, and claimable in `after_s` seconds."""
+        ...
+
+    async def cancelled(self, claim: Claim) -> str | None:
+        """Returns who asked to cancel, as soon as somebody does; None when the store closes first. One waiter a job."""
+        ...
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        """Returns when a job may be claimable, at the latest after `timeout_s`."""
+        ...
+
+
+class JobStore(Queue, Protocol):
+    """Durable before it returns. `commit` raises LeaseLost when the fence is stale."""
+
+    async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted: ...
+    async def heed(self, *, guid: str, event: str, action: str, notice: Notice) -> tuple[str, ...]:
+        """Keeps the delivery and does what it says, once; answers the jobs it cancels."""
         ...
 
     async def commit(
@@ -136,16 +120,8 @@ class JobStore(Protocol):
         """`reported`: GitHub shows this end; else `Untold` has it."""
         ...
 
-    async def release(self, claim: Claim) -> None:
-        """Back to the queue, for a worker that is going down."""
-        ...
-
     async def request_cancel(self, job_id: str, by: str) -> bool:
         """False when the job is finished or unknown."""
-        ...
-
-    async def cancelled(self, claim: Claim) -> str | None:
-        """Returns who asked to cancel, as soon as somebody does; None when the store closes first. One waiter a job."""
         ...
 
     async def job(self, job_id: str) -> JobRow | None: ...
@@ -161,10 +137,6 @@ class JobStore(Protocol):
     async def events(self, job_id: str, after: int = 0) -> tuple[Recorded, ...]: ...
     def watch(self, job_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """Events as they are committed, by any process; ends after the terminal one."""
-        ...
-
-    async def wait_for_work(self, timeout_s: float) -> None:
-        """Returns when a job may be claimable, at the latest after `timeout_s`."""
         ...
 
     async def close(self) -> None: ...

@@ -141,7 +141,7 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[
 
 
 def _free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:
-    due = and_(job.state == "queued", job.run_at <= Now())
+    due = and_(job.state == "queued", or_(job.run_at <= Now(), job.cancel_by.is_not(None)))
     abandoned = and_(job.state == "running", job.lease_until < Now())
     return or_(due, abandoned)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
 
-from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, Now
+from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, SPENDING, Now
 
 SECONDS_A_DAY = 86_400.0
 
@@ -21,7 +21,9 @@ class Retention:
 
 def prune(connection: Connection, keep: Retention) -> int:
     """Delete one batch of each kind of row; answers how many went. 0: nothing old is left."""
-    return sum(delete_old(connection, keep) for delete_old in (_contents, _journal, _events, _jobs, _deliveries))
+    return sum(
+        delete_old(connection, keep) for delete_old in (_contents, _journal, _events, _jobs, _deliveries, _spending)
+    )
 
 
 def _contents(connection: Connection, keep: Retention) -> int:
@@ -58,6 +60,12 @@ def _deliveries(connection: Connection, keep: Retention) -> int:
     old = DELIVERIES.c.received_at < Now() - keep.delivery_days * SECONDS_A_DAY
     rows = select(DELIVERIES.c.guid).where(old).limit(keep.batch)
     return connection.execute(delete(DELIVERIES).where(DELIVERIES.c.guid.in_(rows))).rowcount
+
+
+def _spending(connection: Connection, keep: Retention) -> int:
+    old = SPENDING.c.day * SECONDS_A_DAY < Now() - keep.job_days * SECONDS_A_DAY
+    rows = select(SPENDING.c.job_id, SPENDING.c.day).where(old).limit(keep.batch)
+    return connection.execute(delete(SPENDING).where(tuple_(SPENDING.c.job_id, SPENDING.c.day).in_(rows))).rowcount
 
 
 def _ended(days: float) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, text, update
 
 from bot.domain.errors import LeaseLost
-from bot.domain.events import JobEvent, JobQueued, Recorded
+from bot.domain.events import JobEvent, JobFinished, JobQueued, Recorded
 from bot.domain.job import Job, Work
 from bot.ports import Accepted, Claim, Entry, JobRow, JobState
 from bot.stores import codec
@@ -154,6 +154,7 @@ def commit(
     entries: Sequence[Entry],
     events: Sequence[JobEvent],
     finish: JobState | None,
+    reported: bool,
     lease_s: float,
 ) -> tuple[Recorded, ...]:
     """Entries, events and final state together, or LeaseLost and nothing at all."""
@@ -168,7 +169,9 @@ def commit(
         .returning(JOBS.c.next_event, JOBS.c.next_entry, Now().label("at"))
     )
     if finish is not None:
-        statement = statement.values(state=finish, finished_at=Now(), owner=None)
+        statement = statement.values(state=finish, finished_at=Now(), owner=None, reported=int(reported))
+    for ending in (event for event in events if isinstance(event, JobFinished)):
+        statement = statement.values(conclusion=ending.conclusion.value)
     row = _owned(connection.execute(statement, _held(claim)).one_or_none(), claim)
     first_entry = row.next_entry - len(entries)
     rows = [
@@ -201,13 +204,19 @@ def renew(connection: Connection, claim: Claim, *, lease_s: float) -> str | None
     return cancel_by
 
 
-def release(connection: Connection, claim: Claim) -> None:
-    statement = update(JOBS).where(_MINE).values(state="queued", owner=None, lease_until=0.0).returning(JOBS.c.id)
+def release(connection: Connection, claim: Claim, *, after_s: float) -> None:
+    free = {"state": "queued", "owner": None, "lease_until": 0.0, "run_at": Now() + literal(after_s)}
+    statement = update(JOBS).where(_MINE).values(free).returning(JOBS.c.id)
     _owned(connection.execute(statement, _held(claim)).one_or_none(), claim)
 
 
 def _held(claim: Claim) -> dict[str, object]:
     return {"job_id": claim.job.id, "fence_held": claim.fence}
+
+
+def assure(connection: Connection, claim: Claim) -> None:
+    """Raises LeaseLost unless the job still runs under this claim."""
+    _owned(connection.execute(select(JOBS.c.id).where(_MINE), _held(claim)).one_or_none(), claim)
 
 
 def _owned(row: Row[Any] | None, claim: Claim) -> Row[Any]:
@@ -237,15 +246,15 @@ def cancelled(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
 
 def job(connection: Connection, job_id: str) -> JobRow | None:
     row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
-    return None if row is None else _job_row(row)
+    return None if row is None else job_row(row)
 
 
 def jobs_on(connection: Connection, repo_id: int, issue: int) -> tuple[JobRow, ...]:
     here = (JOBS.c.repo_id == repo_id) & (JOBS.c.issue == issue)
-    return tuple(_job_row(row) for row in connection.execute(select(JOBS).where(here).order_by(JOBS.c.position.desc())))
+    return tuple(job_row(row) for row in connection.execute(select(JOBS).where(here).order_by(JOBS.c.position.desc())))
 
 
-def _job_row(row: Row[Any]) -> JobRow:
+def job_row(row: Row[Any]) -> JobRow:
     return JobRow(
         job=codec.job_of(row.spec),
         state=row.state,

@@ -12,8 +12,8 @@ from sqlalchemy.exc import ArgumentError
 from bot.domain.errors import UserError
 from bot.domain.events import JobEvent, Recorded
 from bot.domain.job import Job
-from bot.ports import Accepted, Claim, Entry, JobRow, JobState
-from bot.stores import claims, codec, retention, sql
+from bot.ports import Accepted, Census, Claim, DayBudgets, Entry, JobRow, JobState, Listed, Shortfall
+from bot.stores import census, claims, codec, ledger, reports, retention, sql
 from bot.stores.claims import QueueLimits
 from bot.stores.database import Database
 from bot.stores.hub import Hub
@@ -127,20 +127,33 @@ class Store:
         entries: Sequence[Entry] = (),
         events: Sequence[JobEvent] = (),
         finish: JobState | None = None,
+        reported: bool = False,
     ) -> tuple[Recorded, ...]:
-        """Extends the lease too. `finish` is one of succeeded, failed, cancelled.
+        """Extends the lease too. `finish` is one of succeeded, failed, cancelled; `reported`: GitHub shows it.
 
         Raises AmbiguousWrite when the connection broke: read the journal before going on.
         """
         if finish is not None and finish not in sql.FINAL:
             raise ValueError(f"a job cannot finish as {finish}")
-        return await self._under(
-            claim,
-            lambda c: sql.commit(c, claim, entries=entries, events=events, finish=finish, lease_s=self._limits.lease_s),
-        )
 
-    async def release(self, claim: Claim) -> None:
-        await self._under(claim, lambda c: sql.release(c, claim))
+        def act(connection: Connection) -> tuple[Recorded, ...]:
+            recorded = sql.commit(
+                connection,
+                claim,
+                entries=entries,
+                events=events,
+                finish=finish,
+                reported=reported,
+                lease_s=self._limits.lease_s,
+            )
+            if finish is not None:
+                ledger.close(connection, claim.job.id)
+            return recorded
+
+        return await self._under(claim, act)
+
+    async def release(self, claim: Claim, *, after_s: float = 0.0) -> None:
+        await self._under(claim, lambda c: sql.release(c, claim, after_s=after_s))
 
     async def cancelled(self, claim: Claim) -> str | None:
         return await self._hub.cancelled(claim.job.id)
@@ -148,7 +161,33 @@ class Store:
     async def wait_for_work(self, timeout_s: float) -> None:
         await self._hub.wait_for_work(timeout_s)
 
+    # ------------------------------------------------------------ money
+
+    async def reserve(self, claim: Claim, *, usd: float, spent_usd: float, budgets: DayBudgets) -> Shortfall | None:
+        """See `ledger.reserve`. Raises LeaseLost."""
+        return await self._database.write(
+            lambda c: ledger.reserve(c, claim, usd=usd, spent_usd=spent_usd, budgets=budgets)
+        )
+
+    async def settle(self, claim: Claim, spent_usd: float) -> None:
+        await self._database.write(lambda c: ledger.settle(c, claim, spent_usd))
+
+    # ------------------------------------------------------------ ends nobody was told
+
+    async def untold(self, owner: str) -> Claim | None:
+        await self._database.become_runner()
+        return await self._database.write(lambda c: reports.take_untold(c, owner))
+
+    async def told(self, claim: Claim) -> None:
+        await self._database.write(lambda c: reports.told(c, claim))
+
     # ------------------------------------------------------------ readers
+
+    async def census(self) -> Census:
+        return await self._database.read(census.census)
+
+    async def latest(self, *, finished: int) -> tuple[Listed, ...]:
+        return await self._database.read(lambda c: census.latest(c, finished=finished))
 
     async def job(self, job_id: str) -> JobRow | None:
         return await self._database.read(lambda c: sql.job(c, codec.printable(job_id)))

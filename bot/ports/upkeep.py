@@ -1,0 +1,84 @@
+"""What the store knows beside single jobs: money across them, ends nobody was told, and how the queue fares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bot.domain.events import Conclusion
+from bot.ports.store import Claim, JobRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayBudgets:
+    """Dollars that all jobs of one repository, and of one installation, may cost on one day (UTC)."""
+
+    repo_usd: float
+    installation_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Whose day has too little left; `used_usd` includes what calls under way may cost."""
+
+    whose: Literal["repository", "installation"]
+    used_usd: float
+
+
+class Ledger(Protocol):
+    """Dollars in the store. Fails closed: what cannot be written down may not be spent. All raise LeaseLost."""
+
+    async def reserve(self, claim: Claim, *, usd: float, spent_usd: float, budgets: DayBudgets) -> Shortfall | None: ...
+    async def settle(self, claim: Claim, spent_usd: float) -> None: ...
+
+
+class Purse(Protocol):
+    """The days' money, as one job's agent sees it. `spent_usd` is what all its calls so far cost: saying it twice
+    changes nothing."""
+
+    async def reserve(self, usd: float, *, spent_usd: float) -> None:
+        """Before each model call, which may cost up to `usd`. Raises LimitReached, LeaseLost, ProviderError."""
+        ...
+
+    async def settle(self, spent_usd: float) -> None:
+        """After it. Raises LeaseLost, ProviderError."""
+        ...
+
+
+class Untold(Protocol):
+    """Jobs that have ended without GitHub showing it."""
+
+    async def untold(self, owner: str) -> Claim | None:
+        """One of them, for a while nobody else's; `attempts` counts how often this was tried. None: there is none."""
+        ...
+
+    async def told(self, claim: Claim) -> None:
+        """GitHub shows the end, or never will. Raises LeaseLost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """Jobs by state, ages in seconds (None: nothing waits), ends by conclusion among the jobs that are kept."""
+
+    queued: int
+    running: int
+    oldest_queued_s: float | None
+    finished: Mapping[str, int]
+    untold: int
+    usd_today: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A job in a list; `usd` is None when it asked no model."""
+
+    row: JobRow
+    conclusion: Conclusion | None
+    usd: float | None
+
+
+class Overview(Protocol):
+    async def census(self) -> Census: ...
+    async def latest(self, *, finished: int) -> tuple[Listed, ...]:
+        """All unfinished jobs, oldest first, then the last `finished` ones that ended, newest first."""
+        ...
