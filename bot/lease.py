@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from bot.domain.errors import LeaseLost, ProviderError
-from bot.ports import Claim, JobStore
+from bot.ports import Claim, Queue
 
 SURE = 2 / 3  # of a lease; the rest is for requests under way, and for another worker's faster clock
 
@@ -22,9 +22,7 @@ def boot_time() -> float:
 class KeptLease:
     """Keeps `ports.Lease`. It counts from when a renewal was sent, so it ends before the store's own clock says so."""
 
-    def __init__(
-        self, store: JobStore, claim: Claim, *, claimed_at: float, now: Callable[[], float] = boot_time
-    ) -> None:
+    def __init__(self, store: Queue, claim: Claim, *, claimed_at: float, now: Callable[[], float] = boot_time) -> None:
         """`claimed_at`: `now()` before the claim was sent."""
         self._store = store
         self._claim = claim

@@ -7,7 +7,7 @@ import structlog
 
 from bot.domain.errors import BotError, LeaseLost, ProviderError
 from bot.lease import KeptLease, boot_time
-from bot.ports import JobStore, Lease
+from bot.ports import Lease, Queue
 
 IDLE_S = 5.0  # how long to sleep when nothing wakes us, and after a claim that failed
 LONGEST_PAUSE_S = 1.0  # between claims, while the store promises work and gives none
@@ -21,7 +21,7 @@ RunJob = Callable[[Lease], Awaitable[None]]
 class Runner:
     """Runs what the store gives out, within the store's limits, until `stop` is set."""
 
-    def __init__(self, store: JobStore, run_job: RunJob, *, owner: str, now: Callable[[], float] = boot_time) -> None:
+    def __init__(self, store: Queue, run_job: RunJob, *, owner: str, now: Callable[[], float] = boot_time) -> None:
         self._store = store
         self._run_job = run_job
         self._owner = owner

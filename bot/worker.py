@@ -21,6 +21,7 @@ from bot.report.wording import branch_name
 from bot.reporter import Reporter
 
 ATTEMPTS = 3  # of a job whose provider failed in a way that a later try can mend
+FIRST_REST_S = 15.0  # before the second attempt, when the provider does not say; four times as long before the third
 REFUSED = "refused"  # journal key: a refusal was said in the thread
 STATE_OF: dict[Conclusion, JobState] = {
     Conclusion.SUCCESS: "succeeded",
@@ -180,7 +181,7 @@ class Worker:
         """GitHub cannot be reached, so nothing can be told there: later, or, after three attempts, never."""
         log.warning("job could not go on", error=str(error), attempt=claim.attempts)
         if error.retryable and claim.attempts < ATTEMPTS:
-            await self._store.release(claim)
+            await self._store.release(claim, after_s=error.retry_after_s or FIRST_REST_S * 4 ** (claim.attempts - 1))
             return
         end = JobFinished(Conclusion.FAILURE, answers.failed(error))
         events = await self._store.events(claim.job.id)

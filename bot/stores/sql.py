@@ -11,7 +11,7 @@ from bot.domain.errors import LeaseLost
 from bot.domain.events import JobEvent, JobFinished, JobQueued, Recorded
 from bot.domain.job import Job, Work
 from bot.ports import Accepted, Claim, Entry, JobRow, JobState
-from bot.stores import codec
+from bot.stores import codec, notices
 from bot.stores.schema import ANSWER, CONTENTS, EVENTS, JOBS, JOURNAL, NOW, UNFINISHED, WORK, Now
 
 FINAL: tuple[JobState, ...] = ("succeeded", "failed", "cancelled")
@@ -53,7 +53,10 @@ _ADD_JOB = {
     dialect: f"""
 INSERT INTO jobs (id, key, tenant, repo_id, issue, state, spec, priority, created_at, run_at,
                   fence, lease_until, attempts, deaths, next_event, next_entry)
-VALUES (:id, :key, :tenant, :repo_id, :issue, 'queued', :spec, :priority, {now}, {now}, 0, 0, 0, 0, 2, 1)
+SELECT :id, :key, :tenant, :repo_id, :issue, 'queued', :spec, :priority, {now}, {now}, 0, 0, 0, 0, 2, 1
+WHERE NOT EXISTS (SELECT 1 FROM marks WHERE name = :deleted)
+  AND NOT EXISTS (SELECT 1 FROM access WHERE installation_id = :tenant AND repo_id IN (0, :repo_id)
+                  AND state <> 'active')
 ON CONFLICT (key) DO NOTHING RETURNING created_at"""
     for dialect, now in NOW.items()
 }
@@ -90,6 +93,12 @@ def accept(connection: Connection, arrival: Arrival) -> Accepted:
     return accepted
 
 
+def keep_delivery(connection: Connection, arrival: Arrival) -> bool:
+    """False when it is there already."""
+    delivery = {"guid": arrival.guid, "event": arrival.event, "action": arrival.action, "job_id": None}
+    return _driver_row(connection, _ADD_DELIVERY[connection.dialect.name], delivery) is not None
+
+
 def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
     values = {
         "id": job.id,
@@ -99,11 +108,12 @@ def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
         "issue": job.issue.number,
         "spec": spec,
         "priority": WORK if isinstance(job.command, Work) else ANSWER,
+        "deleted": notices.DELETED + job.key,
     }
     added = _driver_row(connection, _ADD_JOB[connection.dialect.name], values)
     if added is None:
         (job_id,) = _driver_row(connection, _ID_OF_KEY, {"key": job.key}) or (None,)
-        return Accepted(job_id, False)
+        return Accepted(job_id, False, "" if job_id is not None else notices.why_not(connection, job))
     event = first_event(job)
     first = {"id": job.id, "at": added[0], "kind": event.kind, "data": codec.event_text(event)}
     _driver_row(connection, _ADD_FIRST_EVENT, first)

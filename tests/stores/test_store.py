@@ -338,6 +338,19 @@ async def test_an_orderly_release_is_no_death(opened: Open, database_url: str) -
         await store.release(claim)
 
 
+async def test_a_job_that_was_put_back_rests_unless_somebody_cancels_it(store: Store) -> None:
+    claim = await claimed(store, "a")
+    await store.release(claim, after_s=0.3)
+    assert await store.claim("w") is None
+    await asyncio.sleep(0.35)
+    again = await store.claim("w")
+    assert again is not None
+    await store.release(again, after_s=60)
+    assert await store.claim("w") is None
+    await store.request_cancel("job-a", "octocat")
+    assert await store.claim("w") is not None
+
+
 # ---------------------------------------------------------------- cancel
 
 
