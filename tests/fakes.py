@@ -22,6 +22,8 @@ from bot.domain.errors import LimitReached, ModelError, UserError
 from bot.domain.events import JobEvent
 from bot.domain.job import Change, FileStat, Mode, Patch
 from bot.ports import BaseFile, Entry, ExecResult, ExportedFile, Sandbox
+from bot.publish.archive import put_changes
+from bot.publish.pull_request import blob_sha
 
 GIT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "HOME": os.devnull, "PATH": os.environ["PATH"]}
 
@@ -314,6 +316,18 @@ class GitWorkspace:
 
     async def base_paths(self) -> tuple[str, ...]:
         return tuple(sorted(self._files))
+
+    async def changes(self, sandbox: Sandbox, *, max_bytes: int) -> tuple[ExportedFile, ...]:
+        return await sandbox.export_changes(self._base(), max_bytes=max_bytes)
+
+    async def put_changes(self, sandbox: Sandbox, files: Sequence[ExportedFile]) -> None:
+        await put_changes(sandbox, files)
+
+    def _base(self) -> dict[str, BaseFile]:
+        return {
+            path: BaseFile("100755" if path in self._executable else "100644", blob_sha(content))
+            for path, content in self._files.items()
+        }
 
     async def take_patch(self, sandbox: Sandbox) -> Patch:
         if not isinstance(sandbox, DirectorySandbox):

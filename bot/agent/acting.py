@@ -14,12 +14,17 @@ from bot.agent.review import Accepted, History, Review, Shown, Unfit
 from bot.agent.schemas import misfit
 from bot.agent.tools import READ_ONLY, run_tool, title_of
 from bot.agent.transcript import Progress, receipt_data
+from bot.agent.tree import Step, step
 from bot.domain.conversation import Json, ToolUse
-from bot.domain.events import DiffShown, JobEvent, ToolCalled, ToolReturned, Verified
+from bot.domain.events import DiffShown, JobEvent, Noted, ToolCalled, ToolReturned, Verified
 from bot.ports import Entry, Sandbox
 
 SHOWN_DIFF_CHARACTERS = 200_000  # of a diff event, for display
 INTERRUPTED = "interrupted: its effects are unknown; check before repeating."
+INTERRUPTED_ELSEWHERE = (
+    "interrupted: the sandbox was lost while this ran. A new one holds the work tree as it was before this call, so "
+    "nothing that it did is there; run it again if it is still needed."
+)
 NOT_RUN = "not run: an earlier call in this reply failed."
 NOT_WHOLE = "not run: the reply did not end as a tool call."
 GONE = "interrupted: the sandbox was lost."
@@ -32,6 +37,7 @@ class _Answer:
     """What a call came to; `data` goes into the journal with it, `events` to the watchers."""
 
     ran: Ran
+    may_have_changed: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     before: tuple[JobEvent, ...] = ()
     events: tuple[JobEvent, ...] = ()
@@ -53,7 +59,10 @@ async def answer_calls(ledger: Ledger, *, sandbox: Sandbox, review: Review) -> A
             answer = _Answer(ran=reason, before=() if begun else (_called(call),))
         else:
             answer = await _carried_out(ledger, place, call, sandbox, review)
-        await _record(ledger, place, call, answer, ledger.elapsed() - began)
+        tree = None
+        if answer.may_have_changed:
+            tree = await step(ledger.progress.tree, workspace=review.workspace, sandbox=sandbox)
+        await _record(ledger, place, call, answer, tree, ledger.elapsed() - began)
         if answer.accepted:
             return answer.accepted
     return None
@@ -66,25 +75,29 @@ def _not_to_run(progress: Progress, place: int, call: ToolUse) -> Ran | None:
         return refused(problem, bad=True)
     if progress.stop_reason != "tool_use":
         return refused(NOT_WHOLE)
-    if progress.untold:
+    if progress.is_void:
         return refused(GONE)
     failed = any(result["is_error"] and result["tool"] not in READ_ONLY for result in progress.results.values())
     if failed and call.name not in READ_ONLY:
         return refused(NOT_RUN)
-    return refused(INTERRUPTED) if call.name == "bash" and place in progress.started else None
+    if call.name != "bash" or place not in progress.started:
+        return None
+    return refused(INTERRUPTED_ELSEWHERE if progress.started[place].get("elsewhere") else INTERRUPTED)
 
 
 async def _carried_out(ledger: Ledger, place: int, call: ToolUse, sandbox: Sandbox, review: Review) -> _Answer:
     try:
         async with asyncio.timeout(max(0.0, ledger.seconds_left()) + GRACE_SECONDS):
             if call.name in ("edit", "write"):
-                return _Answer(ran=await _changed(ledger, place, call, sandbox))
+                ran = await _changed(ledger, place, call, sandbox)
+                return _Answer(ran=ran, may_have_changed=not ran.is_error)
             if place not in ledger.progress.started:
                 await ledger.record(_called(call), entry=_start(ledger, place, call))
             if call.name == "submit":
                 return await _submitted(ledger, call, review)
             number = ledger.progress.tool_calls + 1
-            return _Answer(ran=await run_tool(call, sandbox=sandbox, number=number, seconds_left=ledger.seconds_left()))
+            ran = await run_tool(call, sandbox=sandbox, number=number, seconds_left=ledger.seconds_left())
+            return _Answer(ran=ran, may_have_changed=call.name not in READ_ONLY)
     except TimeoutError:
         return _Answer(ran=refused(OUT_OF_TIME))
 
@@ -160,7 +173,9 @@ def _start(ledger: Ledger, place: int, call: ToolUse, new: Replacement | Ran | N
     return Entry("tool", f"start {ledger.progress.replies}.{place}", data)
 
 
-async def _record(ledger: Ledger, place: int, call: ToolUse, answer: _Answer, seconds: float) -> None:
+async def _record(
+    ledger: Ledger, place: int, call: ToolUse, answer: _Answer, tree: Step | None, seconds: float
+) -> None:
     ran = answer.ran
     data = {
         "place": place,
@@ -173,7 +188,10 @@ async def _record(ledger: Ledger, place: int, call: ToolUse, answer: _Answer, se
         "seen": dict(ran.seen),
         "elapsed": ledger.elapsed(),
         **answer.data,
+        **({"tree": tree.data} if tree else {}),
     }
+    warning = (Noted(tree.warning),) if tree and tree.warning else ()
     returned = ToolReturned(call.id, call.name, not ran.is_error, ran.text, seconds)
-    entry = Entry("tool", f"result {ledger.progress.replies}.{place}", data)
-    await ledger.record(*answer.before, returned, *answer.events, entry=entry)
+    contents = tree.contents if tree else {}
+    entry = Entry("tool", f"result {ledger.progress.replies}.{place}", data, contents)
+    await ledger.record(*answer.before, returned, *answer.events, *warning, entry=entry)

@@ -15,10 +15,11 @@ from bot.agent.ground import SCRATCH
 from bot.agent.ledger import Ledger
 from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp, verdict
 from bot.agent.outcome import Outcome
-from bot.agent.prompt import LOST_TREE, NUDGE, SYSTEM, Task, first_turn, note, wrap_up
+from bot.agent.prompt import LOST_TREE, NUDGE, SAME_TREE_AGAIN, SYSTEM, Task, first_turn, note, wrap_up
 from bot.agent.review import Accepted, Review
 from bot.agent.tools import TOOLS
-from bot.agent.transcript import header, receipt_of, reply_entry, usage_data
+from bot.agent.transcript import SAME_TREE, header, receipt_of, reply_entry, usage_data
+from bot.agent.tree import put_back
 from bot.domain.conversation import Usage
 from bot.domain.errors import LimitReached, ModelError, UserError
 from bot.domain.events import Conclusion, ContextRead, ModelAnswered, Noted
@@ -50,7 +51,7 @@ async def work(
 
     Raises LeaseLost, and ProviderError when the sandbox is lost: both leave a journal that a later attempt continues.
     """
-    run = _Run(task, model, sandbox, review, Ledger(journal, limits=limits, clock=clock), sleep, chance)
+    run = _Run(task, model, sandbox, review, journal, Ledger(journal, limits=limits, clock=clock), sleep, chance)
     await run.open()
     while True:
         if run.may_ask():
@@ -70,12 +71,13 @@ class _Run:
         model: Model,
         sandbox: Sandbox,
         review: Review,
+        journal: Journal,
         ledger: Ledger,
         sleep: Sleep,
         chance: Callable[[], float],
     ) -> None:
         self._task, self._model, self._sandbox, self._review = task, model, sandbox, review
-        self._ledger, self._sleep, self._chance = ledger, sleep, chance
+        self._journal, self._ledger, self._sleep, self._chance = journal, ledger, sleep, chance
 
     async def open(self) -> None:
         """Begin, or see whether the tree of an earlier attempt is still there: a mark in the sandbox tells."""
@@ -83,7 +85,7 @@ class _Run:
         if progress.conversation is None:
             await self._begin()
         elif not await self._is_marked(progress.sandbox):
-            await self._tree_is_void(LOST_TREE)
+            await self._move_in()
 
     async def _begin(self) -> None:
         context = await gather(self._review.workspace, check_command=self._review.check_command)
@@ -109,6 +111,17 @@ class _Run:
             return await self._sandbox.read_file(MARK, max_bytes=100) == token.encode()
         except (OSError, LimitReached):
             return False
+
+    async def _move_in(self) -> None:
+        """Into a new sandbox: with the tree of the old one, or the agent starts again."""
+        progress, workspace = self._ledger.progress, self._review.workspace
+        if not await put_back(progress.tree, workspace=workspace, sandbox=self._sandbox, journal=self._journal):
+            await self._tree_is_void(LOST_TREE)
+            return
+        touched = progress.tree.touched or bool(progress.started)
+        data = {"sandbox": await self._mark(), "texts": [SAME_TREE_AGAIN] if touched else [], "tree": SAME_TREE}
+        entry = Entry("effect", f"sandbox {progress.sandboxes + 1}", data)
+        await self._ledger.record(Noted("A new sandbox holds the work tree as it was; the agent goes on."), entry=entry)
 
     async def _tree_is_void(self, text: str) -> None:
         number = self._ledger.progress.sandboxes + 1

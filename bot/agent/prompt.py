@@ -98,6 +98,11 @@ NUDGE = (
     "nothing should change, submit with outcome no_change and give the answer in summary; if you cannot go on, submit "
     "with outcome blocked."
 )
+SAME_TREE_AGAIN = (
+    "Note from the harness: the sandbox was lost and a new one holds the same work tree, as it was after the last "
+    "finished call. What git ignores is gone (installed packages, build outputs), and so are your commits and stashes, "
+    "files outside the repository and background processes."
+)
 LOST_TREE = (
     "Note from the harness: the sandbox was lost and a new one holds the unchanged base tree. Every edit made before "
     "this note is gone and every diff_id is void; make the changes again, then submit."

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
+from bot.agent.tree import KeptTree
 from bot.domain.conversation import (
     AssistantTurn,
     Conversation,
@@ -24,6 +25,7 @@ from bot.ports import Entry
 
 FIRST_MAX_TOKENS = 16_000
 MOST_MAX_TOKENS = 128_000
+SAME_TREE = "same"  # a new sandbox was given the tree of the one before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,8 @@ class Progress:
 
     `seen`: SHA-256 of files as the model knows them. `shown`: receipts by the diff ids the model was shown.
     `sandbox`: the mark that tells the work tree of this run from a fresh one. `told`: keys of budget notes.
-    `elapsed`: seconds of work when the last entry came. `untold`: notes that wait for the next user turn.
+    `elapsed`: seconds of work when the last entry came. `untold`: notes that wait for the next user turn; `is_void`:
+    they say that the tree is the base's again, so calls of the newest reply are not run.
     """
 
     conversation: Conversation | None = None
@@ -65,6 +68,8 @@ class Progress:
     rejections: int = 0
     accepted: Json | None = None
     untold: tuple[str, ...] = ()
+    is_void: bool = False
+    tree: KeptTree = field(default_factory=KeptTree)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -135,6 +140,7 @@ def _user_turn(progress: Progress, data: Json) -> Progress:
         started={},
         results={},
         untold=(),
+        is_void=False,
         user_turns=progress.user_turns + 1,
         nudges=progress.nudges + bool(data["nudge"]),
         pauses=0,
@@ -144,15 +150,23 @@ def _user_turn(progress: Progress, data: Json) -> Progress:
 
 
 def _moved(progress: Progress, data: Json) -> Progress:
-    """A new sandbox with the base tree: nothing the model knew about files, diffs and checks holds any more."""
+    """A new sandbox. With the base tree, nothing the model knew about files, diffs and checks holds any more."""
     texts = tuple(data["texts"])
-    told = progress.awaits_model
-    return replace(
+    told = progress.awaits_model and bool(texts)
+    moved = replace(
         progress,
         conversation=_with_turn(progress, UserTurn(tuple(map(Text, texts)))) if told else progress.conversation,
-        untold=() if told else texts,
+        untold=progress.untold if told else (*progress.untold, *texts),
         sandbox=data["sandbox"],
         sandboxes=progress.sandboxes + 1,
+    )
+    if data.get("tree") == SAME_TREE:
+        elsewhere = {place: {**start, "elsewhere": True} for place, start in progress.started.items()}
+        return replace(moved, started=elsewhere)
+    return replace(
+        moved,
+        is_void=not told,
+        tree=progress.tree.void(),
         seen={},
         shown={},
         repeats={},
@@ -209,6 +223,7 @@ def _returned(progress: Progress, data: Json) -> Progress:
         else progress.shown,
         rejections=progress.rejections + bool(data.get("checks_failed")),
         accepted=data["accepted"] if data.get("accepted") else progress.accepted,
+        tree=progress.tree.after(data["tree"]) if "tree" in data else progress.tree,
     )
 
 

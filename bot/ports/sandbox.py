@@ -120,6 +120,15 @@ class Workspace(Protocol):
 
     async def base_paths(self) -> tuple[str, ...]: ...
 
+    async def changes(self, sandbox: Sandbox, *, max_bytes: int) -> tuple[ExportedFile, ...]:
+        """What the sandbox changed, as bytes. Raises as `Sandbox.export_changes` does, UserError for what git cannot
+        hold."""
+        ...
+
+    async def put_changes(self, sandbox: Sandbox, files: Sequence[ExportedFile]) -> None:
+        """Make each of these paths what it says, whatever is there."""
+        ...
+
     async def take_patch(self, sandbox: Sandbox) -> Patch:
         """What the sandbox changed, as bytes, with a diff made in the bot's own store.
 

@@ -7,12 +7,12 @@ with exactly the bytes the commit holds (GitHub's own tarballs drop `export-igno
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from bot.domain.errors import LimitReached
-from bot.ports import BaseFile
+from bot.domain.errors import LimitReached, ProviderError
+from bot.ports import BaseFile, ExportedFile, Sandbox
 from bot.publish.git import Git, GitFailed
 
 BLOCK = tarfile.BLOCKSIZE
@@ -71,6 +71,27 @@ def git_directory(sha: str, branch: str) -> bytes:
     return bytes(out.content)
 
 
+async def put_changes(sandbox: Sandbox, files: Sequence[ExportedFile]) -> None:
+    """Remove each path, whatever is there, and unpack those that shall be. Raises ProviderError."""
+    paths = b"".join(file.path.encode("utf-8", "surrogateescape") + b"\0" for file in files)
+    removed = await sandbox.exec(["xargs", "-0", "-r", "rm", "-rf", "--"], stdin=paths, timeout_s=120)
+    if removed.exit_code != 0:
+        words = removed.stderr.decode(errors="replace").strip()[:300]
+        raise ProviderError(sandbox.provider, f"files in the sandbox could not be removed: {words}")
+    await sandbox.put_archive(_changed_files(files))
+
+
+async def _changed_files(files: Sequence[ExportedFile]) -> AsyncIterator[bytes]:
+    for file in files:
+        out = _Bytes()
+        if file.content is not None and file.mode == LINK:
+            _add_link(out, file.path, file.content)
+        elif file.content is not None:
+            _add_file(out, file.path, file.content, 0o755 if file.mode == "100755" else 0o644)
+        yield bytes(out.content)
+    yield END
+
+
 class _Bytes:
     def __init__(self) -> None:
         self.content = bytearray()
@@ -124,7 +145,7 @@ def _add_file(out: "BinaryIO | _Bytes", path: str, content: bytes, mode: int) ->
     out.write(b"\0" * (-len(content) % BLOCK))
 
 
-def _add_link(out: BinaryIO, path: str, target: bytes) -> None:
+def _add_link(out: "BinaryIO | _Bytes", path: str, target: bytes) -> None:
     entry = tarfile.TarInfo(path)
     entry.type, entry.linkname = tarfile.SYMTYPE, target.decode("utf-8", "surrogateescape")
     out.write(_header(entry))

@@ -12,7 +12,7 @@ from typing import cast
 from bot.domain.errors import ProviderError, UserError
 from bot.domain.job import Change, FileStat, Mode, Patch
 from bot.ports import BaseFile, ExportedFile, Sandbox
-from bot.publish.archive import git_directory
+from bot.publish.archive import git_directory, put_changes
 from bot.publish.git import Git, GitFailed
 
 MAX_PATCH_BYTES = 50_000_000  # of changed files; GitHub takes blobs up to 40 MB
@@ -46,6 +46,12 @@ class PinnedWorkspace:
 
     async def base_paths(self) -> tuple[str, ...]:
         return tuple(sorted(self.base))
+
+    async def changes(self, sandbox: Sandbox, *, max_bytes: int) -> tuple[ExportedFile, ...]:
+        return await sandbox.export_changes(self.base, max_bytes=max_bytes)
+
+    async def put_changes(self, sandbox: Sandbox, files: Sequence[ExportedFile]) -> None:
+        await put_changes(sandbox, files)
 
     async def take_patch(self, sandbox: Sandbox) -> Patch:
         exported = await sandbox.export_changes(self.base, max_bytes=MAX_PATCH_BYTES)
