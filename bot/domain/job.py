@@ -115,7 +115,8 @@ class Job:
 
     `id` is random and public; `key` is made from signed content (installation, repository id, comment id or label
     event), so a redelivery or a replay finds the job it made; `watch_key` is the capability that opens the live page.
-    `comment_id` is None when a label started it.
+    `comment_id` is None when a label started it. `asked_at` is when the comment or the label was put there: Unix time
+    in seconds by GitHub's clock, 0 where it is not known.
     """
 
     id: str
@@ -129,6 +130,7 @@ class Job:
     command: Command
     requested_by: Person
     comment_id: int | None = None
+    asked_at: float = 0.0
 
     @property
     def instruction(self) -> str:

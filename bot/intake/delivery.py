@@ -4,9 +4,10 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bot.domain.errors import BadSignature, UserError
 
@@ -24,6 +25,26 @@ Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # GitHub keeps no NUL, and 
 Login = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(\[bot\])?$")]
 RepositoryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 BranchName = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f~^:?*\[\\-][^\x00-\x20\x7f~^:?*\[\\]{0,254}$")]
+
+
+def seconds(instant: str | int) -> float:
+    """Unix time of an instant as GitHub writes it: in ISO 8601, or in some old payloads as a number of seconds.
+
+    Raises ValueError for what is no instant.
+    """
+    if isinstance(instant, int):
+        return float(instant)
+    moment = datetime.fromisoformat(instant)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _instant(text: str) -> str:
+    seconds(text)
+    return text
+
+
+Instant = Annotated[str, Field(pattern=r"^[0-9TZ:.+-]{10,40}$"), AfterValidator(_instant)]
+Time = Annotated[float, BeforeValidator(lambda value: seconds(value) if isinstance(value, str | int) else value)]
 Present = Annotated[bool, BeforeValidator(lambda value: value is not None)]
 
 
@@ -51,6 +72,17 @@ class Installation(_Part):
     id: Id
 
 
+class Installed(_Part):
+    """An installation as its own events show it."""
+
+    id: Id
+    updated_at: Time
+
+
+class NamedRepository(_Part):
+    id: Id
+
+
 class Repository(_Part):
     id: Id
     name: RepositoryName
@@ -69,12 +101,13 @@ class Thread(_Part):
     title: Text
     body: Text | None = None
     user: Account | None = None
-    updated_at: Annotated[str, Field(pattern=r"^[0-9TZ:.+-]{10,40}$")]
+    updated_at: Instant
     pull_request: Present = False
 
 
 class CommentPart(_Part):
     id: Id
+    created_at: Instant
     body: Text | None = None
     user: Account | None = None
     performed_via_github_app: Present = False
@@ -102,6 +135,24 @@ class IssuesEvent(_Part):
     installation: Installation | None = None
 
 
+class InstallationEvent(_Part):
+    """`installation`: the App was put on an account, taken off it, suspended there or woken up again."""
+
+    action: str
+    installation: Installed
+    sender: Account
+
+
+class InstallationRepositoriesEvent(_Part):
+    """`installation_repositories`: an installation has more or fewer repositories now."""
+
+    action: str
+    installation: Installed
+    repositories_added: tuple[NamedRepository, ...] = ()
+    repositories_removed: tuple[NamedRepository, ...] = ()
+    sender: Account
+
+
 class _AnyEvent(_Part):
     action: Any = ""
 
@@ -113,11 +164,14 @@ class Unread:
     problem: str = ""
 
 
-Payload = IssueCommentEvent | IssuesEvent | Unread
+Event = IssueCommentEvent | IssuesEvent | InstallationEvent | InstallationRepositoriesEvent
+Payload = Event | Unread
 
-READ_EVENTS: Mapping[str, type[IssueCommentEvent] | type[IssuesEvent]] = {
+READ_EVENTS: Mapping[str, type[Event]] = {
     "issue_comment": IssueCommentEvent,
     "issues": IssuesEvent,
+    "installation": InstallationEvent,
+    "installation_repositories": InstallationRepositoriesEvent,
 }
 
 

@@ -7,11 +7,15 @@ from bot.intake.commands import command_in, prompt_problem
 from bot.intake.delivery import (
     Account,
     Delivery,
+    InstallationEvent,
+    InstallationRepositoriesEvent,
     IssueCommentEvent,
     IssuesEvent,
+    Label,
     Repository,
     Thread,
     Unread,
+    seconds,
 )
 
 EVENTS = ("issue_comment", "issues")  # app.yml subscribes to these and to nothing else
@@ -32,6 +36,7 @@ class Mention:
     command: Command
     requested_by: Person
     comment_id: int
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,8 @@ def trigger_of(delivery: Delivery) -> Trigger | Ignored:
             return _mention(delivery.id, event)
         case IssuesEvent() as event:
             return _labeled(delivery.id, event)
+        case InstallationEvent() | InstallationRepositoriesEvent():
+            return Ignored("Nothing is asked by what happens to an installation.")
         case Unread(problem):
             return Ignored(problem or f"The bot does not act on {delivery.event} events.")
 
@@ -78,13 +85,14 @@ def job_of(trigger: Trigger, *, job_id: str, watch_key: str) -> Job:
     comment_id = None
     match trigger:
         case Mention():
-            comment_id = trigger.comment_id
+            comment_id, asked_at = trigger.comment_id, trigger.asked_at
             name = f"comment:{comment_id}"
         case Labeled():
+            asked_at = seconds(trigger.labeled_at)
             name = f"label:{trigger.issue.number}:{trigger.labeled_at}"
     return Job(
         id=job_id,
-        key=f"{trigger.installation_id}:{trigger.repo.id}:{name}",
+        key=key_of(trigger.installation_id, trigger.repo.id, name),
         watch_key=watch_key,
         delivery=trigger.delivery,
         installation_id=trigger.installation_id,
@@ -94,14 +102,20 @@ def job_of(trigger: Trigger, *, job_id: str, watch_key: str) -> Job:
         command=trigger.command,
         requested_by=trigger.requested_by,
         comment_id=comment_id,
+        asked_at=asked_at,
     )
+
+
+def key_of(installation_id: int, repo_id: int, name: str) -> str:
+    """`name` is `comment:ID` or `label:ISSUE:INSTANT`."""
+    return f"{installation_id}:{repo_id}:{name}"
 
 
 def _mention(delivery: str, event: IssueCommentEvent) -> Mention | Ignored:
     if event.action != "created":
         return Ignored("Only a new comment starts something; edited and deleted ones do not.")
     comment = event.comment
-    if comment.performed_via_github_app or not _are_people(event.sender, comment.user):
+    if comment.performed_via_github_app or not are_people(event.sender, comment.user):
         return Ignored("The comment was not written by a person.")
     if comment.user is None or comment.user.id != event.sender.id:
         return Ignored("The sender of the delivery is not the author of the comment.")
@@ -119,17 +133,17 @@ def _mention(delivery: str, event: IssueCommentEvent) -> Mention | Ignored:
         command=command,
         requested_by=_person(event.sender),
         comment_id=comment.id,
+        asked_at=seconds(comment.created_at),
     )
 
 
 def _labeled(delivery: str, event: IssuesEvent) -> Labeled | Ignored:
     if event.action != "labeled":
         return Ignored("Of what happens to an issue, only a new label starts something.")
-    name = event.label.name if event.label is not None else ""
-    plans = _same_label(name, PLAN_LABEL)
-    if not plans and not _same_label(name, LABEL):
+    plans = is_label(event.label, PLAN_LABEL)
+    if not plans and not is_label(event.label, LABEL):
         return Ignored("The label is not one of the bot's.")
-    if not _are_people(event.sender):
+    if not are_people(event.sender):
         return Ignored("The label was not set by a person.")
     if event.installation is None:
         return Ignored(_NOT_OURS)
@@ -160,12 +174,12 @@ def _request(issue: Thread, *, plans: bool) -> Start | Plan | Unclear:
     return Plan(prompt) if plans else Start(prompt)
 
 
-def _same_label(name: str, ours: str) -> bool:
+def is_label(label: Label | None, ours: str) -> bool:
     """GitHub takes labels that differ in case for the same; only ASCII may differ, since U+212A lowers to a k."""
-    return name.isascii() and name.lower() == ours
+    return label is not None and label.name.isascii() and label.name.lower() == ours
 
 
-def _are_people(*accounts: Account | None) -> bool:
+def are_people(*accounts: Account | None) -> bool:
     """GitHub's own word for the account, never the look of its login; a deleted account is judged elsewhere."""
     return all(account is None or account.type == "User" for account in accounts)
 

@@ -20,9 +20,9 @@ from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, 
 from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Untold
 
 __all__ = [
+    "Accepted",
     "AccessChanged",
     "AccessState",
-    "Accepted",
     "AppHooks",
     "BaseFile",
     "Census",
@@ -47,8 +47,8 @@ __all__ = [
     "Ledger",
     "Listed",
     "Model",
-    "Overview",
     "Notice",
+    "Overview",
     "Permission",
     "Purse",
     "Queue",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
 
-from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, SPENDING, Now
+from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, MARKS, SPENDING, Now
 
 SECONDS_A_DAY = 86_400.0
 
@@ -22,7 +22,8 @@ class Retention:
 def prune(connection: Connection, keep: Retention) -> int:
     """Delete one batch of each kind of row; answers how many went. 0: nothing old is left."""
     return sum(
-        delete_old(connection, keep) for delete_old in (_contents, _journal, _events, _jobs, _deliveries, _spending)
+        delete_old(connection, keep)
+        for delete_old in (_contents, _journal, _events, _jobs, _deliveries, _marks, _spending)
     )
 
 
@@ -60,6 +61,11 @@ def _deliveries(connection: Connection, keep: Retention) -> int:
     old = DELIVERIES.c.received_at < Now() - keep.delivery_days * SECONDS_A_DAY
     rows = select(DELIVERIES.c.guid).where(old).limit(keep.batch)
     return connection.execute(delete(DELIVERIES).where(DELIVERIES.c.guid.in_(rows))).rowcount
+
+
+def _marks(connection: Connection, keep: Retention) -> int:
+    rows = select(MARKS.c.name).where(MARKS.c.at < Now() - keep.delivery_days * SECONDS_A_DAY).limit(keep.batch)
+    return connection.execute(delete(MARKS).where(MARKS.c.name.in_(rows))).rowcount
 
 
 def _spending(connection: Connection, keep: Retention) -> int:

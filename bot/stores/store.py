@@ -12,8 +12,20 @@ from sqlalchemy.exc import ArgumentError
 from bot.domain.errors import UserError
 from bot.domain.events import JobEvent, Recorded
 from bot.domain.job import Job
-from bot.ports import Accepted, Census, Claim, DayBudgets, Entry, JobRow, JobState, Listed, Shortfall
-from bot.stores import census, claims, codec, ledger, reports, retention, sql
+from bot.ports import (
+    Accepted,
+    AccessChanged,
+    Census,
+    Claim,
+    DayBudgets,
+    Entry,
+    JobRow,
+    JobState,
+    Listed,
+    Notice,
+    Shortfall,
+)
+from bot.stores import census, claims, codec, ledger, notices, reports, retention, sql
 from bot.stores.claims import QueueLimits
 from bot.stores.database import Database
 from bot.stores.hub import Hub
@@ -86,6 +98,35 @@ class Store:
             return accepted
 
         return await self._database.write(act)
+
+    async def heed(self, *, guid: str, event: str, action: str, notice: Notice) -> tuple[str, ...]:
+        """A delivery that was kept before is not heeded again: meanwhile somebody may have asked anew."""
+        arrival = sql.arrival(guid, event, action, None)
+
+        def act(connection: Connection) -> tuple[str, ...]:
+            if not sql.keep_delivery(connection, arrival):
+                return ()
+            return self._announced(connection, notices.heed(connection, notice))
+
+        return await self._database.write(act)
+
+    async def set_access(self, change: AccessChanged) -> tuple[str, ...]:
+        return await self._database.write(lambda c: self._announced(c, notices.set_access(c, change)))
+
+    async def shut_out(self, installation_id: int, repo_id: int) -> str | None:
+        return await self._database.read(lambda c: notices.shut_out(c, installation_id, repo_id))
+
+    async def started_this_hour(self, claim: Claim) -> int:
+        return await self._database.read(lambda c: notices.started_this_hour(c, claim))
+
+    async def mark(self, name: str) -> float | None:
+        return await self._database.read(lambda c: notices.mark(c, name))
+
+    async def set_mark(self, name: str, value: float) -> None:
+        await self._database.write(lambda c: notices.set_mark(c, name, value))
+
+    async def stored(self, guids: Sequence[str]) -> frozenset[str]:
+        return await self._database.read(lambda c: notices.stored(c, guids))
 
     async def request_cancel(self, job_id: str, by: str) -> bool:
         """The first request counts; a queued job is then claimable at once, for its clean-up."""
@@ -226,6 +267,11 @@ class Store:
     async def close(self) -> None:
         await self._hub.close()
         await self._database.close()
+
+    def _announced(self, connection: Connection, job_ids: tuple[str, ...]) -> tuple[str, ...]:
+        for job_id in job_ids:
+            self._database.announce(connection, job_id)
+        return job_ids
 
     async def _under(self, claim: Claim, act: Callable[[Connection], T]) -> T:
         def announced(connection: Connection) -> T:

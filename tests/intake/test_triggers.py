@@ -45,6 +45,7 @@ def test_a_command_in_a_comment_becomes_a_job() -> None:
         command=Start("fix it"),
         requested_by=Person(21031067, "Codertocat"),
         comment_id=492700400,
+        asked_at=1557933621.0,
     )
 
 

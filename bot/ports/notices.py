@@ -1,0 +1,67 @@
+"""What GitHub tells that ends jobs, and what the store knows about requests beside the jobs themselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from bot.ports.store import Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestDeleted:
+    """Somebody deleted the comment that asked for the job `key`: it ends, and does not start if it is still to come."""
+
+    key: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadStopped:
+    """The work of a thread ends: what was asked for up to `at` (Unix time in seconds by GitHub's clock)."""
+
+    installation_id: int
+    repo_id: int
+    issue: int
+    at: float
+    by: str
+    asked_by: Literal["anything", "label"] = "anything"
+
+
+AccessState = Literal["active", "suspended", "removed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessChanged:
+    """What the App may do in a whole installation (`repo_ids` empty) or in some of its repositories, since `at`."""
+
+    installation_id: int
+    repo_ids: tuple[int, ...]
+    state: AccessState
+    at: float
+    by: str
+
+
+Notice = RequestDeleted | ThreadStopped | AccessChanged  # `by`: who did it, and in brackets what
+
+
+class Standing(Protocol):
+    """Where the App may work, how far the sweep has come, who asks how much. Every call raises ProviderError."""
+
+    async def set_access(self, change: AccessChanged) -> tuple[str, ...]:
+        """Answers the jobs it cancels. What is older than what is known changes nothing."""
+        ...
+
+    async def shut_out(self, installation_id: int, repo_id: int) -> str | None:
+        """Why the App may not work there, as a sentence; None when it may."""
+        ...
+
+    async def started_this_hour(self, claim: "Claim") -> int:
+        """Other jobs of the claim's installation that were started in the last hour, or come first."""
+        ...
+
+    async def mark(self, name: str) -> float | None: ...
+    async def set_mark(self, name: str, value: float) -> None: ...
+    async def stored(self, guids: Sequence[str]) -> frozenset[str]:
+        """Those of the deliveries that were kept."""
+        ...

@@ -1,0 +1,128 @@
+"""What ends jobs from outside, and the small facts beside them: plain functions over one transaction."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.domain.errors import ProviderError
+from bot.domain.job import Job
+from bot.ports import AccessChanged, AccessState, Claim, Notice, RequestDeleted, ThreadStopped
+from bot.stores import codec
+from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, UNFINISHED, WORK, Now
+
+WHOLE = 0  # stands for all repositories of an installation
+SECONDS_AN_HOUR = 3600.0
+STARTED = "job_started"  # the kind of JobStarted
+DELETED = "deleted:"  # marks of requests that must start nothing any more
+_SHUT_OUT: dict[AccessState, str] = {
+    "suspended": "The App is suspended here: somebody with admin rights can wake it up in the installation's settings.",
+    "removed": "The App is not installed here any more.",
+}
+
+
+def heed(connection: Connection, notice: Notice) -> tuple[str, ...]:
+    """The ids of the jobs that are cancelled by it."""
+    match notice:
+        case RequestDeleted(key=key, by=by):
+            set_mark(connection, DELETED + key, 0.0)
+            return _cancel(connection, JOBS.c.key == key, by)
+        case ThreadStopped():
+            return _cancel(connection, JOBS.c.id.in_(_stopped(connection, notice)), notice.by)
+        case AccessChanged():
+            return set_access(connection, notice)
+
+
+def why_not(connection: Connection, job: Job) -> str:
+    """Why a job that was asked for is not made."""
+    return shut_out(connection, job.installation_id, job.repo.id) or "The comment that asked for it was deleted."
+
+
+def _stopped(connection: Connection, notice: ThreadStopped) -> list[str]:
+    thread = and_(
+        JOBS.c.tenant == notice.installation_id,
+        JOBS.c.repo_id == notice.repo_id,
+        JOBS.c.issue == notice.issue,
+        JOBS.c.state.in_(UNFINISHED),
+        JOBS.c.priority == WORK,
+    )
+    ids = []
+    for row in connection.execute(select(JOBS.c.id, JOBS.c.spec).where(thread)):
+        try:
+            job = codec.job_of(row.spec)
+        except ProviderError:  # another version's: it is closed when somebody claims it
+            continue
+        if job.asked_at <= notice.at and (notice.asked_by == "anything" or job.comment_id is None):
+            ids.append(row.id)
+    return ids
+
+
+def _cancel(connection: Connection, which: ColumnElement[bool], by: str) -> tuple[str, ...]:
+    statement = (
+        update(JOBS)
+        .where(which, JOBS.c.state.in_(UNFINISHED), JOBS.c.cancel_by.is_(None))
+        .values(cancel_by=codec.printable(by))
+        .returning(JOBS.c.id)
+    )
+    return tuple(connection.execute(statement).scalars())
+
+
+def set_access(connection: Connection, change: AccessChanged) -> tuple[str, ...]:
+    """A later word counts, and of two as old as each other the one heard last; an uninstalled App stays so: an account
+    that installs it again gets another number."""
+    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    changed: list[int] = []
+    for repo_id in change.repo_ids or (WHOLE,):
+        row = {"installation_id": change.installation_id, "repo_id": repo_id, "state": change.state, "at": change.at}
+        statement = upsert(ACCESS).values(row)
+        final = and_(ACCESS.c.repo_id == WHOLE, ACCESS.c.state == "removed")
+        statement = statement.on_conflict_do_update(
+            index_elements=[ACCESS.c.installation_id, ACCESS.c.repo_id],
+            set_={"state": statement.excluded.state, "at": statement.excluded.at},
+            where=and_(ACCESS.c.at <= statement.excluded.at, ~final),
+        )
+        changed += connection.execute(statement.returning(ACCESS.c.repo_id)).scalars()
+    if change.state == "active" or not changed:
+        return ()
+    lost = JOBS.c.tenant == change.installation_id
+    if change.repo_ids:
+        lost = and_(lost, JOBS.c.repo_id.in_(changed))
+    return _cancel(connection, lost, change.by)
+
+
+def shut_out(connection: Connection, installation_id: int, repo_id: int) -> str | None:
+    where = and_(ACCESS.c.installation_id == installation_id, ACCESS.c.repo_id.in_((WHOLE, repo_id)))
+    states = set(connection.execute(select(ACCESS.c.state).where(where)).scalars())
+    return next((words for state, words in _SHUT_OUT.items() if state in states), None)
+
+
+def started_this_hour(connection: Connection, claim: Claim) -> int:
+    """Counts what was started, and what is about to be and came first: so the limit holds among claims at once."""
+    hour_ago = Now() - literal(SECONDS_AN_HOUR)
+    started = select(EVENTS.c.job_id).where(
+        EVENTS.c.job_id == JOBS.c.id, EVENTS.c.kind == STARTED, EVENTS.c.at > hour_ago
+    )
+    mine = select(JOBS.c.position).where(JOBS.c.id == claim.job.id).scalar_subquery()
+    others = and_(
+        JOBS.c.tenant == claim.job.installation_id,
+        JOBS.c.priority == WORK,
+        JOBS.c.id != claim.job.id,
+        or_(JOBS.c.state.in_(UNFINISHED), JOBS.c.finished_at > hour_ago),
+        or_(started.exists(), and_(JOBS.c.state == "running", JOBS.c.position < mine)),
+    )
+    return connection.execute(select(func.count()).select_from(JOBS).where(others)).scalar_one()
+
+
+def mark(connection: Connection, name: str) -> float | None:
+    return connection.execute(select(MARKS.c.value).where(MARKS.c.name == name)).scalar_one_or_none()
+
+
+def set_mark(connection: Connection, name: str, value: float) -> None:
+    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = upsert(MARKS).values(name=name, value=value, at=Now())
+    statement = statement.on_conflict_do_update(index_elements=[MARKS.c.name], set_={"value": value, "at": Now()})
+    connection.execute(statement)
+
+
+def stored(connection: Connection, guids: Sequence[str]) -> frozenset[str]:
+    return frozenset(connection.execute(select(DELIVERIES.c.guid).where(DELIVERIES.c.guid.in_(guids))).scalars())
