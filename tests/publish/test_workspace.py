@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.errors import UserError
 from bot.domain.job import Change, FileStat
-from bot.ports import ExecResult, Remote, Sandbox, Workspace
+from bot.ports import ExecResult, ExportedFile, Remote, Sandbox, Workspace
 from bot.publish.mirror import Mirror
 from bot.sandboxes.bubblewrap import Bubblewrap
 from tests.publish.repositories import commit, commit_many, commit_tree, git, repository
@@ -217,3 +217,38 @@ async def test_five_thousand_files_make_the_round_trip(source: Path, sandbox: Sa
     await run(sandbox, "find d1 -type f | xargs sed -i s/^/x/")
     patch = await workspace.take_patch(sandbox)
     assert (len(patch.changes), patch.additions, patch.deletions) == (50, 50, 50)
+
+
+async def test_changes_written_into_another_sandbox_are_the_same_changes(source: Path, sandbox: Sandbox) -> None:
+    """Links, modes, deletions, a folder where a file was and the other way round, and names that are not UTF-8."""
+    files = {
+        "a": b"1\n",
+        "d/x": b"2\n",
+        "d/y": b"3\n",
+        "gone/z": b"4\n",
+        "run": b"5\n",
+        "same": b"6\n",
+        ".gitignore": b"*.o\n",
+    }
+    workspace = await pinned(source, commit(source, files))
+    await workspace.fill(sandbox)
+    await run(
+        sandbox,
+        "rm -r gone d a; printf new > d; mkdir -p a/b; printf in > a/b/c; chmod +x run; ln -s /etc/passwd away; "
+        "ln -s a/b inside; printf x > \"$(printf 'caf\\351')\"; printf o > built.o; mkdir -p deep/er; "
+        f"printf l > deep/er/{'n' * 120}; : > empty",
+    )
+    wanted = await workspace.changes(sandbox, max_bytes=1_000)
+    other = await Bubblewrap().open("other")
+    try:
+        await workspace.fill(other)
+        await workspace.put_changes(other, wanted)
+        assert await workspace.changes(other, max_bytes=1_000) == wanted
+        undone = [ExportedFile(file.path, None, None) for file in wanted]
+        await workspace.put_changes(other, undone)
+        await workspace.fill(other)
+        assert await workspace.changes(other, max_bytes=1_000) == ()
+    finally:
+        await other.close()
+    assert {file.path for file in wanted} >= {"a", "a/b/c", "d", "d/x", "gone/z", "run", "away", "inside", "caf\udce9"}
+    assert "built.o" not in {file.path for file in wanted}
