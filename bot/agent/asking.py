@@ -38,16 +38,19 @@ async def ask(
     max_tokens: int,
     seconds_left: Callable[[], float],
     discard: Callable[[ModelError, str], Awaitable[None]],
+    reserve: Callable[[int], Awaitable[None]],
     sleep: Sleep = asyncio.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Reply:
-    """Ask until there is a whole reply. `discard` hears of each lost one, with words for watchers.
+    """Ask until there is a whole reply. `discard` hears of each lost one, with words for watchers; `reserve`, before
+    each attempt, how many tokens its reply may have.
 
     `max_tokens` doubles, up to 128k, when a reply was cut by it. Raises the ModelError that ended the attempts, and
-    TimeoutError when the time ran out in mid-reply.
+    TimeoutError when the time ran out in mid-reply, and what `reserve` raises.
     """
     attempt, waited = 1, 0.0
     while True:
+        await reserve(max_tokens)
         try:
             async with asyncio.timeout(max(0.0, seconds_left())):
                 return await model.ask(conversation, max_tokens=max_tokens)

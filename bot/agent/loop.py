@@ -17,6 +17,7 @@ from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp,
 from bot.agent.outcome import Outcome
 from bot.agent.prompt import LOST_TREE, NUDGE, SAME_TREE_AGAIN, SYSTEM, Task, first_turn, note, wrap_up
 from bot.agent.review import Accepted, Review
+from bot.agent.spending import Till, Uncounted
 from bot.agent.tools import TOOLS
 from bot.agent.transcript import SAME_TREE, header, receipt_of, reply_entry, usage_data
 from bot.agent.tree import put_back
@@ -25,7 +26,7 @@ from bot.domain.errors import LimitReached, ModelError, UserError
 from bot.domain.events import Conclusion, ContextRead, ModelAnswered, Noted
 from bot.domain.job import Patch, Submission
 from bot.domain.pricing import usd
-from bot.ports import Entry, Journal, Model, Sandbox
+from bot.ports import Entry, Journal, Model, Purse, Sandbox
 
 __all__ = ["Outcome", "Task", "work"]
 
@@ -43,15 +44,19 @@ async def work(
     review: Review,
     journal: Journal,
     limits: Limits,
+    purse: Purse | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Sleep = asyncio.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Outcome:
     """Work on a task until it ends; over a journal with entries, go on where they stop.
 
+    Without a `purse` only the run's own limits hold, none of a day's.
     Raises LeaseLost, and ProviderError when the sandbox is lost: both leave a journal that a later attempt continues.
     """
-    run = _Run(task, model, sandbox, review, journal, Ledger(journal, limits=limits, clock=clock), sleep, chance)
+    till = Till(purse or Uncounted(), journal, model=model.name, day=date.fromisoformat(task.today))
+    await till.settle()
+    run = _Run(task, model, sandbox, review, journal, Ledger(journal, limits=limits, clock=clock), till, sleep, chance)
     await run.open()
     while True:
         if run.may_ask():
@@ -73,11 +78,12 @@ class _Run:
         review: Review,
         journal: Journal,
         ledger: Ledger,
+        till: Till,
         sleep: Sleep,
         chance: Callable[[], float],
     ) -> None:
         self._task, self._model, self._sandbox, self._review = task, model, sandbox, review
-        self._journal, self._ledger, self._sleep, self._chance = journal, ledger, sleep, chance
+        self._journal, self._ledger, self._till, self._sleep, self._chance = journal, ledger, till, sleep, chance
 
     async def open(self) -> None:
         """Begin, or see whether the tree of an earlier attempt is still there: a mark in the sandbox tells."""
@@ -150,6 +156,7 @@ class _Run:
                 max_tokens=ledger.progress.max_tokens,
                 seconds_left=ledger.seconds_left,
                 discard=self._discard,
+                reserve=self._reserve,
                 sleep=self._sleep,
                 chance=self._chance,
             )
@@ -157,11 +164,19 @@ class _Run:
             return await self._stopped(error.message, Conclusion.FAILURE)
         except TimeoutError:
             return await self._stopped(f"{ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
+        except LimitReached as error:
+            return await self._stopped(str(error), Conclusion.TIMED_OUT)
         cost = self._price(reply.model, reply.usage)
         number = ledger.progress.replies + 1
         event = ModelAnswered(number, reply.model, reply.text, reply.usage, cost, ledger.elapsed() - began)
         await ledger.record(event, entry=reply_entry(number, reply, usd=cost, elapsed=ledger.elapsed()))
+        await self._till.settle()
         return None
+
+    async def _reserve(self, max_tokens: int) -> None:
+        progress = self._ledger.progress
+        if progress.conversation is not None:
+            await self._till.reserve(progress.conversation, last_prompt=progress.last_prompt, max_tokens=max_tokens)
 
     async def _discard(self, error: ModelError, words: str) -> None:
         usage = error.usage or Usage()

@@ -123,3 +123,13 @@ def usd(model: str, usage: Usage, *, day: date) -> float | None:
             return None
         total += tokens * (price or Decimal(0))
     return float((total / _TOKENS_PRICED_TOGETHER).quantize(_NANO_DOLLAR, ROUND_HALF_EVEN))
+
+
+def most_usd(model: str, *, prompt_tokens: int, output_tokens: int, day: date) -> float:
+    """The most that one request of up to these tokens can cost: the whole prompt at its dearest kind of token, and as
+    with the dearest known model where nobody published a price."""
+    row = price_of(model, prompt_tokens=prompt_tokens, day=day)
+    rows = PRICES if row is None else (row,)
+    prompt = max(price for one in rows for price in (one.fresh, one.cache_write_5m, one.cache_write_1h) if price)
+    total = prompt_tokens * prompt + output_tokens * max(one.output for one in rows)
+    return float(total / _TOKENS_PRICED_TOGETHER)

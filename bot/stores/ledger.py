@@ -115,4 +115,4 @@ def _recorded(connection: Connection, job_id: str) -> int:
     """The sum of what the journal says about each model call."""
     data = select(JOURNAL.c.data).where(JOURNAL.c.job_id == bindparam("of"), JOURNAL.c.kind == "model")
     entries = (json.loads(row.data) for row in connection.execute(data, {"of": job_id}))
-    return sum(nanos(entry.get("charged") or entry.get("usd") or 0.0) for entry in entries)
+    return sum(nanos(entry.get("usd") or 0.0) for entry in entries)

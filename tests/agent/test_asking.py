@@ -43,6 +43,7 @@ class _Asked:
         self.failures = list(failures)
         self.slept: list[float] = []
         self.lost: list[str] = []
+        self.reserved: list[int] = []
         self.left = seconds_left
         self.model = ScriptedModel(lambda seen: self.failures.pop(0) if self.failures else [say("hi")])
 
@@ -53,6 +54,9 @@ class _Asked:
     async def discard(self, error: ModelError, words: str) -> None:
         self.lost.append(words)
 
+    async def reserve(self, max_tokens: int) -> None:
+        self.reserved.append(max_tokens)
+
     async def reply(self) -> Reply:
         return await ask(
             self.model,
@@ -60,6 +64,7 @@ class _Asked:
             max_tokens=16_000,
             seconds_left=lambda: self.left,
             discard=self.discard,
+            reserve=self.reserve,
             sleep=self.sleep,
             chance=lambda: 1.0,
         )

@@ -113,7 +113,7 @@ async def test_a_job_that_ends_gives_back_what_was_set_aside(opened: Open, datab
 async def test_a_job_closed_as_poison_gives_back_what_was_set_aside(opened: Open, database_url: str) -> None:
     store = await opened(database_url, lease_s=0.05, deaths=1, running=9, running_per_installation=9)
     (claim,) = await claims(store, 1)
-    await store.commit(claim, entries=[Entry("model", "reply 1", {"usd": None, "charged": 0.25})])
+    await store.commit(claim, entries=[Entry("model", "reply 1", {"usd": 0.25})])
     await reserve(store, claim, 29.0)
     await asyncio.sleep(0.1)
     assert await store.claim("another") is None

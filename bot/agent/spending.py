@@ -1,0 +1,77 @@
+"""The days' money in one run: the most its next model call can cost, and what all its calls so far did cost."""
+
+import json
+from collections.abc import Iterable
+from datetime import date
+
+from bot.agent.transcript import usage_of
+from bot.domain.conversation import AssistantTurn, Conversation, Text, Turn
+from bot.domain.pricing import most_usd
+from bot.ports import Entry, Journal, Purse
+
+BYTES_A_TOKEN = 2  # fewer than any language or code has, so that a prompt is never larger than we say
+
+
+class Uncounted:
+    """A purse without a bottom: for models that cost nothing, and for runs that nobody else pays for."""
+
+    async def reserve(self, usd: float, *, spent_usd: float) -> None:
+        return
+
+    async def settle(self, spent_usd: float) -> None:
+        return
+
+
+class Till:
+    """A run's purse beside its journal: the journal says what was paid, so a resumed run pays nothing twice."""
+
+    def __init__(self, purse: Purse, journal: Journal, *, model: str, day: date) -> None:
+        self._purse = purse
+        self._journal = journal
+        self._model = model
+        self._day = day
+
+    async def reserve(self, conversation: Conversation, *, last_prompt: int, max_tokens: int) -> None:
+        """Before a call. Raises LimitReached when a day's budget does not hold it."""
+        prompt = most_tokens(conversation, last_prompt=last_prompt)
+        most = most_usd(self._model, prompt_tokens=prompt, output_tokens=max_tokens, day=self._day)
+        await self._purse.reserve(most, spent_usd=charged(self._journal.entries(), day=self._day))
+
+    async def settle(self) -> None:
+        """After a call; and when a run goes on, for a call whose worker died before it could say so."""
+        spent = charged(self._journal.entries(), day=self._day)
+        if spent:
+            await self._purse.settle(spent)
+
+
+def charged(entries: Iterable[Entry], *, day: date) -> float:
+    """Dollars of all calls in a journal, lost replies included; a call of unknown price counts as the dearest."""
+    return sum(_cost(entry, day) for entry in entries if entry.kind == "model")
+
+
+def _cost(entry: Entry, day: date) -> float:
+    usd: float | None = entry.data["usd"]
+    if usd is not None:
+        return usd
+    usage = usage_of(entry.data["usage"])
+    model = entry.data.get("model", "")
+    return most_usd(model, prompt_tokens=usage.input, output_tokens=usage.output, day=day)
+
+
+def most_tokens(conversation: Conversation, *, last_prompt: int) -> int:
+    """What the next prompt can have: the last one as the provider counted it, and all that came after it."""
+    turns, size = conversation.turns, 0
+    if last_prompt:
+        newest = max((place for place, turn in enumerate(turns) if isinstance(turn, AssistantTurn)), default=0)
+        turns = turns[newest:]
+    else:
+        tools = [(tool.name, tool.description, dict(tool.input_schema)) for tool in conversation.tools]
+        size = len((conversation.system + json.dumps(tools)).encode())
+    return last_prompt + (size + sum(_bytes(turn) for turn in turns)) // BYTES_A_TOKEN
+
+
+def _bytes(turn: Turn) -> int:
+    if isinstance(turn, AssistantTurn):
+        return len(json.dumps(turn.blocks, ensure_ascii=False, default=dict).encode("utf-8", "replace"))
+    texts = (block.text if isinstance(block, Text) else block.call_id + block.text for block in turn.blocks)
+    return sum(len(text.encode("utf-8", "replace")) for text in texts)

@@ -1,0 +1,41 @@
+"""A job's way to the days' money: the store's ledger, and the words when a day's budget is used up."""
+
+from dataclasses import dataclass
+
+from bot.domain.errors import LimitReached
+from bot.domain.job import Repo
+from bot.ports import Claim, DayBudgets, Ledger, Shortfall
+
+REPO_SETTING = "BACKSPACE_REPO_USD_PER_DAY"
+INSTALLATION_SETTING = "BACKSPACE_INSTALLATION_USD_PER_DAY"
+REPO_WISH = "`budget.usd_per_day` in `.github/backspace.yml`"
+
+
+@dataclass(frozen=True, slots=True)
+class StorePurse:
+    """Keeps `ports.Purse` for one claimed job. `repo_limit` names what the repository's limit can be raised with."""
+
+    store: Ledger
+    claim: Claim
+    budgets: DayBudgets
+    repo_limit: str = REPO_SETTING
+
+    async def reserve(self, usd: float, *, spent_usd: float) -> None:
+        shortfall = await self.store.reserve(self.claim, usd=usd, spent_usd=spent_usd, budgets=self.budgets)
+        if shortfall is not None:
+            raise LimitReached(words(shortfall, usd, self.claim.job.repo, self.budgets, repo_limit=self.repo_limit))
+
+    async def settle(self, spent_usd: float) -> None:
+        await self.store.settle(self.claim, spent_usd)
+
+
+def words(shortfall: Shortfall, wanted_usd: float, repo: Repo, budgets: DayBudgets, *, repo_limit: str) -> str:
+    """Whose day is used up, and what its owner can do. Amounts are rounded to cents."""
+    if shortfall.whose == "repository":
+        who, limit, setting = repo.full_name, budgets.repo_usd, repo_limit
+    else:
+        who, limit, setting = "this installation", budgets.installation_usd, INSTALLATION_SETTING
+    used = f"{who} has used ${shortfall.used_usd:.2f} of its ${limit:.2f} for today (UTC)"
+    if shortfall.used_usd + 0.005 < limit:
+        used += f", and the next call of the model may cost ${wanted_usd:.2f}"
+    return f"{used}; ask again tomorrow or raise {setting}."
