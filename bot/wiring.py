@@ -13,7 +13,7 @@ import structlog
 
 from bot.config import RULES, Config, Role
 from bot.domain.errors import UserError
-from bot.ports import JobStore, Model, SandboxProvider
+from bot.ports import GitHubApp, JobStore, Model, SandboxProvider
 from bot.stores import QueueLimits, Store, open_store
 
 if TYPE_CHECKING:
@@ -96,9 +96,25 @@ def web_app(config: Config, store: JobStore) -> "Starlette":
     return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes(store))
 
 
-def runner(config: Config, store: JobStore, model_named: Callable[[str], Model]) -> "Runner":
-    """Raises UserError when sandboxes cannot start here: better no worker than one that fails every job."""
-    from bot.github.installation import App, git_url
+def github_app(config: Config) -> GitHubApp:
+    from bot.github.installation import App
+
+    return App(config.app_id, config.private_key, api_url=config.github_api_url)
+
+
+def runner(
+    config: Config,
+    store: JobStore,
+    model_named: Callable[[str], Model],
+    *,
+    app: GitHubApp | None = None,
+    sandboxes: SandboxProvider | None = None,
+) -> "Runner":
+    """`app` and `sandboxes` stand in for the configured ones.
+
+    Raises UserError when sandboxes cannot start here: better no worker than one that fails every job.
+    """
+    from bot.github.installation import git_url
     from bot.journey import Workshop
     from bot.publish.mirror import Mirror
     from bot.repo_config import Budget
@@ -106,7 +122,7 @@ def runner(config: Config, store: JobStore, model_named: Callable[[str], Model])
     from bot.runner import Runner
     from bot.worker import Worker
 
-    sandboxes = sandbox_provider(config)
+    sandboxes = sandboxes or sandbox_provider(config)
     problem = sandboxes.problem()
     if problem:
         raise UserError(problem)
@@ -120,7 +136,7 @@ def runner(config: Config, store: JobStore, model_named: Callable[[str], Model])
     )
     worker = Worker(
         store=store,
-        app=App(config.app_id, config.private_key, api_url=config.github_api_url),
+        app=app or github_app(config),
         workshop=workshop,
         leaks=Leaks(config.secrets),
         public_url=config.public_url,
