@@ -12,6 +12,7 @@ from bot.ports import Lease, Queue
 IDLE_S = 5.0  # how long to sleep when nothing wakes us, and after a claim that failed
 LONGEST_PAUSE_S = 1.0  # between claims, while the store promises work and gives none
 GRACE_S = 8.0  # what a job may take to clean up when it is stopped
+LEAVE_S = 1.0  # what a job without a lease may take to end by itself
 RELEASE_WITHIN_S = 2.0  # together with the grace: 10 s from the signal to the end
 
 log = structlog.get_logger()
@@ -21,10 +22,21 @@ RunJob = Callable[[Lease], Awaitable[None]]
 class Runner:
     """Runs what the store gives out, within the store's limits, until `stop` is set."""
 
-    def __init__(self, store: Queue, run_job: RunJob, *, owner: str, now: Callable[[], float] = boot_time) -> None:
-        self._store = store
+    def __init__(
+        self,
+        queue: Queue,
+        run_job: RunJob,
+        *,
+        owner: str,
+        idle_s: float = IDLE_S,
+        grace_s: float = GRACE_S,
+        now: Callable[[], float] = boot_time,
+    ) -> None:
+        self._queue = queue
         self._run_job = run_job
         self._owner = owner
+        self._idle_s = idle_s
+        self._grace_s = grace_s
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
 
@@ -40,7 +52,7 @@ class Runner:
             await asyncio.sleep(0)  # a task that is cancelled before its first step would lose its claim
             for task in self._running:
                 task.cancel()
-            await asyncio.wait({claiming, *self._running}, timeout=GRACE_S + RELEASE_WITHIN_S)
+            await asyncio.wait({claiming, *self._running}, timeout=self._grace_s + RELEASE_WITHIN_S)
         if claiming.done() and not claiming.cancelled():
             claiming.result()
 
@@ -49,22 +61,22 @@ class Runner:
         while True:
             asked_at = self._now()
             try:
-                claim = await self._store.claim(self._owner)
+                claim = await self._queue.claim(self._owner)
             except BotError as error:
                 log.error("claim failed", error=str(error))
-                await asyncio.sleep(IDLE_S)
+                await asyncio.sleep(self._idle_s)
                 continue
             if claim is not None:
                 pause_s = 0.0
-                lease = KeptLease(self._store, claim, claimed_at=asked_at, now=self._now)
+                lease = KeptLease(self._queue, claim, claimed_at=asked_at, now=self._now)
                 task = asyncio.create_task(self._supervise(lease), name=f"job {claim.job.id}")
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
                 continue
             began = loop.time()
-            await self._store.wait_for_work(IDLE_S)
+            await self._queue.wait_for_work(self._idle_s)
+            woken = loop.time() - began < self._idle_s
             await asyncio.sleep(pause_s)
-            woken = loop.time() - began < IDLE_S
             pause_s = min(max(2 * pause_s, 0.01), LONGEST_PAUSE_S) if woken else 0.0
 
     async def _supervise(self, lease: KeptLease) -> None:
@@ -72,28 +84,35 @@ class Runner:
         job_id, delivery = lease.claim.job.id, lease.claim.job.delivery
         with structlog.contextvars.bound_contextvars(job=job_id, delivery=delivery):
             job = asyncio.ensure_future(self._run_job(lease))
-            wish = asyncio.create_task(self._store.cancelled(lease.claim))
+            wish = asyncio.create_task(self._queue.cancelled(lease.claim))
             try:
                 await _keep(lease, job, wish)
             except LeaseLost as lost:
-                log.warning("job given up", reason=str(lost))
+                await self._given_up(lease, job, lost)
             except asyncio.CancelledError:
                 log.info("job interrupted: the process goes down")
             wish.cancel()
             interrupted = not job.done()
             if interrupted:
                 job.cancel()
-                await asyncio.wait({job}, timeout=GRACE_S)
+                await asyncio.wait({job}, timeout=self._grace_s)
             lease.give_up()
             _tell(job)
             if (interrupted or lease.cancelled_by) and (job.cancelled() or not job.done()):
                 await self._put_back(lease)
 
+    async def _given_up(self, lease: KeptLease, job: asyncio.Future[None], lost: LeaseLost) -> None:
+        """A job that has just finished has no lease either: it may take its leave, such as revoking its token."""
+        lease.give_up()
+        await asyncio.wait({job}, timeout=LEAVE_S)
+        if not job.done():
+            log.warning("job given up", reason=str(lost))
+
     async def _put_back(self, lease: Lease) -> None:
         """For the next worker, at once. What is still under way here can write no more."""
         try:
             async with asyncio.timeout(RELEASE_WITHIN_S):
-                await self._store.release(lease.claim)
+                await self._queue.release(lease.claim)
         except LeaseLost:
             return  # it is finished, back in the queue already, or another's
         except (ProviderError, TimeoutError) as error:
@@ -119,7 +138,7 @@ async def _keep(lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Futur
 def _tell(job: asyncio.Future[None]) -> None:
     """What became of it, for the operator. A failure keeps the lease: the job comes back when that ends, counted."""
     if not job.done():
-        log.error("job does not stop", grace_s=GRACE_S)
+        log.error("job does not stop")
     elif not job.cancelled() and (error := job.exception()) is not None:
         match error:
             case LeaseLost():

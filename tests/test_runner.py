@@ -1,0 +1,382 @@
+"""The runner beside a queue in memory that keeps the port's promises, with leases of a fraction of a second."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bot.domain.errors import LeaseLost, ProviderError
+from bot.domain.job import Job
+from bot.ports import Claim, Lease
+from bot.runner import Runner
+from tests.stores.samples import a_job
+
+pytestmark = pytest.mark.anyio
+
+LEASE_S = 0.6
+IDLE_S = 0.2
+GRACE_S = 0.5
+
+
+class MemoryQueue:
+    """`down` calls fail, `deaf` calls never answer."""
+
+    def __init__(self, *names: str) -> None:
+        self.waiting: list[Job] = [a_job(name) for name in names]
+        self.held: dict[str, int] = {}
+        self.cancel_by: dict[str, str] = {}
+        self.down: set[str] = set()
+        self.deaf: set[str] = set()
+        self.calls: list[str] = []
+        self.busy = False  # promises work that it does not have
+        self._fence = 0
+        self._news = asyncio.Event()
+
+    async def _called(self, name: str) -> None:
+        self.calls.append(name)
+        await asyncio.sleep(0)
+        if name in self.deaf:
+            await asyncio.Event().wait()
+        if name in self.down:
+            raise ProviderError("store", "the disk is full", retryable=True)
+
+    async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None:
+        await self._called("claim")
+        if not self.waiting:
+            return None
+        job = self.waiting.pop(0)
+        self._fence += 1
+        self.held[job.id] = self._fence
+        claim = Claim(job, self._fence, self._fence, self.cancel_by.get(job.id), LEASE_S)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self._free(claim)
+            raise
+        return claim
+
+    async def renew(self, claim: Claim) -> str | None:
+        await self._called("renew")
+        self._owned(claim)
+        return self.cancel_by.get(claim.job.id)
+
+    async def release(self, claim: Claim, *, after_s: float = 0.0) -> None:
+        await self._called("release")
+        self._owned(claim)
+        self._free(claim)
+
+    async def cancelled(self, claim: Claim) -> str | None:
+        while claim.job.id not in self.cancel_by:
+            await self._changed()
+        return self.cancel_by[claim.job.id]
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        self.calls.append("wait")
+        if not (self.waiting or self.busy):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._changed()
+            except TimeoutError:
+                return
+
+    def cancel(self, name: str, by: str) -> None:
+        self.cancel_by[f"job-{name}"] = by
+        self._tell()
+
+    def take_away(self, name: str) -> None:
+        self._fence += 1
+        self.held[f"job-{name}"] = self._fence
+
+    def finish(self, claim: Claim) -> None:
+        self._owned(claim)
+        del self.held[claim.job.id]
+
+    def free(self) -> list[str]:
+        return [job.id for job in self.waiting]
+
+    def _owned(self, claim: Claim) -> None:
+        if self.held.get(claim.job.id) != claim.fence:
+            raise LeaseLost("another's")
+
+    def _free(self, claim: Claim) -> None:
+        del self.held[claim.job.id]
+        self.waiting.append(claim.job)
+
+    async def _changed(self) -> None:
+        await self._news.wait()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+class Work:
+    """Jobs that run until they are let go, and what became of each."""
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self.queue = queue
+        self.leases: list[Lease] = []
+        self.ends: list[str] = []
+        self.cleaned: list[str] = []
+        self.go = asyncio.Event()
+        self.clean_up_s = 0.0
+        self.started = asyncio.Event()
+
+    async def __call__(self, lease: Lease) -> None:
+        self.leases.append(lease)
+        self.started.set()
+        try:
+            await self.go.wait()
+            self.queue.finish(lease.claim)
+            self.ends.append("finished")
+        except asyncio.CancelledError:
+            self.ends.append(f"cancelled by {lease.cancelled_by}")
+            await asyncio.sleep(self.clean_up_s)
+            self.cleaned.append(lease.claim.job.id)
+            if lease.cancelled_by is None:
+                raise
+            self.queue.finish(lease.claim)
+
+
+@asynccontextmanager
+async def running(queue: MemoryQueue, work: Callable[[Lease], Awaitable[None]]) -> AsyncIterator[asyncio.Event]:
+    """A runner; it is stopped at the end, and must not take long over it."""
+    stop = asyncio.Event()
+    runner = Runner(queue, work, owner="me", idle_s=IDLE_S, grace_s=GRACE_S)
+    task = asyncio.create_task(runner.run(stop))
+    try:
+        yield stop
+    finally:
+        stop.set()
+        async with asyncio.timeout(10):
+            await task
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            if true():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_job_keeps_its_lease_until_it_is_done_and_the_next_one_follows() -> None:
+    queue = MemoryQueue("a", "b")
+    work = Work(queue)
+    async with running(queue, work):
+        await until(lambda: len(work.leases) == 2 and queue.calls.count("renew") > 6)
+        work.go.set()
+        await until(lambda: work.ends == ["finished", "finished"])
+    assert queue.free() == []
+    assert "release" not in queue.calls
+
+
+async def test_a_wish_to_cancel_is_told_once_and_does_not_disturb_the_clean_up() -> None:
+    """Red when each renewal cancels again, as the clean-up outlasts several (tried)."""
+    queue = MemoryQueue("a")
+    work = Work(queue)
+    work.clean_up_s = LEASE_S
+    async with running(queue, work):
+        await work.started.wait()
+        asked = time.monotonic()
+        queue.cancel("a", "octocat")
+        await until(lambda: bool(work.ends))
+        assert time.monotonic() - asked < LEASE_S / 6, "it does not wait for the next renewal"
+        await until(lambda: bool(work.cleaned))
+    assert work.ends == ["cancelled by octocat"]
+    assert queue.free() == []
+
+
+async def test_a_job_cancelled_before_it_could_notice_goes_back_for_its_clean_up() -> None:
+    queue = MemoryQueue("a")
+    claims: list[Claim] = []
+
+    async def work(lease: Lease) -> None:
+        claims.append(lease.claim)
+        if lease.claim.cancel_by is None:
+            await asyncio.Event().wait()
+        queue.finish(lease.claim)
+
+    async with running(queue, work):
+        await until(lambda: bool(claims))
+        queue.cancel("a", "octocat")
+        await until(lambda: len(claims) == 2)
+    assert [claim.cancel_by for claim in claims] == [None, "octocat"]
+    assert queue.free() == []
+
+
+@pytest.mark.parametrize("fault", ["down", "deaf"])
+async def test_a_job_stops_by_itself_before_its_lease_can_end(fault: str) -> None:
+    """R5; red when a failed renewal is only logged (tried)."""
+    queue = MemoryQueue("a")
+    effects: list[float] = []
+
+    async def work(lease: Lease) -> None:
+        while True:
+            await lease.hold()
+            effects.append(time.monotonic())
+            await asyncio.sleep(0.02)
+
+    async with running(queue, work):
+        await until(lambda: "renew" in queue.calls)
+        getattr(queue, fault).update({"renew", "release", "claim"})
+        broken = time.monotonic()
+        await asyncio.sleep(1.5 * LEASE_S)
+    assert broken < effects[-1] < broken + LEASE_S
+
+
+async def test_a_store_that_is_away_for_less_than_a_lease_ends_no_job() -> None:
+    queue = MemoryQueue("a")
+    work = Work(queue)
+    async with running(queue, work):
+        await until(lambda: "renew" in queue.calls)
+        queue.down.add("renew")
+        before = queue.calls.count("renew")
+        await until(lambda: queue.calls.count("renew") > before + 1)
+        queue.down.clear()
+        await asyncio.sleep(LEASE_S)
+        assert work.ends == []
+        work.go.set()
+        await until(lambda: work.ends == ["finished"])
+
+
+async def test_a_job_that_another_worker_has_is_stopped_and_not_put_back() -> None:
+    queue = MemoryQueue("a")
+    work = Work(queue)
+    async with running(queue, work):
+        await work.started.wait()
+        queue.take_away("a")
+        await until(lambda: work.ends == ["cancelled by None"])
+        await until(lambda: bool(work.cleaned))
+        with pytest.raises(LeaseLost):
+            await work.leases[0].hold()
+    assert queue.free() == []
+
+
+async def test_a_finished_job_may_take_its_leave() -> None:
+    """Red when a lost lease cancels at once: a finished job has none, and its token would not be revoked (tried)."""
+    queue = MemoryQueue("a")
+    left = asyncio.Event()
+
+    async def work(lease: Lease) -> None:
+        queue.finish(lease.claim)
+        await asyncio.sleep(LEASE_S / 2)
+        left.set()
+
+    async with running(queue, work), asyncio.timeout(5):
+        await left.wait()
+
+
+# ---------------------------------------------------------------- the process goes down
+
+
+async def test_what_runs_goes_back_to_the_queue_when_the_process_goes_down() -> None:
+    queue = MemoryQueue("a", "b", "c")
+    work = Work(queue)
+    async with running(queue, work):
+        await until(lambda: len(work.leases) == 3)
+    assert sorted(queue.free()) == ["job-a", "job-b", "job-c"]
+
+
+@pytest.mark.parametrize("moment", range(8))
+async def test_no_claim_is_lost_whenever_the_process_goes_down(moment: int) -> None:
+    """Red at some moment when jobs are cancelled in the very step in which the claim loop ends (tried)."""
+    queue = MemoryQueue("a", "b")
+    work = Work(queue)
+    async with running(queue, work):
+        for _ in range(moment):
+            await asyncio.sleep(0)
+    assert sorted(queue.free()) == ["job-a", "job-b"]
+
+
+async def test_a_job_that_ignores_its_end_holds_up_nobody_and_can_do_no_more() -> None:
+    queue = MemoryQueue("a")
+    leases: list[Lease] = []
+    free = asyncio.Event()
+
+    async def stubborn(lease: Lease) -> None:
+        leases.append(lease)
+        while not free.is_set():
+            try:
+                await free.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async with running(queue, stubborn):
+        await until(lambda: bool(leases))
+        stopped = time.monotonic()
+    assert time.monotonic() - stopped < GRACE_S + 1
+    assert queue.free() == ["job-a"], "another worker may have it: this one is fenced off"
+    with pytest.raises(LeaseLost):
+        await leases[0].hold()
+    free.set()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("fault", ["down", "deaf"])
+async def test_a_broken_store_does_not_keep_the_process_up(fault: str) -> None:
+    queue = MemoryQueue("a")
+    work = Work(queue)
+    async with running(queue, work):
+        await work.started.wait()
+        getattr(queue, fault).update({"renew", "release", "claim"})
+    assert work.ends == ["cancelled by None"]
+
+
+# ---------------------------------------------------------------- what goes wrong around the jobs
+
+
+async def test_a_store_that_fails_is_asked_again_after_a_while_and_then_works() -> None:
+    queue = MemoryQueue("a")
+    queue.down.add("claim")
+    work = Work(queue)
+    async with running(queue, work):
+        await asyncio.sleep(2.5 * IDLE_S)
+        assert 2 <= queue.calls.count("claim") <= 4
+        queue.down.clear()
+        await work.started.wait()
+
+
+async def test_work_that_is_promised_and_not_there_is_not_asked_for_without_end() -> None:
+    """Red without the growing pause: thousands of claims a second (tried)."""
+    queue = MemoryQueue()
+    queue.busy = True
+    async with running(queue, Work(queue)):
+        await asyncio.sleep(1)
+    assert queue.calls.count("claim") < 12
+
+
+async def test_a_job_that_breaks_takes_no_other_with_it_and_comes_back_only_when_its_lease_ends() -> None:
+    """A job put back at once after each of its failures would run for ever; a lease that ends is counted (R17)."""
+    queue = MemoryQueue("a", "b")
+    done: list[str] = []
+
+    async def work(lease: Lease) -> None:
+        done.append(lease.claim.job.id)
+        if lease.claim.job.id == "job-a":
+            raise ZeroDivisionError
+        queue.finish(lease.claim)
+
+    async with running(queue, work):
+        await until(lambda: len(done) == 2)
+        await asyncio.sleep(LEASE_S / 2)
+    assert sorted(done) == ["job-a", "job-b"]
+    assert list(queue.held) == ["job-a"]
+    assert "release" not in queue.calls
+
+
+async def test_a_fault_of_the_bot_s_own_in_the_claim_ends_the_runner_aloud() -> None:
+    """A web door in front of a runner that died in silence would take in jobs that nobody does."""
+
+    class Broken(MemoryQueue):
+        async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None:
+            if self.calls:
+                raise ZeroDivisionError
+            return await super().claim(owner, job_id=job_id)
+
+    queue = Broken("a")
+    with pytest.raises(ZeroDivisionError):
+        await Runner(queue, Work(queue), owner="me").run(asyncio.Event())
+    assert queue.free() == ["job-a"]
