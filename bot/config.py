@@ -4,11 +4,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+
+from bot.setting_values import (
+    MIN_SECRET,
+    database,
+    number,
+    one_of,
+    optional_url,
+    path,
+    paths,
+    pem,
+    secrets,
+    text,
+    token,
+    url,
+    whole,
+)
 
 Role = Literal["web", "worker", "both", "local"]  # local: no GitHub at all, as `backspace run` works
 
-MIN_SECRET = 16  # characters; a webhook secret an attacker could guess is no secret
 RULES = "rules"  # BACKSPACE_MODEL=rules: the agent that needs no model
 
 
@@ -32,6 +46,8 @@ class Config:
     anthropic_base_url: str | None
     model: str
     budget_usd: float
+    repo_usd_per_day: float
+    installation_usd_per_day: float
     database_url: str
     home: Path
     sandbox: str
@@ -40,6 +56,7 @@ class Config:
     concurrency_per_installation: int
     jobs_per_hour: int
     public_url: str
+    operator_token: str
     host: str
     port: int
     log_level: str
@@ -51,7 +68,8 @@ class Config:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values that must never leave this process."""
-        return tuple(s for s in (self.private_key, self.anthropic_api_key, *self.webhook_secrets) if s)
+        keys = (self.private_key, self.anthropic_api_key, self.operator_token, *self.webhook_secrets)
+        return tuple(key for key in keys if key)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, role: Role = "both") -> "Config":
@@ -94,7 +112,7 @@ def _worker_faults(env: Mapping[str, str], values: dict[str, Any]) -> list[str]:
         )
     elif values["private_key"] == "" and path is not None:
         try:
-            values["private_key"] = _pem(path.read_text(encoding="ascii"))
+            values["private_key"] = pem(path.read_text(encoding="ascii"))
         except OSError as error:
             faults.append(f"GITHUB_PRIVATE_KEY_PATH cannot be read: {path}: {error.strerror}.")
         except ValueError:
@@ -111,87 +129,6 @@ def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
-def _text(raw: str) -> str:
-    return raw
-
-
-def _pem(raw: str) -> str:
-    """PEM text; `\\n` written as two characters, as many secret stores do, is understood."""
-    text = raw.replace("\\n", "\n").strip()
-    if text and not (text.startswith("-----BEGIN") and "PRIVATE KEY-----" in text):
-        raise ValueError("is not a PEM private key: it should begin with -----BEGIN RSA PRIVATE KEY-----.")
-    return text and text + "\n"
-
-
-def _path(raw: str) -> Path | None:
-    return Path(raw).expanduser() if raw else None
-
-
-def _paths(raw: str) -> tuple[Path, ...]:
-    paths = tuple(Path(part).expanduser() for part in raw.split(":") if part)
-    for path in paths:
-        if not path.is_absolute() or not path.is_dir():
-            raise ValueError(f"names {path}, which is not an absolute path of a directory here.")
-    return paths
-
-
-def _secrets(raw: str) -> tuple[str, ...]:
-    secrets = tuple(part.strip() for part in raw.split(",")) if raw else ()
-    if len(secrets) > 2:
-        raise ValueError("holds more than two secrets: give one, or the new and the old one while rotating.")
-    if any(len(secret) < MIN_SECRET for secret in secrets):
-        raise ValueError(f"is too short: at least {MIN_SECRET} characters (openssl rand -hex 32 makes one).")
-    return secrets
-
-
-def _url(raw: str) -> str:
-    parts = urlsplit(raw)
-    if raw and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        raise ValueError(f"is not an http(s) address: {raw}.")
-    return raw.rstrip("/")
-
-
-def _optional_url(raw: str) -> str | None:
-    return _url(raw) or None
-
-
-def _database(raw: str) -> str:
-    if raw and not raw.startswith(("sqlite:///", "postgresql://", "postgres://")):
-        raise ValueError("is not a database address: sqlite:///FILE or postgresql://USER@HOST/NAME.")
-    return raw
-
-
-def _number(low: float, high: float, unit: str) -> Callable[[str], float]:
-    def read(raw: str) -> float:
-        try:
-            number = float(raw)
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            raise ValueError(f"is not a {unit} from {low:g} to {high:g}: {raw}.")
-        return number
-
-    return read
-
-
-def _whole(low: int, high: int, unit: str) -> Callable[[str], int]:
-    def read(raw: str) -> int:
-        if not raw.isascii() or not raw.isdigit() or not low <= int(raw[:20]) <= high:
-            raise ValueError(f"is not a {unit} from {low} to {high}: {raw}.")
-        return int(raw)
-
-    return read
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def read(raw: str) -> str:
-        if raw.lower() not in choices:
-            raise ValueError(f"is not one of {', '.join(choices)}: {raw}.")
-        return raw.lower()
-
-    return read
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One environment variable; README's table is held against these by a test."""
@@ -205,15 +142,15 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("GITHUB_APP_ID", "app_id", "0", "The App's number", _whole(0, 2**53, "number"), "worker"),
-    Setting("GITHUB_PRIVATE_KEY", "private_key", "", "The App's private key, PEM text", _pem, "worker"),
-    Setting("GITHUB_PRIVATE_KEY_PATH", "private_key_path", "", "or the file that holds it", _path, "worker"),
+    Setting("GITHUB_APP_ID", "app_id", "0", "The App's number", whole(0, 2**53, "number"), "worker"),
+    Setting("GITHUB_PRIVATE_KEY", "private_key", "", "The App's private key, PEM text", pem, "worker"),
+    Setting("GITHUB_PRIVATE_KEY_PATH", "private_key_path", "", "or the file that holds it", path, "worker"),
     Setting(
         "GITHUB_WEBHOOK_SECRET",
         "webhook_secrets",
         "",
         "The webhook's secret; two, comma-separated, while rotating",
-        _secrets,
+        secrets,
         "web",
     ),
     Setting(
@@ -221,19 +158,17 @@ SETTINGS: tuple[Setting, ...] = (
         "github_api_url",
         "https://api.github.com",
         "For GitHub Enterprise Server: https://HOST/api/v3",
-        _url,
+        url,
         "worker",
     ),
-    Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", _text, "worker"),
-    Setting(
-        "ANTHROPIC_BASE_URL", "anthropic_base_url", "", "Another address for Claude's API", _optional_url, "worker"
-    ),
+    Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", text, "worker"),
+    Setting("ANTHROPIC_BASE_URL", "anthropic_base_url", "", "Another address for Claude's API", optional_url, "worker"),
     Setting(
         "BACKSPACE_MODEL",
         "model",
         "claude-opus-5-5",
         "The model; `rules` works without one, from patches and recipes in the request",
-        _text,
+        text,
         "worker",
     ),
     Setting(
@@ -241,7 +176,23 @@ SETTINGS: tuple[Setting, ...] = (
         "budget_usd",
         "3.00",
         "Dollars one job may cost, at list price",
-        _number(0.01, 1000, "number of dollars"),
+        number(0.01, 1000, "number of dollars"),
+        "worker",
+    ),
+    Setting(
+        "BACKSPACE_REPO_USD_PER_DAY",
+        "repo_usd_per_day",
+        "30",
+        "Dollars all jobs of one repository may cost on one day (UTC)",
+        number(0.01, 100_000, "number of dollars"),
+        "worker",
+    ),
+    Setting(
+        "BACKSPACE_INSTALLATION_USD_PER_DAY",
+        "installation_usd_per_day",
+        "100",
+        "and all jobs of one installation",
+        number(0.01, 100_000, "number of dollars"),
         "worker",
     ),
     Setting(
@@ -249,7 +200,7 @@ SETTINGS: tuple[Setting, ...] = (
         "concurrency",
         "2",
         "Jobs that run at once, in all processes that share the database",
-        _whole(1, 64, "whole number"),
+        whole(1, 64, "whole number"),
         "worker",
     ),
     Setting(
@@ -257,7 +208,7 @@ SETTINGS: tuple[Setting, ...] = (
         "concurrency_per_installation",
         "2",
         "and for one installation of the App",
-        _whole(1, 64, "whole number"),
+        whole(1, 64, "whole number"),
         "worker",
     ),
     Setting(
@@ -265,7 +216,7 @@ SETTINGS: tuple[Setting, ...] = (
         "jobs_per_hour",
         "30",
         "Jobs an hour that one installation may ask for",
-        _whole(1, 10_000, "whole number"),
+        whole(1, 10_000, "whole number"),
         "worker",
     ),
     Setting(
@@ -275,13 +226,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Where the database and the repository mirrors are kept",
         lambda raw: Path(raw).expanduser().absolute(),
     ),
-    Setting("DATABASE_URL", "database_url", "", "Default: an SQLite file in BACKSPACE_HOME", _database),
+    Setting("DATABASE_URL", "database_url", "", "Default: an SQLite file in BACKSPACE_HOME", database),
     Setting(
         "SANDBOX",
         "sandbox",
         "auto",
         "`bubblewrap`, or `auto`: the best one that works here",
-        _one_of("auto", "bubblewrap"),
+        one_of("auto", "bubblewrap"),
         "worker",
     ),
     Setting(
@@ -289,14 +240,22 @@ SETTINGS: tuple[Setting, ...] = (
         "sandbox_readonly_paths",
         "",
         "Toolchains outside /usr the sandbox may read, colon-separated",
-        _paths,
+        paths,
         "worker",
     ),
-    Setting("PUBLIC_URL", "public_url", "", "Where people reach this bot; default http://HOST:PORT", _url),
-    Setting("HOST", "host", "127.0.0.1", "The address to listen on", _text, "web"),
-    Setting("PORT", "port", "8000", "The port to listen on", _whole(0, 65535, "port"), "web"),
+    Setting("PUBLIC_URL", "public_url", "", "Where people reach this bot; default http://HOST:PORT", url),
     Setting(
-        "LOG_LEVEL", "log_level", "info", "How much to log", _one_of("debug", "info", "warning", "error", "critical")
+        "BACKSPACE_OPERATOR_TOKEN",
+        "operator_token",
+        "",
+        "Lets who has it cancel any job, and read `/metrics`; without it nobody cancels but in the thread",
+        token,
+        "web",
     ),
-    Setting("LOG_FORMAT", "log_format", "console", "`console` or `json`", _one_of("console", "json")),
+    Setting("HOST", "host", "127.0.0.1", "The address to listen on", text, "web"),
+    Setting("PORT", "port", "8000", "The port to listen on", whole(0, 65535, "port"), "web"),
+    Setting(
+        "LOG_LEVEL", "log_level", "info", "How much to log", one_of("debug", "info", "warning", "error", "critical")
+    ),
+    Setting("LOG_FORMAT", "log_format", "console", "`console` or `json`", one_of("console", "json")),
 )

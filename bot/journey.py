@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from bot.agent import rules as rule_agent
 from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.prompt import Task
@@ -16,7 +17,19 @@ from bot.domain.events import BasePinned, Conclusion, JobFinished, JobStarted, N
 from bot.domain.job import Job, Patch, PullRequest, Receipt, Submission
 from bot.intake.admission import MAY_ASK
 from bot.intake.reading import Reading, reading_of
-from bot.ports import Entry, GitHub, IssueFacts, Journal, Model, RepositoryFacts, Sandbox, SandboxProvider, Workspace
+from bot.ports import (
+    Claim,
+    Entry,
+    GitHub,
+    IssueFacts,
+    Journal,
+    Model,
+    Purse,
+    RepositoryFacts,
+    Sandbox,
+    SandboxProvider,
+    Workspace,
+)
 from bot.publish.branch import drop_branch, start_branch, written
 from bot.publish.mirror import Mirror
 from bot.publish.policy import PathRules, problems
@@ -33,13 +46,17 @@ DRY_RUN_DIFF = 50_000  # characters of a patch in a comment; GitHub takes 65,536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What every job works with: the operator's adapters, and the most a job may use."""
+    """What every job works with: the operator's adapters, and the most a job may use.
+
+    `purse_of` answers for a job and what its repository allows for a day in dollars (None: it does not say).
+    """
 
     mirror: Mirror
     sandboxes: SandboxProvider
     model_named: Callable[[str], Model]
     model: str
     budget: Budget
+    purse_of: Callable[[Claim, float | None], Purse]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +79,7 @@ class Journey:
         workshop: Workshop,
         github: GitHub,
         journal: Journal,
+        purse_of: Callable[[float | None], Purse],
         links: Callable[[], Links],
     ) -> None:
         self._job = job
@@ -69,6 +87,7 @@ class Journey:
         self._workshop = workshop
         self._github = github
         self._journal = journal
+        self._purse_of = purse_of
         self._links = links
         self._branch = wording.branch_name(job)
 
@@ -95,6 +114,7 @@ class Journey:
                 review=await self._review(workspace, sandbox, rules),
                 journal=journal,
                 limits=Limits(turns=budget.turns, usd=budget.usd, minutes=budget.minutes),
+                purse=None if model.name == rule_agent.NAME else self._purse_of(rules.budget.usd_per_day),
             )
         if job.options.dry_run:
             return _shown(outcome)

@@ -1,6 +1,6 @@
 """A job's way to the days' money: the store's ledger, and the words when a day's budget is used up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.domain.errors import LimitReached
 from bot.domain.job import Repo
@@ -27,6 +27,13 @@ class StorePurse:
 
     async def settle(self, spent_usd: float) -> None:
         await self.store.settle(self.claim, spent_usd)
+
+
+def purse_of(store: Ledger, claim: Claim, budgets: DayBudgets, *, repo_wish_usd: float | None) -> StorePurse:
+    """A repository can lower what the operator allows it for a day, never raise it."""
+    if repo_wish_usd is None or repo_wish_usd >= budgets.repo_usd:
+        return StorePurse(store, claim, budgets)
+    return StorePurse(store, claim, replace(budgets, repo_usd=repo_wish_usd), REPO_WISH)
 
 
 def words(shortfall: Shortfall, wanted_usd: float, repo: Repo, budgets: DayBudgets, *, repo_limit: str) -> str:

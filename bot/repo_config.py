@@ -15,7 +15,7 @@ from bot.domain.errors import UserError
 PATH = ".github/backspace.yml"
 MAX_BYTES = 64_000
 MAX_DEPTH = 10
-NOT_BUILT_YET = ("labels", "setup", "network", "fix_ci", "budget.usd_per_day")
+NOT_BUILT_YET = ("labels", "setup", "network", "fix_ci")
 
 
 def _listed(value: object) -> object:
@@ -39,6 +39,9 @@ class _Section(BaseModel):
 
 
 class BudgetWish(_Section):
+    """`usd_per_day` is for all jobs of the repository together, the rest for each."""
+
+    usd_per_day: Annotated[float, Field(gt=0)] | None = None
     usd: Annotated[float, Field(gt=0)] | None = None
     turns: Annotated[int, Field(gt=0)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None

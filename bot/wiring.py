@@ -13,7 +13,7 @@ import structlog
 
 from bot.config import RULES, Config, Role
 from bot.domain.errors import UserError
-from bot.ports import GitHubApp, JobStore, Model, SandboxProvider
+from bot.ports import DayBudgets, GitHubApp, JobStore, Model, SandboxProvider
 from bot.stores import QueueLimits, Store, open_store
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def github_app(config: Config) -> GitHubApp:
 
 def runner(
     config: Config,
-    store: JobStore,
+    store: Store,
     model_named: Callable[[str], Model],
     *,
     app: GitHubApp | None = None,
@@ -117,6 +117,7 @@ def runner(
     from bot.github.installation import git_url
     from bot.journey import Workshop
     from bot.publish.mirror import Mirror
+    from bot.purse import purse_of
     from bot.repo_config import Budget
     from bot.report.leaks import Leaks
     from bot.runner import Runner
@@ -127,12 +128,14 @@ def runner(
     if problem:
         raise UserError(problem)
     structlog.get_logger().info("worker", sandbox=sandboxes.name, model=config.model)
+    a_day = DayBudgets(repo_usd=config.repo_usd_per_day, installation_usd=config.installation_usd_per_day)
     workshop = Workshop(
         mirror=Mirror(config.home / "mirrors", environment=os.environ),
         sandboxes=sandboxes,
         model_named=model_named,
         model=config.model,
         budget=Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES),
+        purse_of=lambda claim, wish: purse_of(store, claim, a_day, repo_wish_usd=wish),
     )
     worker = Worker(
         store=store,
@@ -141,13 +144,14 @@ def runner(
         leaks=Leaks(config.secrets),
         public_url=config.public_url,
         site=git_url(config.github_api_url),
+        jobs_per_hour=config.jobs_per_hour,
     )
     owner = f"{socket.gethostname()}:{os.getpid()}"
     return Runner(store, worker.run_job, owner=owner)
 
 
 @asynccontextmanager
-async def working(config: Config, store: JobStore) -> AsyncIterator[None]:
+async def working(config: Config, store: Store) -> AsyncIterator[None]:
     """A worker that runs beside the block; at its end, running jobs go back to the queue."""
     stop = asyncio.Event()
     async with models(config) as model_named:
@@ -175,7 +179,7 @@ async def run(config: Config, role: Role) -> None:
         await store.close()
 
 
-def _server(config: Config, store: JobStore) -> "uvicorn.Server":
+def _server(config: Config, store: Store) -> "uvicorn.Server":
     import uvicorn
 
     structlog.get_logger().info("listening", address=f"http://{config.host}:{config.port}", public=config.public_url)
@@ -192,7 +196,7 @@ def _server(config: Config, store: JobStore) -> "uvicorn.Server":
     return uvicorn.Server(settings)
 
 
-async def _until_signal(config: Config, store: JobStore) -> None:
+async def _until_signal(config: Config, store: Store) -> None:
     import signal
 
     told = asyncio.Event()

@@ -5,10 +5,10 @@ import time
 
 import structlog
 
-from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, LimitReached, ProviderError, UserError
+from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, LimitReached, NotFound, ProviderError, UserError
 from bot.domain.events import Conclusion, JobFinished, JobStarted
 from bot.domain.job import Cancel, Job, Start
-from bot.intake.admission import MAY_ASK, NotPermitted, admit, refusal_due
+from bot.intake.admission import MAY_ASK, HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
 from bot.ports import Claim, Entry, GitHub, GitHubApp, JobState, JobStore, Lease
 from bot.publish.branch import drop_branch
@@ -38,15 +38,24 @@ class Worker:
     """Runs claimed jobs; holds no state between them."""
 
     def __init__(
-        self, *, store: JobStore, app: GitHubApp, workshop: Workshop, leaks: Leaks, public_url: str, site: str
+        self,
+        *,
+        store: JobStore,
+        app: GitHubApp,
+        workshop: Workshop,
+        leaks: Leaks,
+        public_url: str,
+        site: str,
+        jobs_per_hour: int,
     ) -> None:
-        """`site` is GitHub's address in a browser, such as https://github.com."""
+        """`site`: GitHub's address in a browser, such as https://github.com. `jobs_per_hour`: of one installation."""
         self._store = store
         self._app = app
         self._workshop = workshop
         self._leaks = leaks
         self._public_url = public_url
         self._site = site
+        self._jobs_per_hour = jobs_per_hour
 
     async def run_job(self, lease: Lease) -> None:
         """To the terminal state; or back to the queue, when a provider may recover.
@@ -56,6 +65,9 @@ class Worker:
         """
         claim, job = lease.claim, lease.claim.job
         log.info("job started", repo=job.repo.full_name, issue=job.issue.number, attempt=claim.attempts)
+        if reason := await self._store.shut_out(job.installation_id, job.repo.id):
+            await self._end_unseen(claim, reason)
+            return
         try:
             async with self._app.repository(job.installation_id, job.repo, hold=lease.hold) as github:
                 await self._run(lease, github)
@@ -66,8 +78,11 @@ class Worker:
         claim, job = lease.claim, lease.claim.job
         reporter = Reporter(job, github=github, links=self._links(job), leaks=self._leaks)
         journal = await Recorder.open(self._store, claim, leaks=self._leaks, on_recorded=reporter.notice)
+        if claim.cancel_by or _end_in(journal):
+            await self._wind_up(claim, reporter, github, journal)
+            return
         try:
-            facts = await self._admitted(job, github)
+            facts = await self._admitted(claim, github, journal)
         except UserError as refusal:
             await self._refuse(job, refusal, github, journal)
             await self._store.commit(claim, finish="failed")
@@ -78,25 +93,52 @@ class Worker:
             return
         await self._react(job, github, "eyes")
         journey = Journey(
-            job, facts, workshop=self._workshop, github=github, journal=journal, links=lambda: self._links(job)
+            job,
+            facts,
+            workshop=self._workshop,
+            github=github,
+            journal=journal,
+            purse_of=lambda wish: self._workshop.purse_of(claim, wish),
+            links=lambda: self._links(job),
         )
         async with reporter:
             end = await self._end_of(journey, lease, journal)
-            if end.conclusion is not Conclusion.SUCCESS:
-                await self._tidy(job, github, journal)
-            await reporter.close()
-        await self._store.commit(claim, finish="cancelled" if lease.cancelled_by else STATE_OF[end.conclusion])
+            if await self._store.shut_out(job.installation_id, job.repo.id):
+                await reporter.abandon()
+            else:
+                await self._tidy(end, job, github, journal)
+                await reporter.close()
+        await self._store.commit(claim, finish=_state_of(end, cancelled_by=lease.cancelled_by))
         log.info("job finished", conclusion=end.conclusion.value)
 
+    async def _wind_up(self, claim: Claim, reporter: Reporter, github: GitHub, journal: Recorder) -> None:
+        """A job with nothing left to do but to say so: it is cancelled, or an earlier attempt came to its end.
+
+        Where the thread shows nothing of it yet, nothing is said: a request that was taken back at once is no news.
+        """
+        job, end = claim.job, _end_in(journal)
+        if end is None:
+            end = _cancelled(claim.cancel_by or "")
+            await journal.record(end)
+        await self._tidy(end, job, github, journal)
+        if _has_started(journal) or await _is_told(job, github):
+            async with reporter:
+                await reporter.close()
+        await self._store.commit(claim, finish=_state_of(end, cancelled_by=claim.cancel_by))
+        log.info("job wound up", conclusion=end.conclusion.value)
+
+    async def _end_unseen(self, claim: Claim, reason: str) -> None:
+        """Where the App may not work any more, nobody can be told."""
+        log.info("job ended without a word", reason=reason)
+        known = any(isinstance(recorded.event, JobFinished) for recorded in await self._store.events(claim.job.id))
+        end = _cancelled(claim.cancel_by) if claim.cancel_by else JobFinished(Conclusion.NEUTRAL, reason)
+        await self._store.commit(claim, events=() if known else (end,), finish="cancelled", reported=True)
+
     async def _end_of(self, journey: Journey, lease: Lease, journal: Recorder) -> JobFinished:
-        """The job's last event, recorded; found in the log when an earlier attempt got that far."""
-        for recorded in journal.events():
-            if isinstance(recorded.event, JobFinished):
-                return recorded.event
+        """The job's last event, recorded."""
         claim = lease.claim
         try:
-            by = claim.cancel_by
-            end = _cancelled(by) if by else await journey.run(attempt=claim.attempts)
+            end = await journey.run(attempt=claim.attempts)
         except asyncio.CancelledError:
             by, task = lease.cancelled_by, asyncio.current_task()
             if by is None or task is None:
@@ -109,22 +151,25 @@ class Worker:
             if isinstance(error, ProviderError) and error.retryable and claim.attempts < ATTEMPTS:
                 raise
             log.warning("job stopped", error=str(error))
-            end = _failed(error, started=any(isinstance(r.event, JobStarted) for r in journal.events()))
+            end = _failed(error, started=_has_started(journal))
         except Exception:
             log.exception("job broke")
             end = JobFinished(Conclusion.FAILURE, answers.our_fault())
         await journal.record(end)
         return end
 
-    async def _admitted(self, job: Job, github: GitHub) -> Facts:
+    async def _admitted(self, claim: Claim, github: GitHub, journal: Recorder) -> Facts:
         """Live facts, gathered at once. Raises UserError when the job may not run."""
+        job, limit = claim.job, None
+        if not _has_started(journal):
+            limit = HourlyLimit(self._jobs_per_hour, await self._store.started_this_hour(claim))
         permission, issue, repository, author_writes = await asyncio.gather(
             github.permission(job.requested_by.login),
             github.issue(job.issue.number),
             github.repository(),
             _may_write(job, github),
         )
-        admit(job, permission=permission, issue=issue, repository=repository)
+        admit(job, permission=permission, issue=issue, repository=repository, limit=limit)
         return Facts(issue=issue, repository=repository, author_writes=author_writes)
 
     async def _refuse(self, job: Job, refusal: UserError, github: GitHub, journal: Recorder) -> None:
@@ -168,8 +213,10 @@ class Worker:
         except ProviderError as error:
             log.warning("no reaction", error=str(error))
 
-    async def _tidy(self, job: Job, github: GitHub, journal: Recorder) -> None:
+    async def _tidy(self, end: JobFinished, job: Job, github: GitHub, journal: Recorder) -> None:
         """An empty branch of a job that came to nothing is dropped; its failure changes nothing."""
+        if end.conclusion is Conclusion.SUCCESS:
+            return
         try:
             await drop_branch(branch=branch_name(job), github=github, journal=journal)
         except LeaseLost:
@@ -215,6 +262,26 @@ async def _say(job: Job, text: str, github: GitHub) -> None:
         except AmbiguousWrite:
             continue
         return
+
+
+async def _is_told(job: Job, github: GitHub) -> bool:
+    try:
+        return await github.find_comment(job.issue.number, marker(job.id)) is not None
+    except NotFound:  # the issue is gone
+        return False
+
+
+def _end_in(journal: Recorder) -> JobFinished | None:
+    return next((r.event for r in journal.events() if isinstance(r.event, JobFinished)), None)
+
+
+def _has_started(journal: Recorder) -> bool:
+    return any(isinstance(recorded.event, JobStarted) for recorded in journal.events())
+
+
+def _state_of(end: JobFinished, *, cancelled_by: str | None) -> JobState:
+    """A cancel that came after the end changes nothing."""
+    return "cancelled" if cancelled_by and end == _cancelled(cancelled_by) else STATE_OF[end.conclusion]
 
 
 def _cancelled(by: str) -> JobFinished:

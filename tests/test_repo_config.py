@@ -58,7 +58,9 @@ def test_one_word_will_do_for_a_list_of_one() -> None:
         pytest.param(b"network: {}", "`network` in {} is not supported yet: remove it.", id="network"),
         pytest.param(b"fix_ci: false", "`fix_ci` in {} is not supported yet: remove it.", id="fix-ci"),
         pytest.param(
-            b"budget: {usd_per_day: 30}", "`budget.usd_per_day` in {} is not supported yet: remove it.", id="per-day"
+            b"budget: {usd_per_day: 0}",
+            "`budget.usd_per_day` in {} is wrong: input should be greater than 0.",
+            id="nothing-per-day",
         ),
         pytest.param(b"draft: 1", "`draft` in {} is wrong: input should be a valid boolean.", id="not-a-boolean"),
         pytest.param(b"ci: never", "`ci` in {} is wrong: input should be 'auto', 'hold' or 'run'.", id="not-a-choice"),

@@ -1,0 +1,95 @@
+"""What a setting's text means: one reader a kind of value, each raising ValueError in words for the operator."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+MIN_SECRET = 16  # characters; a webhook secret an attacker could guess is no secret
+MIN_TOKEN = 24  # characters of the operator's token
+
+
+def text(raw: str) -> str:
+    return raw
+
+
+def pem(raw: str) -> str:
+    """PEM text; `\\n` written as two characters, as many secret stores do, is understood."""
+    text = raw.replace("\\n", "\n").strip()
+    if text and not (text.startswith("-----BEGIN") and "PRIVATE KEY-----" in text):
+        raise ValueError("is not a PEM private key: it should begin with -----BEGIN RSA PRIVATE KEY-----.")
+    return text and text + "\n"
+
+
+def path(raw: str) -> Path | None:
+    return Path(raw).expanduser() if raw else None
+
+
+def paths(raw: str) -> tuple[Path, ...]:
+    paths = tuple(Path(part).expanduser() for part in raw.split(":") if part)
+    for path in paths:
+        if not path.is_absolute() or not path.is_dir():
+            raise ValueError(f"names {path}, which is not an absolute path of a directory here.")
+    return paths
+
+
+def secrets(raw: str) -> tuple[str, ...]:
+    secrets = tuple(part.strip() for part in raw.split(",")) if raw else ()
+    if len(secrets) > 2:
+        raise ValueError("holds more than two secrets: give one, or the new and the old one while rotating.")
+    if any(len(secret) < MIN_SECRET for secret in secrets):
+        raise ValueError(f"is too short: at least {MIN_SECRET} characters (openssl rand -hex 32 makes one).")
+    return secrets
+
+
+def token(raw: str) -> str:
+    if raw and (len(raw) < MIN_TOKEN or not raw.isascii() or not raw.isprintable() or " " in raw):
+        raise ValueError(f"is too short or not plain: {MIN_TOKEN} ASCII characters (openssl rand -hex 32 makes one).")
+    return raw
+
+
+def url(raw: str) -> str:
+    parts = urlsplit(raw)
+    if raw and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError(f"is not an http(s) address: {raw}.")
+    return raw.rstrip("/")
+
+
+def optional_url(raw: str) -> str | None:
+    return url(raw) or None
+
+
+def database(raw: str) -> str:
+    if raw and not raw.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        raise ValueError("is not a database address: sqlite:///FILE or postgresql://USER@HOST/NAME.")
+    return raw
+
+
+def number(low: float, high: float, unit: str) -> Callable[[str], float]:
+    def read(raw: str) -> float:
+        try:
+            number = float(raw)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high:
+            raise ValueError(f"is not a {unit} from {low:g} to {high:g}: {raw}.")
+        return number
+
+    return read
+
+
+def whole(low: int, high: int, unit: str) -> Callable[[str], int]:
+    def read(raw: str) -> int:
+        if not raw.isascii() or not raw.isdigit() or not low <= int(raw[:20]) <= high:
+            raise ValueError(f"is not a {unit} from {low} to {high}: {raw}.")
+        return int(raw)
+
+    return read
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def read(raw: str) -> str:
+        if raw.lower() not in choices:
+            raise ValueError(f"is not one of {', '.join(choices)}: {raw}.")
+        return raw.lower()
+
+    return read

@@ -1,0 +1,133 @@
+"""What a run sets aside before a call, and what its journal says it paid."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from bot.agent.limits import Limits
+from bot.agent.loop import Outcome, work
+from bot.agent.spending import charged, most_tokens
+from bot.domain.conversation import AssistantTurn, Conversation, Text, ToolResult, ToolSpec, Usage, UserTurn
+from bot.domain.errors import LimitReached, ModelError
+from bot.domain.events import Conclusion
+from bot.domain.pricing import PRICES, most_usd, usd
+from bot.ports import Entry
+from tests.agent.bench import TASK, Bench, bench, no_sleep
+from tests.fakes import Crash, MemoryJournal, ScriptedModel, diff_id_in, steps, submit, use
+
+pytestmark = pytest.mark.anyio
+
+TODAY = date(2026, 11, 21)
+OPUS = "claude-opus-5-5"
+USED_UP = "acme/widget has used $30.00 of its $30.00 for today (UTC)"
+
+
+class CountedPurse:
+    """Grants so many calls, and remembers what was asked of it."""
+
+    def __init__(self, calls: int = 99) -> None:
+        self._calls = calls
+        self.reserved: list[tuple[float, float]] = []
+        self.settled: list[float] = []
+
+    async def reserve(self, usd: float, *, spent_usd: float) -> None:
+        if len(self.reserved) == self._calls:
+            raise LimitReached(USED_UP)
+        self.reserved.append((usd, spent_usd))
+
+    async def settle(self, spent_usd: float) -> None:
+        self.settled.append(spent_usd)
+
+
+def editing(*, fails: int = 0) -> ScriptedModel:
+    busy = ModelError("anthropic", "busy", retryable=True, remedy="retry", usage=Usage(fresh=1000, output=100))
+    failures = [busy] * fails
+    script = steps(
+        lambda _: (
+            failures.pop() if failures else [use("edit", file_path="hello.py", old_string="hullo", new_string="hello")]
+        ),
+        [submit()],
+        lambda seen: [submit(diff_id=diff_id_in(seen))],
+    )
+    return ScriptedModel(script, name=OPUS)
+
+
+async def run(on: Bench, model: ScriptedModel, purse: CountedPurse, journal: MemoryJournal | None = None) -> Outcome:
+    return await work(
+        TASK,
+        model=model,
+        sandbox=on.sandbox,
+        review=on.review,
+        journal=journal or MemoryJournal(),
+        limits=Limits(),
+        purse=purse,
+        sleep=no_sleep,
+    )
+
+
+def one_call() -> float:
+    cost = usd(OPUS, Usage(fresh=1000, output=100), day=TODAY)
+    assert cost is not None
+    return cost
+
+
+async def test_every_call_is_reserved_before_it_and_settled_after_it(tmp_path: Path) -> None:
+    """R14. Red when the loop does not ask its purse (tried)."""
+    purse, model = CountedPurse(), editing(fails=2)
+    outcome = await run(await bench(tmp_path), model, purse)
+    assert outcome.conclusion is Conclusion.SUCCESS
+    assert len(purse.reserved) == len(model.asked) == 5, "each attempt, lost ones too"
+    assert [spent for _, spent in purse.reserved] == pytest.approx([n * one_call() for n in range(5)])
+    assert purse.settled == pytest.approx([n * one_call() for n in (3, 4, 5)])
+    assert all(most > one_call() for most, _ in purse.reserved)
+
+
+async def test_a_used_up_day_ends_the_run_with_what_there_is(tmp_path: Path) -> None:
+    model = editing()
+    outcome = await run(await bench(tmp_path), model, CountedPurse(calls=1))
+    assert (outcome.kind, outcome.conclusion) == ("stopped", Conclusion.TIMED_OUT)
+    assert outcome.message == USED_UP
+    assert outcome.patch is not None
+    assert [change.path for change in outcome.patch.changes] == ["hello.py"]
+    assert len(model.asked) == 1
+
+
+async def test_a_call_whose_worker_died_before_settling_is_settled_by_the_next(tmp_path: Path) -> None:
+    on, journal = await bench(tmp_path), MemoryJournal(crash_after=2)
+    died, resumed = CountedPurse(), CountedPurse()
+    with pytest.raises(Crash):
+        await run(on, editing(), died, journal)
+    assert (len(died.reserved), died.settled) == (1, [])
+    await run(on, editing(), resumed, MemoryJournal(journal.entries()))
+    assert resumed.settled[0] == pytest.approx(one_call())
+    assert len(resumed.reserved) == 2, "the recorded reply is not asked for again"
+
+
+def reply(usd: float | None, model: str = "unheard-of") -> Entry:
+    usage = {"fresh": 1_000_000, "cache_write_5m": 0, "cache_write_1h": 0, "cache_read": 0, "output": 1_000_000}
+    return Entry("model", "reply 1", {"model": model, "usd": usd, "usage": usage})
+
+
+def test_a_call_of_unknown_price_counts_as_the_dearest_known() -> None:
+    assert charged([reply(0.25), Entry("tool", "x", {})], day=TODAY) == 0.25
+    assert charged([reply(None), reply(0.5)], day=TODAY) == 20.0 + 50.0 + 0.5
+
+
+@pytest.mark.parametrize("model", sorted({row.model for row in PRICES}))
+@pytest.mark.parametrize("kind", ["fresh", "cache_write_5m", "cache_write_1h", "cache_read"])
+def test_no_call_costs_more_than_was_set_aside(model: str, kind: str) -> None:
+    for tokens in (10, 99_999, 500_000):
+        cost = usd(model, Usage(**{kind: tokens, "output": 16_000}), day=TODAY)
+        assert (cost or 0.0) <= most_usd(model, prompt_tokens=tokens, output_tokens=16_000, day=TODAY)
+
+
+def test_the_next_prompt_is_the_last_one_and_what_came_after_it() -> None:
+    tools = (ToolSpec("read", "Reads.", {"type": "object"}),)
+    first = UserTurn((Text("x" * 1000),))
+    begun = Conversation("s" * 100, tools, (first,))
+    assert 550 <= most_tokens(begun, last_prompt=0) <= 600
+    answered = AssistantTurn(({"type": "text", "text": "y" * 200},))
+    told = UserTurn((ToolResult("c", "é" * 100), Text("z")))
+    grown = Conversation("s" * 100, tools, (first, answered, told))
+    assert 7000 + 200 <= most_tokens(grown, last_prompt=7000) <= 7000 + 230
