@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from bot.domain.errors import Unprocessable
+from bot.github.pace import Kind
 
 _REPO = "/repos/{owner}/{repo}"
 _SLOT = re.compile(r"\{(\+?)([a-z_]+)\}")
@@ -57,6 +58,15 @@ def repeatable(method: str, template: str) -> bool:
         return ALLOWED[method, template]
     except KeyError:
         raise NotAllowed(f"{method} {template} is not a request this bot makes") from None
+
+
+def kind_of(method: str, template: str) -> Kind:
+    """What GitHub's limits take the request for. Asking for a delivery again makes no content of ours."""
+    if method == "GET":
+        return "read"
+    if template.startswith(("/app/", "/installation/")):
+        return "credential"
+    return "object" if template.endswith(("/git/blobs", "/git/trees", "/git/commits")) else "content"
 
 
 def path_of(method: str, template: str, segments: Mapping[str, str | int]) -> str:

@@ -4,8 +4,8 @@ import json
 import re
 import time
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -18,12 +18,13 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError
 from bot.domain.job import Repo
 from bot.github.answers import number, text
-from bot.github.calls import path_of, repeatable
-from bot.github.failures import failure, limited_unclearly
+from bot.github.calls import kind_of, path_of, repeatable
+from bot.github.failures import failure, rate_limit
+from bot.github.pace import Priority
+from bot.github.turn import OutOfTurn, Sleep, Turn
 from bot.ports.github import Hold
 
 ATTEMPTS = 4
-LONGEST_WAIT_S = 120.0  # a limit that ends later is the caller's to wait for
 API_VERSION = "2022-11-28"  # known to github.com and to every supported Enterprise Server
 USER_AGENT = "tiny-backspace"
 _REPO = "/repos/{owner}/{repo}"
@@ -33,7 +34,7 @@ _RENAMED = re.compile(r"/(?:repositories/[0-9]+|repos/[^/?#]+/[^/?#]+)")
 Json = Mapping[str, Any]
 Values = Mapping[str, str | int]
 NOTHING: Values = {}
-Sleep = Callable[[float], Awaitable[None]]
+Check = Callable[[str | bytes, str], None]
 
 
 class Credentials(Protocol):
@@ -57,26 +58,21 @@ class Answer:
     cursor: str = ""
 
 
-class Turn:
-    """When the next request may leave: nothing goes out while GitHub has us wait.
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    template: str
+    content: bytes | None
+    query: Values
+    at: Values
+    priority: Priority
 
-    The pauses between content writes (1 s apart, 80 a minute, 500 an hour) belong here as well.
-    """
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}"
 
-    def __init__(self, *, now: Callable[[], float], sleep: Sleep) -> None:
-        self._now, self._sleep = now, sleep
-        self._not_before = 0.0
-
-    async def wait(self) -> None:
-        """Raises ProviderError when the permitted instant is further away than a call may wait."""
-        wait_s = self._not_before - self._now()
-        if wait_s > LONGEST_WAIT_S:
-            raise ProviderError("github", "rate limited", retryable=True, retry_after_s=wait_s, status=429)
-        if wait_s > 0:
-            await self._sleep(wait_s)
-
-    def hold(self, seconds: float) -> None:
-        self._not_before = max(self._not_before, self._now() + seconds)
+    @property
+    def harmless(self) -> bool:
+        return repeatable(self.method, self.template)
 
 
 class Client:
@@ -87,16 +83,20 @@ class Client:
         github: Githubkit[Any],
         credentials: Credentials,
         *,
+        turn: Turn,
         repo: Repo | None = None,
         hold: Hold | None = None,
+        check: Check | None = None,
         now: Callable[[], float] = time.time,
         sleep: Sleep = sleep,
     ) -> None:
-        """`hold` has the last word before each request: what it raises keeps the request from being sent."""
-        self.repo, self._hold = repo, hold
-        self._github, self._credentials = github, credentials
-        self._now, self._sleep = now, sleep
-        self._turn = Turn(now=now, sleep=sleep)
+        """`hold` has the last word before each request: what it raises keeps the request from being sent.
+
+        `check` sees every text of every request, and where it is, and raises for what must not leave.
+        """
+        self.repo, self.check, self.sleep = repo, check, sleep
+        self._github, self._credentials, self._turn = github, credentials, turn
+        self._hold, self._now = hold, now
 
     async def call(
         self,
@@ -106,42 +106,44 @@ class Client:
         body: Json | None = None,
         query: Values = NOTHING,
         at: Values = NOTHING,
+        priority: Priority = Priority.RESULT,
     ) -> Answer:
         """`at` fills the template.
 
-        Raises ProviderError and its kinds, AmbiguousWrite only for a call that must not be repeated blindly.
+        Raises ProviderError and its kinds, AmbiguousWrite only for a call that must not be repeated blindly, OutOfTurn
+        when the limits let it go too late for its priority.
         """
+        call = _Call(method, template, None if body is None else json.dumps(body).encode(), query, at, priority)
+        if self.check is not None:
+            for words in _texts((body, dict(query), dict(at))):
+                self.check(words, f"what was about to be sent to GitHub ({call})")
         retrying = AsyncRetrying(
             retry=retry_if_exception(_worth_repeating),
             wait=_pause_s,
             stop=stop_after_attempt(ATTEMPTS),
-            sleep=self._sleep,
+            sleep=self.sleep,
             reraise=True,
         )
-        return await retrying(self._attempt, method, template, body, query, at)
+        return await retrying(self._attempt, call)
 
-    async def _attempt(
-        self,
-        method: str,
-        template: str,
-        body: Json | None,
-        query: Values,
-        at: Values,
-    ) -> Answer:
-        response = await self._request(method, template, body, query, self._with_repo(at))
+    async def _attempt(self, call: _Call) -> Answer:
+        response = await self._request(self._here(call))
         if response.raw_response.is_redirect and self.repo is not None:
-            await self._learn_new_name(self.repo)
-            response = await self._request(method, template, body, query, self._with_repo(at))
+            await self._learn_new_name(self.repo, call.priority)
+            response = await self._request(self._here(call))
         if response.raw_response.is_redirect:
-            raise ProviderError("github", f"an unexpected redirect ({method} {template})", status=response.status_code)
-        return _answer(response, f"{method} {template}")
+            raise ProviderError("github", f"an unexpected redirect ({call})", status=response.status_code)
+        return _answer(response, call)
 
-    def _with_repo(self, at: Values) -> Values:
-        return at if self.repo is None else {**at, "owner": self.repo.owner, "repo": self.repo.name}
+    def _here(self, call: _Call) -> _Call:
+        if self.repo is None:
+            return call
+        return replace(call, at={**call.at, "owner": self.repo.owner, "repo": self.repo.name})
 
-    async def _learn_new_name(self, repo: Repo) -> None:
+    async def _learn_new_name(self, repo: Repo, priority: Priority) -> None:
         """Follows a rename on the same host, to the repository of the same id only."""
-        moved = await self._request("GET", _REPO, None, NOTHING, self._with_repo(NOTHING))
+        ask = self._here(_Call("GET", _REPO, None, NOTHING, NOTHING, priority))
+        moved = await self._request(ask)
         if moved.raw_response.is_redirect:
             path = renamed_path(moved.headers.get("location", ""), base_url=str(self._github.config.base_url))
             if path is None:
@@ -149,55 +151,67 @@ class Client:
             kind, *names = path.strip("/").split("/")
             template = "/repositories/{repository_id}" if kind == "repositories" else _REPO
             slots = ("repository_id",) if kind == "repositories" else ("owner", "repo")
-            moved = await self._request(
-                "GET", template, None, NOTHING, dict(zip(slots, map(unquote, names), strict=True))
-            )
-        facts = _answer(moved, "GET /repositories/{repository_id}").data
+            at = dict(zip(slots, map(unquote, names), strict=True))
+            moved = await self._request(replace(ask, template=template, at=at))
+        facts = _answer(moved, ask).data
         if number(facts, "id") != repo.id:
             raise NotFound("github", f"{repo.full_name} is another repository now", status=404)
         self.repo = Repo(repo.id, text(facts, "owner", "login"), text(facts, "name"))
 
-    async def _request(
-        self,
-        method: str,
-        template: str,
-        body: Json | None,
-        query: Values,
-        at: Values,
-    ) -> Response[Any]:
-        path = path_of(method, template, at)
-        content = None if body is None else json.dumps(body).encode()
-        call, harmless = f"{method} {template}", repeatable(method, template)
+    async def _request(self, call: _Call) -> Response[Any]:
+        """In turn; with other credentials once more when these are refused."""
+        path = path_of(call.method, call.template, call.at)
         for again in (True, False):
-            await self._turn.wait()
-            authorization = await self._credentials.authorization()
-            headers = {"Authorization": authorization, "X-GitHub-Api-Version": API_VERSION}
-            if content is not None:
-                headers["Content-Type"] = "application/json"
-            if self._hold is not None:
-                await self._hold()
-            try:
-                return await self._github.arequest(method, path, params=query, content=content, headers=headers)
-            except RequestFailed as failed:
-                if failed.response.status_code == 401 and again:
-                    self._credentials.refused(authorization)
-                    continue
-                raise self._refusal(failed, call, harmless) from None
-            except RequestError as lost:
-                raise _lost(lost, call, harmless) from None
-            except ValueError:  # githubkit reads `retry-after` as an integer
-                self._turn.hold(limited_unclearly(call).retry_after_s or 0)
-                raise limited_unclearly(call) from None
+            async with self._turn.taken(kind_of(call.method, call.template), call.priority):
+                authorization = await self._credentials.authorization()
+                headers = {"Authorization": authorization, "X-GitHub-Api-Version": API_VERSION}
+                if call.content is not None:
+                    headers["Content-Type"] = "application/json"
+                if self._hold is not None:
+                    await self._hold()
+                sent_at = self._now()
+                try:
+                    response = await self._github.arequest(
+                        call.method, path, params=call.query, content=call.content, headers=headers
+                    )
+                except RequestFailed as failed:
+                    self._learn(failed.response)
+                    error = self._refusal(failed.response, call, sent_at)
+                except RequestError as lost:
+                    raise _lost(lost, call) from None
+                except ValueError:  # githubkit reads `retry-after` as an integer
+                    wait_s = self._limited_s(None, sent_at)
+                    raise failure(429, {}, b"", call=str(call), repeatable=True, limited_s=wait_s) from None
+                else:
+                    self._learn(response)
+                    self._turn.traffic.accepted()
+                    return response
+            if error.status != 401 or not again:
+                raise error
+            self._credentials.refused(authorization)
         raise AssertionError("the second attempt returns or raises")
 
-    def _refusal(self, failed: RequestFailed, call: str, harmless: bool) -> ProviderError:
-        response = failed.response
-        error = failure(
-            response.status_code, response.headers, response.content, call=call, now=self._now(), repeatable=harmless
+    def _refusal(self, response: Response[Any], call: _Call, sent_at: float) -> ProviderError:
+        limit = rate_limit(response.status_code, response.headers, response.content, now=self._now())
+        limited_s = None if limit is None else self._limited_s(limit.wait_s, sent_at)
+        return failure(
+            response.status_code,
+            response.headers,
+            response.content,
+            call=str(call),
+            repeatable=call.harmless,
+            limited_s=limited_s,
         )
-        if error.retry_after_s is not None:
-            self._turn.hold(error.retry_after_s)
-        return error
+
+    def _limited_s(self, said_s: float | None, sent_at: float) -> float:
+        return self._turn.traffic.limited(said_s, sent_at=sent_at, now=self._now())
+
+    def _learn(self, response: Response[Any]) -> None:
+        """How much of the hour's limit is left; other resources, such as search, have limits of their own."""
+        headers = response.headers
+        remaining, resets_at = headers.get("x-ratelimit-remaining", ""), headers.get("x-ratelimit-reset", "")
+        if remaining.isdecimal() and resets_at.isdecimal() and headers.get("x-ratelimit-resource", "core") == "core":
+            self._turn.traffic.learned(int(remaining[:9]), float(resets_at[:12]))
 
 
 def renamed_path(location: str, *, base_url: str) -> str | None:
@@ -213,7 +227,7 @@ def renamed_path(location: str, *, base_url: str) -> str | None:
     return rest if _RENAMED.fullmatch(rest) else None
 
 
-def _answer(response: Response[Any], call: str) -> Answer:
+def _answer(response: Response[Any], call: _Call) -> Answer:
     if not response.content:
         return Answer(None)
     try:
@@ -226,25 +240,39 @@ def _answer(response: Response[Any], call: str) -> Answer:
     return Answer(data, int(last[1]) if last else 1, following[1] if following else "")
 
 
-def _lost(lost: RequestError[Any], call: str, harmless: bool) -> ProviderError:
+def _lost(lost: RequestError[Any], call: _Call) -> ProviderError:
     if not isinstance(lost.exc, httpx.HTTPError):
         raise lost.exc
     words = f"no answer: {type(lost.exc).__name__} ({call})"
-    if harmless or isinstance(lost.exc, _NEVER_SENT):
+    if call.harmless or isinstance(lost.exc, _NEVER_SENT):
         return ProviderError("github", words, retryable=True)
     return AmbiguousWrite("github", words, retryable=True)
 
 
 def _worth_repeating(error: BaseException) -> bool:
-    if not isinstance(error, ProviderError) or isinstance(error, AmbiguousWrite):
-        return False
-    return error.retryable and (error.retry_after_s or 0) <= LONGEST_WAIT_S
+    return isinstance(error, ProviderError) and error.retryable and not isinstance(error, AmbiguousWrite | OutOfTurn)
 
 
 _BACKOFF = wait_exponential_jitter(multiplier=0.5, max=8, jitter=0.5)
 
 
 def _pause_s(state: RetryCallState) -> float:
+    """A limit is waited for in the next attempt's turn."""
     error = state.outcome.exception() if state.outcome else None
-    said = error.retry_after_s if isinstance(error, ProviderError) else None
-    return _BACKOFF(state) if said is None else said
+    return 0.0 if isinstance(error, ProviderError) and error.retry_after_s is not None else _BACKOFF(state)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text inside, as it is and not as JSON spells it: an escape inside a secret would hide it."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, inner in value.items():
+                yield str(key)
+                yield from _texts(inner)
+        case list() | tuple():
+            for inner in value:
+                yield from _texts(inner)
+        case _:
+            return

@@ -2,26 +2,62 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError, Unprocessable
 
-UNSAID_LIMIT_S = 60.0  # "wait for at least one minute": GitHub's rule for a secondary limit without retry-after
 _REASON_LIMIT = 300
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """`wait_s`: seconds until the next request is permitted; None where GitHub does not say."""
+
+    wait_s: float | None
+
+
+def rate_limit(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> RateLimit | None:
+    """None when this refusal is no rate limit; `now` is Unix time in seconds.
+
+    Source: GitHub's documentation, "Rate limits for the REST API": retry-after, else the reset time when nothing
+    remains, else a minute.
+    """
+    if status not in (403, 429):
+        return None
+    said = headers.get("retry-after", "")
+    if said.isascii() and said.isdigit():
+        return RateLimit(float(said[:9]))
+    reset = headers.get("x-ratelimit-reset", "")
+    if headers.get("x-ratelimit-remaining") == "0" and reset.isascii() and reset.isdigit():
+        return RateLimit(max(float(reset[:12]) - now, 0.0) + 1.0)
+    message = _reason(body).lower()
+    if status == 429 or "secondary rate limit" in message or "abuse detection" in message:
+        return RateLimit(None)
+    return None
+
+
 def failure(
-    status: int, headers: Mapping[str, str], body: bytes, *, call: str, now: float, repeatable: bool
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    call: str,
+    repeatable: bool,
+    limited_s: float | None = None,
 ) -> ProviderError:
-    """The error for an answer of 400 or more. `call` names the request in words; `now` is Unix time in seconds."""
+    """The error for an answer of 400 or more. `call` names the request in words.
+
+    `limited_s`: it is a rate limit, and how long that lasts.
+    """
     reason = f"{_reason(body) or 'no reason given'} ({call}: HTTP {status})"
-    if status in (403, 429):
-        wait_s = _wait_s(status, headers, body, now)
-        if wait_s is not None:
-            words = f"rate limited: {reason}"
-            return ProviderError("github", words, retryable=True, retry_after_s=wait_s, status=status)
-        needed = headers.get("x-accepted-github-permissions")
-        if needed:
-            reason += f"; it needs the permission {needed[:100]}, which the App's owner and the installation must grant"
+    if limited_s is not None:
+        words = f"rate limited: {reason}"
+        return ProviderError("github", words, retryable=True, retry_after_s=limited_s, status=status)
+    needed = headers.get("x-accepted-github-permissions")
+    if status == 403 and "installation has been suspended" in reason:
+        reason = f"the App's installation is suspended: whoever did that can lift it ({call}: HTTP {status})"
+    elif status == 403 and needed:
+        reason += f"; it needs the permission {needed[:100]}, which the App's owner and the installation must grant"
     if status in (404, 410):
         return NotFound("github", reason, status=status)
     if status in (409, 422):
@@ -29,30 +65,6 @@ def failure(
     if status >= 500 and not repeatable:
         return AmbiguousWrite("github", reason, retryable=True, status=status)
     return ProviderError("github", reason, retryable=status >= 500 or status == 408, status=status)
-
-
-def limited_unclearly(call: str) -> ProviderError:
-    """A limit whose `retry-after` is not a number of seconds."""
-    words = f"rate limited ({call})"
-    return ProviderError("github", words, retryable=True, retry_after_s=UNSAID_LIMIT_S, status=429)
-
-
-def _wait_s(status: int, headers: Mapping[str, str], body: bytes, now: float) -> float | None:
-    """Seconds until the next request is permitted; None when this refusal is no rate limit.
-
-    Source: GitHub's documentation, "Rate limits for the REST API": retry-after, else the reset time when nothing
-    remains, else a minute.
-    """
-    said = headers.get("retry-after", "")
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
-    reset = headers.get("x-ratelimit-reset", "")
-    if headers.get("x-ratelimit-remaining") == "0" and reset.isascii() and reset.isdigit():
-        return max(float(reset[:12]) - now, 0.0) + 1.0
-    message = _reason(body).lower()
-    if status == 429 or "secondary rate limit" in message or "abuse detection" in message:
-        return UNSAID_LIMIT_S
-    return None
 
 
 def _reason(body: bytes) -> str:

@@ -17,14 +17,17 @@ from bot.domain.errors import ProviderError
 from bot.domain.job import Repo
 from bot.github import hooks
 from bot.github.answers import text
-from bot.github.client import USER_AGENT, Client, Credentials, Sleep
+from bot.github.client import USER_AGENT, Check, Client, Credentials
+from bot.github.pace import NO_LIMITS, Limits
 from bot.github.rest import RestGitHub
 from bot.github.survey import RestSurvey
 from bot.github.tokens import AppSignature, Given, InstallationToken
+from bot.github.turn import Sleep, Turn
 from bot.ports import DeliveryAttempt, Installation
 from bot.ports.github import Hold
 
 REVOKE_WITHIN_S = 10.0
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class App:
@@ -44,10 +47,15 @@ class App:
         now: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
         transport: httpx.AsyncBaseTransport | None = None,
+        limits: Limits | None = None,
+        check: Check | None = None,
     ) -> None:
+        """`limits`: None for those GitHub publishes. `check` sees every text; what it raises keeps it here."""
         self._app_id, self._api_url, self._timeout_s = app_id, api_url.rstrip("/"), timeout_s
         self._signature = AppSignature(app_id, private_key_pem, now=now)
         self._now, self._sleep, self._transport = now, sleep, transport
+        self._limits, self._check = limits or published_limits(api_url), check
+        self._turns: dict[int | None, Turn] = {}
 
     @asynccontextmanager
     async def repository(
@@ -55,13 +63,13 @@ class App:
     ) -> AsyncIterator[RestGitHub]:
         """A client whose token, minted at the first call, opens this repository id alone and is revoked at the end."""
         async with self._token(installation_id, repo) as (github, token):
-            client = self._client(github, token, repo=repo, hold=hold)
+            client = self._client(github, token, installation_id=installation_id, repo=repo, hold=hold)
             yield RestGitHub(client, token, app_id=self._app_id, git_url=git_url(self._api_url))
 
     @asynccontextmanager
     async def survey(self, installation_id: int) -> AsyncIterator[RestSurvey]:
         async with self._token(installation_id, None) as (github, token):
-            yield RestSurvey(lambda repo: self._client(github, token, repo=repo))
+            yield RestSurvey(lambda repo: self._client(github, token, installation_id=installation_id, repo=repo))
 
     async def login(self) -> str:
         async with self._as_app() as client:
@@ -99,12 +107,33 @@ class App:
             try:
                 yield github, token
             finally:
-                await self._revoke(github, token)
+                await self._revoke(github, token, installation_id)
 
     def _client(
-        self, github: Githubkit[Any], credentials: Credentials, *, repo: Repo | None = None, hold: Hold | None = None
+        self,
+        github: Githubkit[Any],
+        credentials: Credentials,
+        *,
+        installation_id: int | None = None,
+        repo: Repo | None = None,
+        hold: Hold | None = None,
     ) -> Client:
-        return Client(github, credentials, repo=repo, hold=hold, now=self._now, sleep=self._sleep)
+        return Client(
+            github,
+            credentials,
+            turn=self._turn(installation_id),
+            repo=repo,
+            hold=hold,
+            check=self._check,
+            now=self._now,
+            sleep=self._sleep,
+        )
+
+    def _turn(self, installation_id: int | None) -> Turn:
+        """All jobs of an installation take turns; the App itself (None) has a turn of its own."""
+        if installation_id not in self._turns:
+            self._turns[installation_id] = Turn(self._limits, now=self._now, sleep=self._sleep)
+        return self._turns[installation_id]
 
     def _githubkit(self) -> Githubkit[UnauthAuthStrategy]:
         """No retries, redirects, cache or credentials of its own: those rules are the client's."""
@@ -126,14 +155,19 @@ class App:
             return False
         return httpx.create_ssl_context()
 
-    async def _revoke(self, github: Githubkit[Any], token: InstallationToken) -> None:
+    async def _revoke(self, github: Githubkit[Any], token: InstallationToken, installation_id: int) -> None:
         for authorization in token.living():
-            client = self._client(github, Given(authorization))
+            client = self._client(github, Given(authorization), installation_id=installation_id)
             try:
                 async with asyncio.timeout(REVOKE_WITHIN_S):
                     await client.call("DELETE", "/installation/token")
             except (ProviderError, TimeoutError) as error:
                 structlog.get_logger().warning("token_not_revoked", reason=str(error) or type(error).__name__)
+
+
+def published_limits(api_url: str, *, processes: int = 1) -> Limits:
+    """One process's part of GitHub's limits; a GitHub on this machine has none but those it speaks of."""
+    return NO_LIMITS if httpx.URL(api_url).host in LOOPBACK else Limits().shared_by(processes)
 
 
 def git_url(api_url: str) -> str:

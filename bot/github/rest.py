@@ -1,13 +1,15 @@
 """One repository on GitHub through its REST API: the GitHub port on githubkit."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bot.domain.errors import NotFound, Unprocessable
 from bot.domain.job import PullRequest, Repo
 from bot.github.answers import field, items, number, text
-from bot.github.client import NOTHING, Client, Credentials, Json, Values
+from bot.github.client import NOTHING, Answer, Client, Credentials, Json, Values
+from bot.github.pace import Priority
+from bot.github.settling import made, made_once
 from bot.github.shapes import issue_facts, repository_facts, text_or_nothing
 from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote, RepositoryFacts, TreeEntry
 
@@ -21,9 +23,26 @@ _COMMENT_PAGES = 3
 class RestGitHub:
     """`ports.GitHub`; made by `App.repository`."""
 
-    def __init__(self, client: Client, credentials: Credentials, *, app_id: int, git_url: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        credentials: Credentials,
+        *,
+        app_id: int,
+        git_url: str,
+        priority: Priority = Priority.RESULT,
+    ) -> None:
         self._client, self._credentials = client, credentials
-        self._app_id, self._git_url = app_id, git_url
+        self._app_id, self._git_url, self._priority = app_id, git_url, priority
+
+    def progress(self) -> "RestGitHub":
+        return RestGitHub(
+            self._client,
+            self._credentials,
+            app_id=self._app_id,
+            git_url=self._git_url,
+            priority=Priority.PROGRESS,
+        )
 
     # ------------------------------------------------------------ facts
 
@@ -57,15 +76,24 @@ class RestGitHub:
 
     async def create_ref(self, branch: str, sha: str) -> None:
         body = {"ref": f"refs/heads/{_own(branch)}", "sha": sha}
-        await self._client.call("POST", _REPO + "/git/refs", body=body)
+
+        async def find() -> str | None:
+            head = await self.ref(branch)
+            return head if head == sha else None
+
+        async def write() -> str:
+            await self._call("POST", _REPO + "/git/refs", body=body)
+            return sha
+
+        await made_once(write, find, sleep=self._client.sleep)
 
     async def advance_ref(self, branch: str, sha: str) -> None:
         body = {"sha": sha, "force": False}
-        await self._client.call("PATCH", _REPO + "/git/refs/heads/{+branch}", body=body, at={"branch": _own(branch)})
+        await self._call("PATCH", _REPO + "/git/refs/heads/{+branch}", body=body, at={"branch": _own(branch)})
 
     async def delete_ref(self, branch: str) -> None:
         try:
-            await self._client.call("DELETE", _REPO + "/git/refs/heads/{+branch}", at={"branch": _own(branch)})
+            await self._call("DELETE", _REPO + "/git/refs/heads/{+branch}", at={"branch": _own(branch)})
         except NotFound:
             return
         except Unprocessable as error:
@@ -78,6 +106,9 @@ class RestGitHub:
         return _commit(await self._get(_REPO + "/git/commits/{sha}", {"sha": sha}))
 
     async def create_blob(self, content: bytes) -> str:
+        """Its bytes are checked here: base64 would hide what is spelt backwards in them."""
+        if self._client.check is not None:
+            self._client.check(content, "a file that was about to be sent to GitHub")
         body = {"content": b64encode(content).decode(), "encoding": "base64"}
         return text(await self._post(_REPO + "/git/blobs", body), "sha")
 
@@ -100,7 +131,7 @@ class RestGitHub:
             "direction": "desc",
             "per_page": 20,
         }
-        answer = await self._client.call("GET", _REPO + "/pulls", query=query)
+        answer = await self._call("GET", _REPO + "/pulls", query=query)
         ours = (
             found
             for found in items(answer.data)
@@ -110,46 +141,59 @@ class RestGitHub:
 
     async def create_pull_request(self, *, title: str, body: str, head: str, base: str, draft: bool) -> PullRequest:
         fields = {"title": title, "body": body, "head": head, "base": base, "draft": draft}
-        return _pull_request(await self._post(_REPO + "/pulls", fields))
+
+        async def write() -> PullRequest:
+            return _pull_request(await self._post(_REPO + "/pulls", fields))
+
+        return await made_once(write, lambda: self.find_pull_request(head), sleep=self._client.sleep)
 
     async def request_review(self, number: int, login: str) -> None:
         template = _REPO + "/pulls/{number}/requested_reviewers"
-        await self._client.call("POST", template, body={"reviewers": [login]}, at={"number": number})
+        await self._call("POST", template, body={"reviewers": [login]}, at={"number": number})
 
     # ------------------------------------------------------------ the thread
 
     async def react_to_comment(self, comment_id: int, content: str) -> None:
         template = _REPO + "/issues/comments/{comment_id}/reactions"
-        await self._client.call("POST", template, body={"content": content}, at={"comment_id": comment_id})
+        await self._call("POST", template, body={"content": content}, at={"comment_id": comment_id})
 
     async def react_to_issue(self, number: int, content: str) -> None:
         template = _REPO + "/issues/{number}/reactions"
-        await self._client.call("POST", template, body={"content": content}, at={"number": number})
+        await self._call("POST", template, body={"content": content}, at={"number": number})
 
     async def find_comment(self, issue: int, marker: str) -> Comment | None:
+        return await self._newest_comment(issue, lambda body: marker in body)
+
+    async def _newest_comment(self, issue: int, wanted: Callable[[str], bool]) -> Comment | None:
         """GitHub lists the oldest first, so the last pages are read, from the end."""
         template = _REPO + "/issues/{number}/comments"
-        first = await self._client.call("GET", template, at={"number": issue}, query={"per_page": _PAGE})
+        first = await self._call("GET", template, at={"number": issue}, query={"per_page": _PAGE})
         for page in range(first.last_page, max(0, first.last_page - _COMMENT_PAGES), -1):
             query = {"per_page": _PAGE, "page": page}
-            answer = first if page == 1 else await self._client.call("GET", template, at={"number": issue}, query=query)
+            answer = first if page == 1 else await self._call("GET", template, at={"number": issue}, query=query)
             for comment in reversed(items(answer.data)):
-                if self._is_own(comment) and marker in text_or_nothing(comment, "body"):
+                if self._is_own(comment) and wanted(text_or_nothing(comment, "body")):
                     return _comment(comment)
         return None
 
     async def create_comment(self, issue: int, body: str) -> Comment:
-        return _comment(await self._post(_REPO + "/issues/{number}/comments", {"body": body}, {"number": issue}))
+        async def write() -> Comment:
+            return _comment(await self._post(_REPO + "/issues/{number}/comments", {"body": body}, {"number": issue}))
+
+        def same(other: str) -> bool:
+            return _words(other) == _words(body)
+
+        return await made(write, lambda: self._newest_comment(issue, same), sleep=self._client.sleep)
 
     async def update_comment(self, comment_id: int, body: str) -> None:
         template = _REPO + "/issues/comments/{comment_id}"
-        await self._client.call("PATCH", template, body={"body": body}, at={"comment_id": comment_id})
+        await self._call("PATCH", template, body={"body": body}, at={"comment_id": comment_id})
 
     # ------------------------------------------------------------ check runs
 
     async def find_check_run(self, head_sha: str, external_id: str) -> int | None:
         query: Values = {"check_name": CHECK_NAME, "app_id": self._app_id, "filter": "all", "per_page": _PAGE}
-        answer = await self._client.call("GET", _REPO + "/commits/{sha}/check-runs", at={"sha": head_sha}, query=query)
+        answer = await self._call("GET", _REPO + "/commits/{sha}/check-runs", at={"sha": head_sha}, query=query)
         ids = (
             number(run, "id")
             for run in items(answer.data, "check_runs")
@@ -161,11 +205,15 @@ class RestGitHub:
         body = {"name": CHECK_NAME, "head_sha": head_sha, "external_id": external_id, **_check(check)}
         if details_url:
             body["details_url"] = details_url
-        return number(await self._post(_REPO + "/check-runs", body), "id")
+
+        async def write() -> int:
+            return number(await self._post(_REPO + "/check-runs", body), "id")
+
+        return await made(write, lambda: self.find_check_run(head_sha, external_id), sleep=self._client.sleep)
 
     async def update_check_run(self, check_run_id: int, check: CheckRun) -> None:
         template = _REPO + "/check-runs/{check_run_id}"
-        await self._client.call("PATCH", template, body=_check(check), at={"check_run_id": check_run_id})
+        await self._call("PATCH", template, body=_check(check), at={"check_run_id": check_run_id})
 
     # ------------------------------------------------------------
 
@@ -180,11 +228,16 @@ class RestGitHub:
         written_by = field(comment, "performed_via_github_app", "id")
         return written_by == self._app_id and field(comment, "user", "type") == "Bot"
 
+    async def _call(
+        self, method: str, template: str, *, body: Json | None = None, query: Values = NOTHING, at: Values = NOTHING
+    ) -> Answer:
+        return await self._client.call(method, template, body=body, query=query, at=at, priority=self._priority)
+
     async def _get(self, template: str, at: Values = NOTHING) -> object:
-        return (await self._client.call("GET", template, at=at)).data
+        return (await self._call("GET", template, at=at)).data
 
     async def _post(self, template: str, body: Json, at: Values = NOTHING) -> object:
-        return (await self._client.call("POST", template, at=at, body=body)).data
+        return (await self._call("POST", template, at=at, body=body)).data
 
 
 def _own(branch: str) -> str:
@@ -192,6 +245,11 @@ def _own(branch: str) -> str:
     if not branch.startswith(OWN_BRANCHES):
         raise Unprocessable("github", f"the bot never writes to the branch {branch[:80]!a}")
     return branch
+
+
+def _words(body: str) -> list[str]:
+    """What survives GitHub's storing: line ends and outer space may change."""
+    return body.split()
 
 
 def _check(check: CheckRun) -> dict[str, Any]:

@@ -83,7 +83,15 @@ class Commit:
 
 
 class GitHub(Protocol):
-    """One installation, one repository, one token. Every method raises ProviderError (NotFound, Unprocessable, ...)."""
+    """One installation, one repository, one token. Every method raises ProviderError (NotFound, Unprocessable, ...).
+
+    A create whose answer was lost looks for what it made; AmbiguousWrite means that nothing has shown yet.
+    """
+
+    def progress(self) -> "GitHub":
+        """The same repository for what gives way to results: where GitHub's limits would have it wait for more than
+        half a minute, it raises ProviderError (retryable) and nothing is sent. Everything else waits for its turn."""
+        ...
 
     async def repository(self) -> RepositoryFacts: ...
     async def permission(self, login: str) -> Permission: ...

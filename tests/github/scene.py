@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot.domain.job import Issue, Job, Person, Repo, Start
 from bot.github.installation import App
+from bot.github.pace import NO_LIMITS
 from bot.standins.github import LoopbackGitHub
 from bot.standins.github.loopback import RegisteredApp
 from bot.standins.github.state import Repository
@@ -39,13 +40,14 @@ class Scene:
         return self.loopback.refs(self.repository)["refs/heads/main"]
 
     def app(self, *, api_path: str = "", timeout_s: float = 5.0) -> App:
-        """Its pauses take no time."""
+        """Its pauses take no time, and it makes none of its own."""
         return App(
             self.registered.app.id,
             self.registered.private_key_pem,
             api_url=self.url + api_path,
             timeout_s=timeout_s,
             sleep=_at_once,
+            limits=NO_LIMITS,
         )
 
     def asked(self, method: str, ending: str) -> int:

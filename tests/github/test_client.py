@@ -64,11 +64,11 @@ async def test_repeating_ends() -> None:
 )
 async def test_a_write_that_may_have_happened_is_never_repeated_blindly(lost: Reply) -> None:
     """R4. Red when the comment's call is marked repeatable in the allow-list (tried)."""
-    wire = Wire().on(f"POST {COMMENTS}", lost, answer(201, COMMENT))
+    wire = Wire().on(f"POST {COMMENTS}", lost, answer(201, COMMENT)).on(f"GET {COMMENTS}", answer(200, []))
     async with wire.app().repository(5, REPO) as github:
         with pytest.raises(AmbiguousWrite):
             await github.create_comment(3, "hi")
-    assert len(wire.calls) == 1
+    assert wire.calls.count(f"POST {COMMENTS}") == 1
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_a_write_that_surely_did_not_happen_is_made_again(unsent: Reply) -
 
 
 async def test_nothing_leaves_before_the_permitted_instant() -> None:
-    """R11. Red when `Turn.wait` returns at once (tried)."""
+    """R11. Red when `Turn` waits for nothing (tried)."""
     limited = answer(403, {"message": "You have exceeded a secondary rate limit"}, {"retry-after": "130"})
     wire = Wire().on(f"GET {ISSUE}", limited)
     permitted, sent = wire.now + 130, []
@@ -97,11 +97,12 @@ async def test_nothing_leaves_before_the_permitted_instant() -> None:
         return answer(201, COMMENT)
 
     wire.on(f"POST {COMMENTS}", made)
-    async with wire.app().repository(5, REPO) as github:
+    app = wire.app()
+    async with app.repository(5, REPO) as one, app.repository(5, REPO) as other:
         with pytest.raises(ProviderError, match="rate limited"):
-            await github.issue(3)
+            await one.progress().issue(3)
         wire.now += 50
-        await github.create_comment(3, "hi")
+        await other.create_comment(3, "hi")
     assert sent == [permitted]
 
 
@@ -113,16 +114,30 @@ async def test_a_short_limit_is_waited_for() -> None:
     assert sum(wire.slept) == 60
 
 
-async def test_a_long_limit_is_the_callers_to_wait_for_and_asks_nothing_meanwhile() -> None:
+async def test_a_long_limit_drops_progress_and_asks_nothing_meanwhile_and_results_wait() -> None:
     headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(Wire().now) + 2400)}
-    wire = Wire().on(f"GET {ISSUE}", answer(403, {"message": "API rate limit exceeded"}, headers))
+    limited = answer(403, {"message": "API rate limit exceeded"}, headers)
+    wire = Wire().on(f"GET {ISSUE}", limited, answer(200, FACTS))
+    began = wire.now
     async with wire.app().repository(5, REPO) as github:
         for _ in range(3):
             with pytest.raises(ProviderError, match="rate limited") as caught:
-                await github.issue(3)
+                await github.progress().issue(3)
             assert caught.value.retryable
             assert (caught.value.retry_after_s or 0) > 2000
-    assert len(wire.calls) == 1
+        assert (len(wire.calls), wire.now) == (1, began)
+        await github.issue(3)
+        assert wire.now >= began + 2400
+
+
+async def test_limits_that_do_not_say_how_long_are_waited_for_twice_as_long_each_time() -> None:
+    limited = answer(403, {"message": "You have exceeded a secondary rate limit"})
+    wire = Wire().on(f"GET {ISSUE}", limited, limited, limited, answer(200, FACTS), limited, answer(200, FACTS))
+    async with wire.app().repository(5, REPO) as github:
+        await github.issue(3)
+        assert [pause for pause in wire.slept if pause] == [60, 120, 240]
+        await github.issue(3)
+        assert [pause for pause in wire.slept if pause] == [60, 120, 240, 60]
 
 
 async def test_a_retry_after_that_is_no_number_is_a_minute() -> None:

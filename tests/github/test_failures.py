@@ -5,15 +5,18 @@ import json
 import pytest
 
 from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError, Unprocessable
-from bot.github.failures import failure
+from bot.github.failures import failure, rate_limit
 
 NOW = 1_000_000.0
+UNSAID = 60.0
 
 
 def of(status: int, body: object = None, *, repeatable: bool = True, **headers: str) -> ProviderError:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     content = body if isinstance(body, bytes) else json.dumps(body or {"message": "No"}).encode()
-    return failure(status, named, content, call="GET /x", now=NOW, repeatable=repeatable)
+    limit = rate_limit(status, named, content, now=NOW)
+    limited_s = None if limit is None else UNSAID if limit.wait_s is None else limit.wait_s
+    return failure(status, named, content, call="GET /x", repeatable=repeatable, limited_s=limited_s)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bot.domain.job import Repo
 from bot.github.installation import App
+from bot.github.pace import NO_LIMITS, Limits
 
 REPO = Repo(7, "acme", "widget")
 NOW = 1_800_000_000.0
@@ -47,13 +48,14 @@ class Wire:
         self.replies[call] = list(replies)
         return self
 
-    def app(self, **options: Any) -> App:
+    def app(self, *, limits: Limits = NO_LIMITS, **options: Any) -> App:
         return App(
             42,
             private_key(),
             now=lambda: self.now,
             sleep=self._sleep,
             transport=httpx.MockTransport(self._handle),
+            limits=limits,
             **options,
         )
 

@@ -1,0 +1,74 @@
+"""The requests of one installation, one after another: each waits for the instant at which it may leave."""
+
+import asyncio
+from bisect import insort
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from itertools import count
+from math import inf
+
+from bot.domain.errors import ProviderError
+from bot.github.pace import Kind, Limits, Priority, Traffic, writes
+
+Sleep = Callable[[float], Awaitable[None]]
+PATIENCE_S: Mapping[Priority, float] = {
+    Priority.RESULT: 3_700.0,  # the longest limit is an hour
+    Priority.PROGRESS: 30.0,  # a progress update that would wait longer is dropped: the next one says more
+}
+
+
+class OutOfTurn(ProviderError):
+    """The permitted instant is further away than this request may wait: nothing was sent."""
+
+
+class Turn:
+    """Shared by all that one process sends for one installation; `now` is Unix time in seconds."""
+
+    def __init__(self, limits: Limits, *, now: Callable[[], float], sleep: Sleep) -> None:
+        self.traffic = Traffic(limits)
+        self._now, self._sleep = now, sleep
+        self._lanes: dict[bool, list[tuple[Priority, int]]] = {True: [], False: []}  # writes, and the others
+        self._numbers = count()
+        self._changed = asyncio.Event()
+
+    @asynccontextmanager
+    async def taken(self, kind: Kind, priority: Priority) -> AsyncIterator[None]:
+        """The block sends one request. Results before progress, else first come, first served. Raises OutOfTurn."""
+        await self._wait(kind, priority)
+        try:
+            yield
+        finally:
+            self.traffic.answered(kind, self._now())
+            self._tell()
+
+    async def _wait(self, kind: Kind, priority: Priority) -> None:
+        lane, ticket = self._lanes[writes(kind)], (priority, next(self._numbers))
+        deadline = self._now() + PATIENCE_S[priority]
+        insort(lane, ticket)
+        try:
+            while True:
+                now = self._now()
+                at = self.traffic.permitted_at(kind, priority, now)
+                if at <= now and lane[0] == ticket:
+                    self.traffic.sent(kind, now)
+                    return
+                if now >= deadline or deadline < at < inf:
+                    wait_s = max(1.0, at - now) if at < inf else 1.0
+                    raise OutOfTurn("github", "rate limited", retryable=True, retry_after_s=wait_s, status=429)
+                await self._pause((at if now < at < deadline else deadline) - now)
+        finally:
+            lane.remove(ticket)
+            self._tell()
+
+    async def _pause(self, seconds: float) -> None:
+        """Until something changes, at most so long."""
+        nap, change = asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(self._changed.wait())
+        try:
+            await asyncio.wait({nap, change}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            nap.cancel()
+            change.cancel()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
