@@ -51,8 +51,9 @@ class Reporter:
         self._now = now
         self._monotonic = monotonic
         self._sleep = sleep
-        self._comment = _Comment(job, github=github, leaks=leaks)
-        self._check = _Check(job, github=github, links=links, leaks=leaks)
+        self._github = github
+        self._comment = _Comment(job, leaks=leaks)
+        self._check = _Check(job, links=links, leaks=leaks)
         self._events: list[Recorded] = []
         self._changed = asyncio.Event()
         self._closing = asyncio.Event()
@@ -68,7 +69,7 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, LeaseLost | asyncio.CancelledError):
-            await self._abandon()
+            await self.abandon()
         else:
             await self.close()
 
@@ -89,14 +90,17 @@ class Reporter:
             wait = self._not_before - self._monotonic()
             if wait > 0:
                 await self._sleep(min(wait, LONGEST_WAIT_S))
-            failure = await self._update()
+            failure = await self._update(self._github)
             if failure is None:
                 return
+            if not failure.retryable and attempt > 0:
+                break  # once more, as what somebody deleted is made again; then it is gone for good
             if attempt + 1 < FINAL_ATTEMPTS:
                 await self._sleep(FIRST_WAIT_S * 2**attempt)
         _log.error("the last state could not be reported", job=self._job.id)
 
-    async def _abandon(self) -> None:
+    async def abandon(self) -> None:
+        """Sends nothing more, and ends."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -113,7 +117,7 @@ class Reporter:
                 wait = max(wait, MIN_SECONDS_BETWEEN_UPDATES - since)
             if wait > 0:
                 await self._pause(wait)
-            if not self._closing.is_set() and await self._update() is not None:
+            if not self._closing.is_set() and await self._update(self._github.progress()) is not None:
                 self._changed.set()
 
     def _is_finished(self) -> bool:
@@ -128,16 +132,16 @@ class Reporter:
             for task in (nap, end):
                 task.cancel()
 
-    async def _update(self) -> ProviderError | None:
+    async def _update(self, github: GitHub) -> ProviderError | None:
         """Check first, as the comment links to it. Answers the failure that a later try may cure."""
         events = tuple(self._events)
         if not events:
             return None
         self._sent_at = self._monotonic()
-        failure = await self._attempt("check run", self._check.show(events, now=self._now()))
+        failure = await self._attempt("check run", self._check.show(events, now=self._now(), github=github))
         links = replace(self._links, check=self._check.url)
         body = tracking_comment(self._job, events, now=self._now(), links=links)
-        return await self._attempt("comment", self._comment.show(body)) or failure
+        return await self._attempt("comment", self._comment.show(body, github=github)) or failure
 
     async def _attempt(self, what: str, action: Awaitable[None]) -> ProviderError | None:
         try:
@@ -154,26 +158,25 @@ class Reporter:
 class _Comment:
     """The one tracking comment, found by its marker or made, edited when its text changes."""
 
-    def __init__(self, job: Job, *, github: GitHub, leaks: Leaks) -> None:
+    def __init__(self, job: Job, *, leaks: Leaks) -> None:
         self._job = job
-        self._github = github
         self._leaks = leaks
         self._id: int | None = None
         self._shown = ""
 
-    async def show(self, body: str) -> None:
+    async def show(self, body: str, *, github: GitHub) -> None:
         if body == self._shown:
             return
         self._leaks.check(body, "the tracking comment")
         if self._id is None:
-            found = await self._github.find_comment(self._job.issue.number, marker(self._job.id))
+            found = await github.find_comment(self._job.issue.number, marker(self._job.id))
             if found is None:
-                self._id = (await self._github.create_comment(self._job.issue.number, body)).id
+                self._id = (await github.create_comment(self._job.issue.number, body)).id
                 self._shown = body
                 return
             self._id = found.id
         try:
-            await self._github.update_comment(self._id, body)
+            await github.update_comment(self._id, body)
         except NotFound:
             self._id = None  # somebody deleted it: the next update makes another
             raise
@@ -183,9 +186,8 @@ class _Comment:
 class _Check:
     """The check run on the branch's newest head; earlier heads' runs are closed as superseded."""
 
-    def __init__(self, job: Job, *, github: GitHub, links: Links, leaks: Leaks) -> None:
+    def __init__(self, job: Job, *, links: Links, leaks: Leaks) -> None:
         self._job = job
-        self._github = github
         self._links = links
         self._leaks = leaks
         self._head = ""
@@ -197,34 +199,32 @@ class _Check:
     def url(self) -> str | None:
         return None if self._id is None else f"{self._links.repository}/runs/{self._id}"
 
-    async def show(self, events: Sequence[Recorded], *, now: float) -> None:
+    async def show(self, events: Sequence[Recorded], *, now: float, github: GitHub) -> None:
         heads = list(dict.fromkeys(r.event.head_sha for r in events if isinstance(r.event, BranchMoved)))
         if not heads:
             return
         check = check_run(events, now=now)
         self._leaks.check(f"{check.title}\n{check.summary}\n{check.text}", "the check run")
         if heads[-1] != self._head:
-            await self._move(heads[-1], check)
+            await self._move(heads[-1], check, github)
         elif check != self._shown and self._id is not None:
-            await self._github.update_check_run(self._id, check)
+            await github.update_check_run(self._id, check)
         self._shown = check
         for head in heads[:-1]:
-            await self._supersede(head)
+            await self._supersede(head, github)
 
-    async def _move(self, head: str, check: CheckRun) -> None:
-        found = await self._github.find_check_run(head, self._job.id)
+    async def _move(self, head: str, check: CheckRun, github: GitHub) -> None:
+        found = await github.find_check_run(head, self._job.id)
         if found is None:
-            found = await self._github.create_check_run(
-                head, check, external_id=self._job.id, details_url=self._links.page
-            )
+            found = await github.create_check_run(head, check, external_id=self._job.id, details_url=self._links.page)
         else:
-            await self._github.update_check_run(found, check)
+            await github.update_check_run(found, check)
         self._head, self._id = head, found
 
-    async def _supersede(self, head: str) -> None:
+    async def _supersede(self, head: str, github: GitHub) -> None:
         if head in self._closed:
             return
-        found = await self._github.find_check_run(head, self._job.id)
+        found = await github.find_check_run(head, self._job.id)
         if found is not None:
-            await self._github.update_check_run(found, superseded())
+            await github.update_check_run(found, superseded())
         self._closed.add(head)

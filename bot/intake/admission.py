@@ -1,5 +1,7 @@
 """May this job run? Decided from live facts, refused in words for the person who asked."""
 
+from dataclasses import dataclass
+
 from bot.domain.errors import UserError
 from bot.domain.job import Job, Work
 from bot.ports import IssueFacts, Permission, RepositoryFacts
@@ -12,8 +14,23 @@ class NotPermitted(UserError):
     """The person may not ask here at all. Answers to strangers are rationed: see `refusal_due`."""
 
 
-def admit(job: Job, *, permission: Permission, issue: IssueFacts, repository: RepositoryFacts) -> None:
-    """Returns when the job may run.
+@dataclass(frozen=True, slots=True)
+class HourlyLimit:
+    """Jobs that an installation may start in an hour, and how many others it has started in the last one."""
+
+    most: int
+    started: int
+
+
+def admit(
+    job: Job,
+    *,
+    permission: Permission,
+    issue: IssueFacts,
+    repository: RepositoryFacts,
+    limit: HourlyLimit | None = None,
+) -> None:
+    """Returns when the job may run. `limit` None: the job was started before and goes on.
 
     `permission` is GitHub's live answer for the requester's login; it counts only if it is about the same numeric
     account that signed content named, since a login can change hands. Commands that start no work (help, status,
@@ -33,6 +50,11 @@ def admit(job: Job, *, permission: Permission, issue: IssueFacts, repository: Re
         raise UserError(f"This {thread} is {issue.state}: reopen it and ask again.")
     if issue.locked:
         raise UserError(f"This {thread} is locked: unlock the conversation and ask again.")
+    if limit is not None and limit.started >= limit.most:
+        raise UserError(
+            f"{limit.started} jobs were started here in the last hour, and {limit.most} is the most: ask again later. "
+            "The bot's operator can raise BACKSPACE_JOBS_PER_HOUR."
+        )
 
 
 def _check_person(job: Job, permission: Permission) -> None:

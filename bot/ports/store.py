@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from bot.domain.conversation import Json
 from bot.domain.events import JobEvent, Recorded
 from bot.domain.job import Job
-from bot.ports.notices import Notice
+from bot.ports.notices import Notice, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Queue(Protocol):
         ...
 
 
-class JobStore(Queue, Protocol):
+class JobStore(Queue, Standing, Protocol):
     """Durable before it returns. `commit` raises LeaseLost when the fence is stale."""
 
     async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted: ...

@@ -11,9 +11,10 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from bot.domain.errors import BadSignature, ProviderError, UserError
-from bot.intake.delivery import NotJson, receive
-from bot.intake.triggers import Ignored, job_of, trigger_of
-from bot.ports import JobStore
+from bot.intake.delivery import Delivery, NotJson, receive
+from bot.intake.notices import notice_of
+from bot.intake.triggers import Ignored, Trigger, job_of, trigger_of
+from bot.ports import JobStore, Notice
 
 MAX_BODY_BYTES = 25 * 1024 * 1024  # GitHub sends no larger payload
 BODY_SECONDS = 10.0  # GitHub has given up by then
@@ -105,22 +106,38 @@ class WebhookDoor:
         except UserError as error:
             return _refused(400, str(error))
         log = _log.bind(delivery=delivery.id, github_event=delivery.event, action=delivery.action)
-        trigger = trigger_of(delivery)
-        if isinstance(trigger, Ignored):
-            log.info("delivery", outcome="ignored", reason=trigger.reason)
-            return Answer(202, {"ignored": trigger.reason})
-        job = job_of(trigger, job_id=self.new_id(), watch_key=self.new_watch_key())
         try:
-            accepted = await self.store.accept(guid=delivery.id, event=delivery.event, action=delivery.action, job=job)
+            notice = notice_of(delivery)
+            if notice is not None:
+                return await self._heeded(delivery, notice, log)
+            return await self._accepted(delivery, trigger_of(delivery), log)
         except UserError as error:
             log.warning("delivery", outcome="refused", error=str(error))
             return _refused(400, str(error))
         except ProviderError as error:
             log.error("delivery", outcome="not stored", error=str(error))
             return _refused(503, "The delivery could not be stored: redeliver it once the bot is healthy.")
+
+    async def _heeded(self, delivery: Delivery, notice: Notice, log: structlog.typing.FilteringBoundLogger) -> Answer:
+        cancelled = await self.store.heed(guid=delivery.id, event=delivery.event, action=delivery.action, notice=notice)
+        if not cancelled:
+            log.info("delivery", outcome="heeded", by=notice.by)
+            return Answer(202, {"ignored": "No job was waiting or running there."})
+        log.info("delivery", outcome="jobs cancelled", jobs=cancelled, by=notice.by)
+        return Answer(202, {"cancelled": " ".join(cancelled)})
+
+    async def _accepted(
+        self, delivery: Delivery, trigger: Trigger | Ignored, log: structlog.typing.FilteringBoundLogger
+    ) -> Answer:
+        if isinstance(trigger, Ignored):
+            log.info("delivery", outcome="ignored", reason=trigger.reason)
+            return Answer(202, {"ignored": trigger.reason})
+        job = job_of(trigger, job_id=self.new_id(), watch_key=self.new_watch_key())
+        accepted = await self.store.accept(guid=delivery.id, event=delivery.event, action=delivery.action, job=job)
         if accepted.job_id is None:
-            log.info("delivery", outcome="seen before")
-            return Answer(202, {"ignored": "This delivery was seen before and asked for nothing."})
+            reason = accepted.reason or "This delivery was seen before and asked for nothing."
+            log.info("delivery", outcome="no job", reason=reason)
+            return Answer(202, {"ignored": reason})
         log.info("delivery", outcome="new job" if accepted.is_new else "known job", job=accepted.job_id)
         if accepted.is_new:
             self.on_accept(accepted.job_id)
