@@ -31,8 +31,8 @@ class Reporter:
     """`async with Reporter(...) as reporter`, and `reporter.notice` as the recorder's `on_recorded`.
 
     A failure to report is logged and tried again with the next update; it never reaches the job. `close` (also the
-    end of the block) sends the last state, tried up to six times. After LeaseLost or a cancellation the block sends
-    nothing more: the job has another owner then.
+    end of the block) sends the last state, tried `final_attempts` times. After LeaseLost or a cancellation the block
+    sends nothing more: the job has another owner then.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Reporter:
         github: GitHub,
         links: Links,
         leaks: Leaks,
+        final_attempts: int = FINAL_ATTEMPTS,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -51,6 +52,7 @@ class Reporter:
         self._now = now
         self._monotonic = monotonic
         self._sleep = sleep
+        self._final_attempts = final_attempts
         self._github = github
         self._comment = _Comment(job, leaks=leaks)
         self._check = _Check(job, links=links, leaks=leaks)
@@ -60,6 +62,7 @@ class Reporter:
         self._sent_at: float | None = None
         self._not_before = float("-inf")
         self._task: asyncio.Task[None] | None = None
+        self._told = False
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep_up())
@@ -78,26 +81,28 @@ class Reporter:
         self._events.extend(recorded)
         self._changed.set()
 
-    async def close(self) -> None:
-        """Sends the last state and ends. May be called twice."""
+    async def close(self) -> bool:
+        """Sends the last state and ends; False when GitHub shows it not yet. May be called twice."""
         task, self._task = self._task, None
         if task is None:
-            return
+            return self._told
         self._closing.set()
         self._changed.set()
         await task
-        for attempt in range(FINAL_ATTEMPTS):
+        for attempt in range(self._final_attempts):
             wait = self._not_before - self._monotonic()
             if wait > 0:
                 await self._sleep(min(wait, LONGEST_WAIT_S))
             failure = await self._update(self._github)
-            if failure is None:
-                return
-            if not failure.retryable and attempt > 0:
-                break  # once more, as what somebody deleted is made again; then it is gone for good
-            if attempt + 1 < FINAL_ATTEMPTS:
+            # A refusal is tried once more, as what somebody deleted is made again; then it is gone for good.
+            if failure is None or (not failure.retryable and attempt > 0):
+                self._told = True
+                break
+            if attempt + 1 < self._final_attempts:
                 await self._sleep(FIRST_WAIT_S * 2**attempt)
-        _log.error("the last state could not be reported", job=self._job.id)
+        else:
+            _log.error("the last state could not be reported", job=self._job.id)
+        return self._told
 
     async def abandon(self) -> None:
         """Sends nothing more, and ends."""

@@ -85,11 +85,11 @@ class Worker:
             facts = await self._admitted(claim, github, journal)
         except UserError as refusal:
             await self._refuse(job, refusal, github, journal)
-            await self._store.commit(claim, finish="failed")
+            await self._store.commit(claim, finish="failed", reported=True)
             return
         if not isinstance(job.command, Start) or job.issue.is_pull_request:
             await self._answer(job, github)
-            await self._store.commit(claim, finish="succeeded")
+            await self._store.commit(claim, finish="succeeded", reported=True)
             return
         await self._react(job, github, "eyes")
         journey = Journey(
@@ -105,10 +105,11 @@ class Worker:
             end = await self._end_of(journey, lease, journal)
             if await self._store.shut_out(job.installation_id, job.repo.id):
                 await reporter.abandon()
+                told = True  # nobody will ever be
             else:
                 await self._tidy(end, job, github, journal)
-                await reporter.close()
-        await self._store.commit(claim, finish=_state_of(end, cancelled_by=lease.cancelled_by))
+                told = await reporter.close()
+        await self._store.commit(claim, finish=_state_of(end, cancelled_by=lease.cancelled_by), reported=told)
         log.info("job finished", conclusion=end.conclusion.value)
 
     async def _wind_up(self, claim: Claim, reporter: Reporter, github: GitHub, journal: Recorder) -> None:
@@ -121,10 +122,11 @@ class Worker:
             end = _cancelled(claim.cancel_by or "")
             await journal.record(end)
         await self._tidy(end, job, github, journal)
+        told = True
         if _has_started(journal) or await _is_told(job, github):
             async with reporter:
-                await reporter.close()
-        await self._store.commit(claim, finish=_state_of(end, cancelled_by=claim.cancel_by))
+                told = await reporter.close()
+        await self._store.commit(claim, finish=_state_of(end, cancelled_by=claim.cancel_by), reported=told)
         log.info("job wound up", conclusion=end.conclusion.value)
 
     async def _end_unseen(self, claim: Claim, reason: str) -> None:
