@@ -209,9 +209,9 @@ class Worker:
         """A courtesy: its failure changes nothing."""
         try:
             if job.comment_id is None:
-                await github.react_to_issue(job.issue.number, content)
+                await github.progress().react_to_issue(job.issue.number, content)
             else:
-                await github.react_to_comment(job.comment_id, content)
+                await github.progress().react_to_comment(job.comment_id, content)
         except ProviderError as error:
             log.warning("no reaction", error=str(error))
 

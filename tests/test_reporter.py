@@ -46,6 +46,9 @@ class Thread:
         self.failing: Callable[[str], BotError | None] = lambda _: None
         self.dropped_answer = False
 
+    def progress(self) -> "Thread":
+        return self
+
     def _write(self, what: str) -> None:
         if (error := self.failing(what)) is not None:
             raise error
