@@ -51,6 +51,16 @@ async def staged(
 
     `maintainer` has write access; everything lives below `root`. Raises ConfigFault, UserError.
     """
+    front = front_door(root, source=source, settings=settings, owner=owner, name=name, maintainer=maintainer)
+    async with front as stage, working(stage.config, stage.store):
+        yield stage
+
+
+@asynccontextmanager
+async def front_door(
+    root: Path, *, source: Path, settings: Mapping[str, str], owner: str, name: str, maintainer: str
+) -> AsyncIterator[Stage]:
+    """The stage without its worker: jobs are taken in, and stay where they are."""
     github = LoopbackGitHub(root / "github")
     repository = github.add_repository(owner, name, source=source)
     github.set_role(repository, maintainer, "write")
@@ -74,7 +84,7 @@ async def staged(
         config.home.mkdir(parents=True, exist_ok=True)
         store = await opened_store(config)
         try:
-            async with working(config, store), serve(web_app(config, store), port=port):
+            async with serve(web_app(config, store), port=port):
                 yield Stage(github, repository, store, config)
         finally:
             await store.close()
