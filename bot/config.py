@@ -55,6 +55,7 @@ class Config:
     concurrency: int
     concurrency_per_installation: int
     jobs_per_hour: int
+    workers: int
     public_url: str
     operator_token: str
     host: str
@@ -217,6 +218,14 @@ SETTINGS: tuple[Setting, ...] = (
         "30",
         "Jobs an hour that one installation may ask for",
         whole(1, 10_000, "whole number"),
+        "worker",
+    ),
+    Setting(
+        "BACKSPACE_WORKERS",
+        "workers",
+        "1",
+        "Worker processes that share the database; each keeps to its part of GitHub's limits",
+        whole(1, 16, "whole number"),
         "worker",
     ),
     Setting(
