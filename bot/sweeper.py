@@ -1,0 +1,250 @@
+"""Finds what did not arrive: failed deliveries are asked for again, unanswered commands are read from the threads."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+import structlog
+
+from bot.domain.errors import NotFound, ProviderError, UserError
+from bot.domain.job import Command, Issue, Job, Repo
+from bot.intake.commands import command_in
+from bot.intake.notices import ACTIONS
+from bot.intake.triggers import GHOST, Mention, job_of
+from bot.ports import (
+    AccessChanged,
+    AppHooks,
+    DeliveryAttempt,
+    Installation,
+    JobStore,
+    RecentComment,
+    RepositoryFacts,
+    Survey,
+)
+
+SECONDS_BETWEEN_SWEEPS = 600.0
+SECONDS_BETWEEN_SURVEYS = 3600.0  # each asks one request of every repository
+KEPT_S = 3 * 86_400.0  # GitHub redelivers nothing older
+OLDEST_COMMAND_S = 7 * 86_400.0  # a request nobody answered for longer is not started out of the blue
+MARGIN_S = 600.0  # for clocks that differ, and lists that lag
+MOST_A_SWEEP = 500
+FIRST_WAIT_S = 600.0  # before a delivery that failed again is asked for once more; doubled each time
+LONGEST_WAIT_S = 6 * 3600.0
+GUIDS_A_LOOK = 500
+
+SWEPT = "swept"  # mark: everything that was delivered before is settled
+SURVEYED = "surveyed:{installation}"  # mark: every command that was written before is known
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to ask for again, oldest first; and the instant before which nothing needs another look."""
+
+    redeliver: tuple[DeliveryAttempt, ...]
+    settled_until: float
+
+
+def matters(attempt: DeliveryAttempt) -> bool:
+    return attempt.action in ACTIONS.get(attempt.event, ())
+
+
+def verdict(
+    attempts: Iterable[DeliveryAttempt], *, stored: Collection[str], now: float, most: int = MOST_A_SWEEP
+) -> Verdict:
+    """`stored`: ids of deliveries that arrived, whatever GitHub heard of it. Attempts of one id belong together."""
+    by_guid: dict[str, list[DeliveryAttempt]] = {}
+    for attempt in attempts:
+        if matters(attempt) and attempt.guid not in stored:
+            by_guid.setdefault(attempt.guid, []).append(attempt)
+    missed = [
+        sorted(group, key=lambda attempt: attempt.delivered_at)
+        for group in by_guid.values()
+        if not any(attempt.succeeded for attempt in group)
+    ]
+    young = sorted(
+        (group for group in missed if now - group[-1].delivered_at < KEPT_S), key=lambda group: group[0].delivered_at
+    )
+    due = [group[-1] for group in young if now - group[-1].delivered_at >= _wait(len(group))][:most]
+    chosen = {attempt.guid for attempt in due}
+    left = (group[0].delivered_at for group in young if group[-1].guid not in chosen)
+    return Verdict(tuple(due), min(left, default=now))
+
+
+def _wait(attempts: int) -> float:
+    """Seconds since the last attempt before the next: none after the first, then longer and longer."""
+    if attempts <= 1:
+        return 0.0
+    return min(FIRST_WAIT_S * 2.0 ** min(attempts - 2, 16), LONGEST_WAIT_S)
+
+
+class Sweeper:
+    """Beside every worker. Two may sweep at once: what is delivered twice is one job."""
+
+    def __init__(
+        self,
+        *,
+        app: AppHooks,
+        store: JobStore,
+        new_id: Callable[[], str],
+        new_watch_key: Callable[[], str],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._store = store
+        self._new_id = new_id
+        self._new_watch_key = new_watch_key
+        self._now = now
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """At start and then every ten minutes, until `stop` is set."""
+        surveyed_at = float("-inf")
+        while not stop.is_set():
+            try:
+                await self.sweep()
+                if self._now() - surveyed_at >= SECONDS_BETWEEN_SURVEYS:
+                    surveyed_at = self._now()
+                    await self.survey()
+            except (ProviderError, UserError) as error:
+                log.warning("sweep not finished", error=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS_BETWEEN_SWEEPS):
+                    await stop.wait()
+
+    async def sweep(self) -> int:
+        """Asks for what did not arrive; answers how much that was. Raises ProviderError: the next sweep goes on."""
+        now = self._now()
+        oldest = now - KEPT_S
+        since = max((await self._store.mark(SWEPT) or oldest) - MARGIN_S, oldest)
+        attempts = [attempt async for attempt in self._app.deliveries(since=since) if matters(attempt)]
+        found = verdict(attempts, stored=await self._stored(attempts), now=now)
+        for attempt in found.redeliver:
+            await self._redeliver(attempt)
+        await self._store.set_mark(SWEPT, found.settled_until)
+        if found.redeliver:
+            log.info("deliveries asked for again", count=len(found.redeliver))
+        return len(found.redeliver)
+
+    async def _stored(self, attempts: Iterable[DeliveryAttempt]) -> frozenset[str]:
+        failed = iter({attempt.guid for attempt in attempts if not attempt.succeeded})
+        known: frozenset[str] = frozenset()
+        while batch := list(islice(failed, GUIDS_A_LOOK)):
+            known |= await self._store.stored(batch)
+        return known
+
+    async def _redeliver(self, attempt: DeliveryAttempt) -> None:
+        try:
+            await self._app.redeliver(attempt.id)
+        except NotFound:
+            log.warning("delivery is gone", delivery=attempt.guid, github_event=attempt.event)
+
+    # ------------------------------------------------------------ commands that no delivery told of
+
+    async def survey(self) -> int:
+        """Looks through every installation; answers how many jobs that made. One that fails is looked at next time."""
+        made = 0
+        async for installation in self._app.installations():
+            await self._note_state(installation)
+            if installation.suspended:
+                continue
+            try:
+                made += await self._survey(installation.id)
+            except ProviderError as error:
+                log.warning("installation not surveyed", installation=installation.id, error=str(error))
+        return made
+
+    async def _note_state(self, installation: Installation) -> None:
+        """GitHub's list is right where a delivery about a suspension was lost."""
+        believed = await self._store.shut_out(installation.id, 0)
+        if installation.suspended != bool(believed):
+            await self._set_access(installation.id, (), suspended=installation.suspended)
+
+    async def _set_access(self, installation_id: int, repo_ids: tuple[int, ...], *, suspended: bool) -> None:
+        await self._store.set_access(
+            AccessChanged(
+                installation_id=installation_id,
+                repo_ids=repo_ids,
+                state="suspended" if suspended else "active",
+                at=self._now(),
+                by="ghost (the App was suspended)",
+            )
+        )
+
+    async def _survey(self, installation_id: int) -> int:
+        mark, began, made = SURVEYED.format(installation=installation_id), self._now(), 0
+        last = await self._store.mark(mark)
+        if last is not None:  # at the first meeting nothing is old: what was written to another bot is not for us
+            since = max(last - MARGIN_S, began - OLDEST_COMMAND_S)
+            async with self._app.survey(installation_id) as survey:
+                async for facts in survey.repositories():
+                    made += await self._survey_repository(installation_id, survey, facts, since)
+        await self._store.set_mark(mark, began)
+        return made
+
+    async def _survey_repository(
+        self, installation_id: int, survey: Survey, facts: RepositoryFacts, since: float
+    ) -> int:
+        if await self._store.shut_out(installation_id, facts.repo.id):
+            await self._set_access(installation_id, (facts.repo.id,), suspended=False)
+        if facts.archived:
+            return 0
+        made = 0
+        async for comment in survey.recent_comments(facts.repo, since=since):
+            command = unanswered(comment, since=since)
+            if command is None or await self._is_known(facts.repo, comment):
+                continue
+            with suppress(NotFound):  # its issue was deleted meanwhile
+                issue = await self._issue(survey, facts.repo, comment)
+                made += await self._accept(_mention(installation_id, facts, issue, comment, command))
+        return made
+
+    async def _is_known(self, repo: Repo, comment: RecentComment) -> bool:
+        rows = await self._store.jobs_on(repo.id, comment.issue)
+        return any(row.job.comment_id == comment.id for row in rows)
+
+    async def _issue(self, survey: Survey, repo: Repo, comment: RecentComment) -> Issue:
+        facts = await survey.issue(repo, comment.issue)
+        return Issue(
+            number=comment.issue,
+            title=facts.title,
+            body=facts.body,
+            author=facts.author,
+            is_pull_request=facts.is_pull_request,
+        )
+
+    async def _accept(self, mention: Mention) -> bool:
+        job: Job = job_of(mention, job_id=self._new_id(), watch_key=self._new_watch_key())
+        accepted = await self._store.accept(guid=mention.delivery, event="issue_comment", action="found", job=job)
+        if accepted.is_new:
+            log.info("command found that was not delivered", job=job.id, repo=job.repo.full_name)
+        return accepted.is_new
+
+
+def unanswered(comment: RecentComment, *, since: float) -> Command | None:
+    """The command of a person's new comment. An edited one asks for nothing: its first words alone were signed."""
+    if not comment.by_person or comment.author is None or comment.created_at < since:
+        return None
+    if comment.updated_at != comment.created_at:
+        return None
+    return command_in(comment.body)
+
+
+def _mention(
+    installation_id: int, facts: RepositoryFacts, issue: Issue, comment: RecentComment, command: Command
+) -> Mention:
+    """As the delivery would have told it, so that a delivery that is late finds the job."""
+    return Mention(
+        delivery=f"found-{comment.id}",
+        installation_id=installation_id,
+        repo=facts.repo,
+        default_branch=facts.default_branch,
+        issue=issue,
+        command=command,
+        requested_by=comment.author or GHOST,
+        comment_id=comment.id,
+        asked_at=comment.created_at,
+    )
