@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
+    from bot.domain.job import Job
+    from bot.reaper import Reaper
+    from bot.report.links import Links
     from bot.runner import Runner
 
 TURNS = 60
@@ -97,9 +100,17 @@ def web_app(config: Config, store: JobStore) -> "Starlette":
 
 
 def github_app(config: Config) -> GitHubApp:
-    from bot.github.installation import App
+    """Nothing leaves it that holds one of the bot's secrets."""
+    from bot.github.installation import App, published_limits
+    from bot.report.leaks import Leaks
 
-    return App(config.app_id, config.private_key, api_url=config.github_api_url)
+    return App(
+        config.app_id,
+        config.private_key,
+        api_url=config.github_api_url,
+        limits=published_limits(config.github_api_url, processes=config.workers),
+        check=Leaks(config.secrets).check,
+    )
 
 
 def runner(
@@ -114,7 +125,6 @@ def runner(
 
     Raises UserError when sandboxes cannot start here: better no worker than one that fails every job.
     """
-    from bot.github.installation import git_url
     from bot.journey import Workshop
     from bot.publish.mirror import Mirror
     from bot.purse import purse_of
@@ -142,25 +152,51 @@ def runner(
         app=app or github_app(config),
         workshop=workshop,
         leaks=Leaks(config.secrets),
-        public_url=config.public_url,
-        site=git_url(config.github_api_url),
+        links=links(config),
         jobs_per_hour=config.jobs_per_hour,
     )
-    owner = f"{socket.gethostname()}:{os.getpid()}"
-    return Runner(store, worker.run_job, owner=owner)
+    return Runner(store, worker.run_job, owner=owner())
+
+
+def reaper(config: Config, store: Store, app: GitHubApp) -> "Reaper":
+    from bot.reaper import Reaper
+    from bot.report.leaks import Leaks
+
+    return Reaper(store, app, links=links(config), leaks=Leaks(config.secrets), owner=f"{owner()}:reaper")
+
+
+def owner() -> str:
+    """Who holds a lease, for people who look into the store."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def links(config: Config) -> "Callable[[Job], Links]":
+    """Where a reader of a job's report can go."""
+    from bot.github.installation import git_url
+    from bot.report.links import Links
+
+    site = git_url(config.github_api_url)
+
+    def of(job: "Job") -> Links:
+        page = f"{config.public_url}/jobs/{job.id}?t={job.watch_key}"
+        return Links(page=page, check=None, repository=f"{site}/{job.repo.full_name}")
+
+    return of
 
 
 @asynccontextmanager
 async def working(config: Config, store: Store) -> AsyncIterator[None]:
     """A worker that runs beside the block; at its end, running jobs go back to the queue."""
     stop = asyncio.Event()
+    app = github_app(config)  # one for all: requests of one installation take turns
     async with models(config) as model_named:
-        task = asyncio.create_task(runner(config, store, model_named).run(stop))
+        parts = (runner(config, store, model_named, app=app), reaper(config, store, app))
+        tasks = [asyncio.create_task(part.run(stop)) for part in parts]
         try:
             yield
         finally:
             stop.set()
-            await task
+            await asyncio.gather(*tasks)
 
 
 async def run(config: Config, role: Role) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -44,17 +45,15 @@ class Worker:
         app: GitHubApp,
         workshop: Workshop,
         leaks: Leaks,
-        public_url: str,
-        site: str,
+        links: Callable[[Job], Links],
         jobs_per_hour: int,
     ) -> None:
-        """`site`: GitHub's address in a browser, such as https://github.com. `jobs_per_hour`: of one installation."""
+        """`links`: where a reader of a job's report can go. `jobs_per_hour`: of one installation."""
         self._store = store
         self._app = app
         self._workshop = workshop
         self._leaks = leaks
-        self._public_url = public_url
-        self._site = site
+        self._links = links
         self._jobs_per_hour = jobs_per_hour
 
     async def run_job(self, lease: Lease) -> None:
@@ -100,6 +99,7 @@ class Worker:
             journal=journal,
             purse_of=lambda wish: self._workshop.purse_of(claim, wish),
             links=lambda: self._links(job),
+            leaks=self._leaks,
         )
         async with reporter:
             end = await self._end_of(journey, lease, journal)
@@ -236,10 +236,6 @@ class Worker:
         events = await self._store.events(claim.job.id)
         told = any(isinstance(recorded.event, JobFinished) for recorded in events)
         await self._store.commit(claim, events=() if told else (end,), finish="failed")
-
-    def _links(self, job: Job) -> Links:
-        page = f"{self._public_url}/jobs/{job.id}?t={job.watch_key}"
-        return Links(page=page, check=None, repository=f"{self._site}/{job.repo.full_name}")
 
 
 async def _may_write(job: Job, github: GitHub) -> bool:

@@ -31,6 +31,8 @@ FLOORS: dict[str, set[str]] = {
     "bot.stores": PURE,
     "bot.lease": PURE,
     "bot.purse": PURE,
+    "bot.reaper": PURE | {"bot.lease", "bot.publish", "bot.report", "bot.reporter"},
+    "bot.sweeper": PURE | {"bot.intake"},
     "bot.runner": PURE | {"bot.lease"},
     "bot.journey": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.repo_config"},
     "bot.worker": PURE | {"bot.intake", "bot.report", "bot.publish", "bot.journey", "bot.recorder", "bot.reporter"},

@@ -17,7 +17,7 @@ from bot.ports.model import Model
 from bot.ports.notices import AccessChanged, AccessState, Notice, RequestDeleted, Standing, ThreadStopped
 from bot.ports.sandbox import BaseFile, ExecResult, ExportedFile, Sandbox, SandboxProvider, Workspace
 from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease, Queue
-from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Untold
+from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Upkeep
 
 __all__ = [
     "Accepted",
@@ -63,6 +63,6 @@ __all__ = [
     "Survey",
     "ThreadStopped",
     "TreeEntry",
-    "Untold",
+    "Upkeep",
     "Workspace",
 ]

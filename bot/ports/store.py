@@ -117,7 +117,7 @@ class JobStore(Queue, Standing, Protocol):
         finish: JobState | None = None,
         reported: bool = False,
     ) -> tuple[Recorded, ...]:
-        """`reported`: GitHub shows this end; else `Untold` has it."""
+        """`reported`: GitHub shows this end; else `Upkeep` has it."""
         ...
 
     async def request_cancel(self, job_id: str, by: str) -> bool:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from bot.domain.events import Conclusion
-from bot.ports.store import Claim, JobRow
+from bot.domain.events import Conclusion, Recorded
+from bot.ports.store import Claim, Entry, JobRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,8 @@ class Purse(Protocol):
         ...
 
 
-class Untold(Protocol):
-    """Jobs that have ended without GitHub showing it."""
+class Upkeep(Protocol):
+    """What the store needs done beside the jobs: ends told that GitHub does not show, old rows deleted."""
 
     async def untold(self, owner: str) -> Claim | None:
         """One of them, for a while nobody else's; `attempts` counts how often this was tried. None: there is none."""
@@ -54,6 +54,13 @@ class Untold(Protocol):
     async def told(self, claim: Claim) -> None:
         """GitHub shows the end, or never will. Raises LeaseLost."""
         ...
+
+    async def prune(self) -> int:
+        """Delete what is old; answers how many rows went."""
+        ...
+
+    async def journal(self, job_id: str) -> tuple[Entry, ...]: ...
+    async def events(self, job_id: str, after: int = 0) -> tuple[Recorded, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,170 @@
+"""Ends that nobody told: jobs closed as poison, and jobs whose last report did not get through."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from bot.domain.events import Conclusion, JobFinished, JobStarted
+from bot.ports import Claim
+from bot.publish.branch import start_branch
+from bot.reaper import Reaper
+from bot.recorder import Recorder
+from bot.report.leaks import Leaks
+from bot.report.links import Links
+from bot.report.wording import branch_name, start_commit_message
+from bot.reporter import Reporter
+from bot.standins.github.faults import Reply
+from bot.standins.github.state import CheckRun
+from bot.stores import Store
+from tests.github.scene import Scene, scene
+from tests.stores.conftest import Open, database_url, opened, postgres, sqlite_url
+
+__all__ = ["database_url", "opened", "postgres", "sqlite_url"]  # fixtures
+
+pytestmark = pytest.mark.anyio
+
+LINKS = Links(page="https://bot.example/jobs/k7f3?t=w", check=None, repository="https://github.com/acme/widget")
+LEAKS = Leaks(())
+DIED = "**Failed**: GitHub was away."
+
+
+@pytest.fixture
+async def github(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with scene(tmp_path / "github") as made:
+        yield made
+
+
+def run(database_url: str, statement: str) -> None:
+    engine = create_engine(make_url(database_url.replace("postgresql:", "postgresql+psycopg:")))
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def reaper(store: Store, github: Scene, name: str = "reaper") -> Reaper:
+    return Reaper(store, github.app(), links=lambda _: LINKS, leaks=LEAKS, owner=name)
+
+
+async def begun(store: Store, github: Scene) -> Claim:
+    """A job at work: its branch is there, a check run and a comment say that it runs."""
+    job = github.job()
+    await store.accept(guid="g", event="issue_comment", action="created", job=job)
+    claim = await store.claim("worker")
+    assert claim is not None
+    async with github.app().repository(job.installation_id, job.repo) as door:
+        reporter = Reporter(job, github=door, links=LINKS, leaks=LEAKS)
+        journal = await Recorder.open(store, claim, leaks=LEAKS, on_recorded=reporter.notice)
+        await journal.record(JobStarted(1, "claude-opus-5-5", 3.0))
+        await start_branch(
+            job,
+            branch=branch_name(job),
+            message=start_commit_message(job),
+            base_sha=github.head,
+            github=door,
+            journal=journal,
+        )
+        async with reporter:
+            await reporter.close()
+    assert [run.status for run in checks(github)] == ["in_progress"]
+    return claim
+
+
+def checks(github: Scene) -> Sequence[CheckRun]:
+    return github.loopback.check_runs(github.repository)
+
+
+def said(github: Scene) -> list[str]:
+    return [c.body for c in github.loopback.comments(github.repository, 1) if c.author.type == "Bot"]
+
+
+async def test_a_job_closed_as_poison_is_told_in_the_thread(opened: Open, database_url: str, github: Scene) -> None:
+    """R3, R8, R17. Red without the reaper: the check stays open for ever (tried)."""
+    store = await opened(database_url, lease_s=0.2, deaths=1)
+    await begun(store, github)
+    await asyncio.sleep(0.3)
+    assert await store.claim("another") is None
+    assert (await store.census()).untold == 1
+    await reaper(store, github).tell_all()
+    (comment,) = said(github)
+    assert "The bot's worker died each time it worked on this (1 times), so the job was closed." in comment
+    assert [(run.status, run.conclusion) for run in checks(github)] == [("completed", "failure")]
+    assert set(github.loopback.refs(github.repository)) == {"refs/heads/main"}, "its empty branch is gone"
+    assert (await store.census()).untold == 0
+    requests = len(github.loopback.requests)
+    await reaper(store, github).tell_all()
+    assert len(github.loopback.requests) == requests, "nothing is told twice"
+
+
+async def ended(store: Store, claim: Claim, *, reported: bool = False) -> None:
+    await store.commit(claim, events=[JobFinished(Conclusion.FAILURE, DIED)], finish="failed", reported=reported)
+
+
+async def test_an_end_that_did_not_get_through_is_tried_again_later(
+    opened: Open, database_url: str, github: Scene
+) -> None:
+    store = await opened(database_url, lease_s=0.05)
+    await ended(store, await begun(store, github))
+    await asyncio.sleep(0.1)
+    github.loopback.faults.add(Reply(503), path="", times=200)
+    await reaper(store, github).tell_all()
+    assert (await store.census()).untold == 1
+    assert await store.untold("another") is None, "for a minute nobody tries again"
+    github.loopback.faults.clear()
+    await asyncio.to_thread(run, database_url, "UPDATE jobs SET lease_until = 0")
+    await reaper(store, github).tell_all()
+    (comment,) = said(github)
+    assert DIED in comment
+    assert [run.conclusion for run in checks(github)] == ["failure"]
+    assert (await store.census()).untold == 0
+
+
+async def test_nobody_is_told_where_the_repository_is_gone(opened: Open, database_url: str, github: Scene) -> None:
+    store = await opened(database_url, lease_s=0.05)
+    await ended(store, await begun(store, github))
+    await asyncio.sleep(0.1)
+    github.loopback.faults.add(Reply(404), path="", times=200)
+    await reaper(store, github).tell_all()
+    assert (await store.census()).untold == 0
+
+
+async def test_an_end_that_was_reported_is_left_alone(opened: Open, database_url: str, github: Scene) -> None:
+    store = await opened(database_url, lease_s=0.05)
+    await ended(store, await begun(store, github), reported=True)
+    await asyncio.sleep(0.1)
+    requests = len(github.loopback.requests)
+    await reaper(store, github).tell_all()
+    assert len(github.loopback.requests) == requests
+
+
+async def test_two_reapers_tell_an_end_once(opened: Open, database_url: str, github: Scene) -> None:
+    stores = [await opened(database_url, lease_s=0.05) for _ in range(1 if "sqlite" in database_url else 2)]
+    claim = await begun(stores[0], github)
+    await ended(stores[0], claim)
+    await asyncio.sleep(0.1)
+    await asyncio.gather(*(reaper(stores[n % len(stores)], github, f"r{n}").tell_all() for n in range(4)))
+    assert len(said(github)) == 1
+    assert len(checks(github)) == 1
+    tellings = [row for row in github.loopback.requests if row.method == "POST" and "access_tokens" in row.path]
+    assert len(tellings) == 2, "the job's own token, and one reaper's"
+
+
+async def test_it_looks_and_prunes_until_it_is_stopped(opened: Open, database_url: str, github: Scene) -> None:
+    store = await opened(database_url, lease_s=0.05)
+    await ended(store, await begun(store, github))
+    await asyncio.to_thread(run, database_url, "UPDATE deliveries SET received_at = 0")
+    await asyncio.sleep(0.1)
+    stop = asyncio.Event()
+    made = Reaper(store, github.app(), links=lambda _: LINKS, leaks=LEAKS, owner="r", looks_every_s=0.05)
+    task = asyncio.create_task(made.run(stop))
+    async with asyncio.timeout(10):
+        while True:
+            if not (await store.census()).untold:
+                break
+            await asyncio.sleep(0.02)
+    stop.set()
+    await task
+    assert await store.prune() == 0, "the delivery of the dawn of time is gone"
