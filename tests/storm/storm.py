@@ -1,0 +1,268 @@
+"""The world around a worker that is killed: loopback GitHub and model, the web door, and the people who ask."""
+
+import asyncio
+import json
+import os
+import random
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from bot.config import Config
+from bot.domain.events import Conclusion, JobFinished
+from bot.domain.job import Job
+from bot.report.wording import branch_name
+from bot.standins.github import LoopbackGitHub
+from bot.standins.github.faults import DropReply
+from bot.standins.github.state import Delivery, Issue, Repository
+from bot.standins.messages import LoopbackMessages
+from bot.standins.serving import serve
+from bot.stores import Store, open_store
+from bot.wiring import web_app
+from tests.storm.effects import Kill, lines_of
+from tests.storm.scene import ASK, Claude, expected_tree, repository
+from tests.storm.worker import Spec
+
+KEY = "test-key-that-is-long-enough"
+WITHIN_S = 60.0
+WRITES = (
+    *(("POST", path) for path in ("/git/refs$", "/git/blobs$", "/git/trees$", "/git/commits$", "/pulls$")),
+    *(("POST", path) for path in (r"/issues/\d+/comments$", "/reactions$", "/check-runs$")),
+    *(("PATCH", path) for path in ("/git/refs/", "/issues/comments/", "/check-runs/")),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one job came to. `deaths`: of its workers, where known the effect and the side of it that they died on;
+    `faults`: everything that must not be, in words."""
+
+    deaths: tuple[Kill, ...]
+    faults: tuple[str, ...]
+    effects: tuple[str, ...] = field(repr=False)
+
+
+class Workers:
+    """The process that forks workers, spoken to one at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def start(self, spec: Spec) -> int:
+        assert self._process.stdin is not None
+        self._process.stdin.write(spec.line())
+        return await self._heard("pid")
+
+    async def status(self) -> int:
+        return await self._heard("status")
+
+    async def _heard(self, word: str) -> int:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(WITHIN_S):
+            heard: dict[str, int] = json.loads(await self._process.stdout.readline())
+        return heard[word]
+
+
+@dataclass(slots=True)
+class Storm:
+    github: LoopbackGitHub
+    repository: Repository
+    claude: Claude
+    store: Store
+    config: Config
+    settings: dict[str, str]
+    workers: Workers
+    root: Path
+    drops: bool
+    duplicates: bool
+    jobs: int = 0
+
+    async def run(self, kills: Sequence[Kill] = (), *, chance: random.Random | None = None) -> Outcome:
+        """One job from its comment to its end; each kill falls once. With `chance`, two fall at random instants."""
+        self.jobs += 1
+        job, issue = await self._asked()
+        log = self.root / f"effects-{self.jobs}"
+        self.github.faults.clear()
+        if self.drops:
+            for method, path in WRITES:
+                self.github.faults.add(DropReply(), method=method, path=path)
+        deaths: list[Kill] = []
+        while True:
+            left = tuple(kill for kill in kills if kill not in deaths)
+            pid = await self.workers.start(Spec(self.settings, job.id, str(log), left))
+            if chance is not None and len(deaths) < 2:
+                await self._kill_at_random(pid, chance)
+            status = await self._status(job)
+            await self._learn(job)
+            if status == 0:
+                break
+            deaths.append(last_of(log))
+            if status != -signal.SIGKILL:
+                return Outcome(deaths=tuple(deaths), faults=(f"the worker ended with {status}",), effects=())
+            await self._say_again(issue)
+            self._sql(f"UPDATE jobs SET lease_until = 0 WHERE id = '{job.id}'")
+        await self._say_again(issue)
+        faults = [fault async for fault in self._faults(job, issue, len(deaths))]
+        effects = tuple(line.effect for line in lines_of(log) if line.when == "before")
+        return Outcome(deaths=tuple(deaths), faults=tuple(faults), effects=effects)
+
+    async def _asked(self) -> tuple[Job, Issue]:
+        issue = self.github.open_issue(self.repository, "alice", f"The value is broken {self.jobs}", "Please fix.")
+        self.github.comment(self.repository, issue.number, "alice", ASK)
+        await self.github.deliver()
+        await self._say_again(issue)
+        (row,) = await self.store.jobs_on(self.repository.id, issue.number)
+        return row.job, issue
+
+    async def _kill_at_random(self, pid: int, chance: random.Random) -> None:
+        """Somewhere between the first and the last thing a worker does; a worker that was faster goes free."""
+        await asyncio.sleep(chance.uniform(0.0, 1.8))
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    async def _status(self, job: Job) -> int:
+        """Of the worker, at its end; a job that rests before another attempt does not rest here."""
+        waiting = asyncio.ensure_future(self.workers.status())
+        while not waiting.done():
+            await asyncio.wait({waiting}, timeout=0.5)
+            if not waiting.done():
+                self._sql(f"UPDATE jobs SET run_at = 0 WHERE id = '{job.id}' AND state = 'queued' AND run_at > 0")
+        return waiting.result()
+
+    async def _learn(self, job: Job) -> None:
+        replies = [entry for entry in await self.store.journal(job.id) if entry.key.startswith("reply")]
+        self.claude.known[job.issue.number] = len(replies)
+
+    async def _say_again(self, issue: Issue) -> None:
+        """GitHub delivers once more, under the old id and under a new one."""
+        if not self.duplicates:
+            return
+        for delivery in [d for d in self.github.deliveries if d.event == "issue_comment" and not d.redelivery]:
+            if json.loads(delivery.payload)["issue"]["number"] == issue.number:
+                self.github.redeliver(delivery)
+                await self._replayed(delivery)
+        await self.github.deliver()
+
+    async def _replayed(self, delivery: Delivery) -> None:
+        headers = {**delivery.request_headers, "X-GitHub-Delivery": secrets.token_hex(16)}
+        async with httpx.AsyncClient() as client:
+            url = f"{self.config.public_url}/webhook"
+            answer = await client.post(url, content=delivery.payload, headers=headers)
+        assert answer.status_code == 202, answer.text
+
+    # ------------------------------------------------------------ what must be
+
+    async def _faults(self, job: Job, issue: Issue, killed: int) -> AsyncIterator[str]:
+        rows = await self.store.jobs_on(self.repository.id, issue.number)
+        if [row.state for row in rows] != ["succeeded"]:
+            yield f"lost: {[row.state for row in rows]}"
+        ends = [r.event for r in await self.store.events(job.id) if isinstance(r.event, JobFinished)]
+        if [end.conclusion for end in ends] != [Conclusion.SUCCESS]:
+            yield f"ended: {ends}"
+        branch, opened = branch_name(job), self.github.pull_requests(self.repository)
+        pulls = [pull for pull in opened if pull.pull and pull.pull.head_ref == branch]
+        if len(pulls) != 1:
+            yield f"{len(pulls)} pull requests"
+        elif self.github.tree(self.repository, branch) != expected_tree():
+            yield "the tree is wrong"
+        said = [c for c in self.github.comments(self.repository, issue.number) if c.author.type == "Bot"]
+        if len(said) != 1:
+            yield f"{len(said)} comments"
+        elif pulls and f"**Opened #{pulls[0].number}**" not in said[0].body:
+            yield "the comment does not tell the end"
+        for fault in self._faults_of_checks(job, pulls):
+            yield fault
+        for fault in self._faults_of_calls(issue, killed):
+            yield fault
+
+    def _faults_of_checks(self, job: Job, pulls: list[Issue]) -> list[str]:
+        runs = [run for run in self.github.check_runs(self.repository) if run.external_id == job.id]
+        open_runs = [run for run in runs if run.status != "completed"]
+        heads = {run.head_sha for run in runs}
+        faults = [f"{len(open_runs)} open checks"] if open_runs else []
+        if len(heads) != len(runs):
+            faults.append("two checks on one commit")
+        on_head = [run.conclusion for run in runs if pulls and pulls[0].pull and run.head_sha == pulls[0].pull.head_sha]
+        return faults if on_head == ["success"] else [*faults, f"the head's checks: {on_head}"]
+
+    def _faults_of_calls(self, issue: Issue, killed: int) -> list[str]:
+        asked = {turn: times for (number, turn), times in self.claude.asked.items() if number == issue.number}
+        faults = [f"reply {turn} paid twice" for number, turn in self.claude.paid_twice if number == issue.number]
+        again = sum(asked.values()) - len(asked)
+        if again > killed:
+            faults.append(f"{again} requests too many")
+        return [*faults, "the tree was lost"] if issue.number in self.claude.lost else faults
+
+    def _sql(self, statement: str) -> None:
+        """Time passes: what would else be waited for."""
+        engine = create_engine(make_url(self.config.database_url.replace("postgresql:", "postgresql+psycopg:")))
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+def last_of(log: Path) -> Kill:
+    lines = lines_of(log) if log.exists() else []
+    return lines[-1] if lines else Kill("nothing yet #0", "before")
+
+
+@asynccontextmanager
+async def storm(
+    root: Path, *, database_url: str = "", drops: bool = False, duplicates: bool = False
+) -> AsyncIterator[Storm]:
+    """`drops`: of each kind of write the first answer in each job is lost. `duplicates`: GitHub delivers everything
+    again and again. SQLite, unless a `database_url` is given."""
+    source = root / "source"
+    source.mkdir(parents=True)
+    github, claude = LoopbackGitHub(root / "github"), Claude()
+    repo = github.add_repository("acme", "widget", source=repository(source))
+    github.set_role(repo, "alice", "write")
+    secret, port = secrets.token_hex(16), free_port()
+    registered = github.create_app(webhook_url=f"http://127.0.0.1:{port}/webhook", webhook_secret=secret, owner="acme")
+    github.install(registered.app, "acme")
+    messages = LoopbackMessages(claude, api_key=KEY, largest_write=None)
+    async with github.serve() as github_url, serve(messages.asgi()) as messages_url:
+        settings = {
+            "GITHUB_APP_ID": str(registered.app.id),
+            "GITHUB_PRIVATE_KEY": registered.private_key_pem,
+            "GITHUB_WEBHOOK_SECRET": secret,
+            "GITHUB_API_URL": f"{github_url}/api/v3",
+            "BACKSPACE_HOME": str(root / "home"),
+            "PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "PORT": str(port),
+            "ANTHROPIC_API_KEY": KEY,
+            "ANTHROPIC_BASE_URL": messages_url,
+            "BACKSPACE_MODEL": "claude-opus-5-5",
+            "BACKSPACE_REPO_USD_PER_DAY": "9000",
+            "BACKSPACE_INSTALLATION_USD_PER_DAY": "9000",
+            "BACKSPACE_JOBS_PER_HOUR": "9000",
+            **({"DATABASE_URL": database_url} if database_url else {}),
+        }
+        config = Config.from_env(settings)
+        config.home.mkdir(parents=True, exist_ok=True)
+        store = await open_store(config.database_url)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.storm.worker"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            async with serve(web_app(config, store), port=port):
+                workers = Workers(process)
+                yield Storm(github, repo, claude, store, config, settings, workers, root, drops, duplicates)
+        finally:
+            process.kill()
+            await process.wait()
+            await store.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,84 @@
+"""kill -9 before and after every effect of a whole job: nothing is lost, and nothing happens twice.
+
+Red with each of these taken away, one at a time (tried): the look for a comment of ours before one is written, the look
+for the pull request, the journal entry of a model's reply, the journal entry before a command, the tree beside it.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stores.postgres import Postgres, running_postgres
+from tests.storm.effects import Kill, When
+from tests.storm.storm import Outcome, Storm, storm
+from tests.storm.table import show
+
+pytestmark = pytest.mark.anyio
+SIDES: tuple[When, When] = ("before", "after")
+EVERY = 6  # of the kills, in `make test`
+RANDOM_KILLS = 200
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
+
+
+def kills_in(clean: Outcome) -> list[Kill]:
+    return [Kill(effect, side) for effect in clean.effects for side in SIDES]
+
+
+async def test_a_job_whose_worker_is_killed_again_and_again_comes_to_its_one_end(tmp_path: Path) -> None:
+    """Every sixth place of all, one after the other, in one job."""
+    async with storm(tmp_path / "storm") as here:
+        clean = await here.run()
+        assert clean.faults == ()
+        kills = kills_in(clean)[3::EVERY]
+        outcome = await here.run(kills)
+        assert outcome.faults == ()
+        assert len(outcome.deaths) > 0.9 * len(kills)
+
+
+async def every_kill(here: Storm, title: str) -> None:
+    clean = await here.run()
+    assert clean.faults == ()
+    outcomes = [await here.run([kill]) for kill in kills_in(clean)]
+    show(title, kills_in(clean), outcomes)
+    assert [(outcome.deaths, outcome.faults) for outcome in outcomes if outcome.faults] == []
+    assert sum(len(outcome.deaths) for outcome in outcomes) > 0.95 * len(outcomes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_000)
+@pytest.mark.parametrize(
+    ("drops", "duplicates"),
+    [
+        pytest.param(False, False, id="clean"),
+        pytest.param(True, False, id="replies-dropped"),
+        pytest.param(False, True, id="duplicates"),
+    ],
+)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_a_kill_before_and_after_every_effect(
+    tmp_path: Path, postgres: Postgres, database: str, drops: bool, duplicates: bool
+) -> None:
+    url = postgres.new_database() if database == "postgres" else ""
+    async with storm(tmp_path / "storm", database_url=url, drops=drops, duplicates=duplicates) as here:
+        network = "replies dropped" if drops else "duplicate deliveries" if duplicates else "clean network"
+        await every_kill(here, f"{database}, {network}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_000)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_kills_at_random_instants(tmp_path: Path, postgres: Postgres, database: str) -> None:
+    url, chance = postgres.new_database() if database == "postgres" else "", random.Random(database)
+    outcomes: list[Outcome] = []
+    async with storm(tmp_path / "storm", database_url=url, duplicates=True) as here:
+        while sum(len(outcome.deaths) for outcome in outcomes) < RANDOM_KILLS:
+            outcomes.append(await here.run(chance=chance))
+    show(f"{database}, random instants", [death for outcome in outcomes for death in outcome.deaths], outcomes)
+    assert [(outcome.deaths, outcome.faults) for outcome in outcomes if outcome.faults] == []
