@@ -61,6 +61,28 @@ async def front_door(
     root: Path, *, source: Path, settings: Mapping[str, str], owner: str, name: str, maintainer: str
 ) -> AsyncIterator[Stage]:
     """The stage without its worker: jobs are taken in, and stay where they are."""
+    async with hosted(root, source=source, owner=owner, name=name, maintainer=maintainer) as host:
+        config = Config.from_env({**host.settings, **settings})
+        config.home.mkdir(parents=True, exist_ok=True)
+        store = await opened_store(config)
+        try:
+            async with serve(web_app(config, store), port=config.port):
+                yield Stage(host.github, host.repository, store, config)
+        finally:
+            await store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A GitHub without its bot. `settings` are for a bot at the address the App's webhook names."""
+
+    github: LoopbackGitHub
+    repository: Repository
+    settings: Mapping[str, str]
+
+
+@asynccontextmanager
+async def hosted(root: Path, *, source: Path, owner: str, name: str, maintainer: str) -> AsyncIterator[Host]:
     github = LoopbackGitHub(root / "github")
     repository = github.add_repository(owner, name, source=source)
     github.set_role(repository, maintainer, "write")
@@ -69,25 +91,16 @@ async def front_door(
     registered = github.create_app(SLUG, webhook_url=f"{bot_url}/webhook", webhook_secret=secret, owner=owner)
     github.install(registered.app, owner)
     async with github.serve() as github_url:
-        config = Config.from_env(
-            {
-                "GITHUB_APP_ID": str(registered.app.id),
-                "GITHUB_PRIVATE_KEY": registered.private_key_pem,
-                "GITHUB_WEBHOOK_SECRET": secret,
-                "GITHUB_API_URL": f"{github_url}/api/v3",
-                "BACKSPACE_HOME": str(root / "home"),
-                "PUBLIC_URL": bot_url,
-                "PORT": str(port),
-                **settings,
-            }
-        )
-        config.home.mkdir(parents=True, exist_ok=True)
-        store = await opened_store(config)
-        try:
-            async with serve(web_app(config, store), port=port):
-                yield Stage(github, repository, store, config)
-        finally:
-            await store.close()
+        settings = {
+            "GITHUB_APP_ID": str(registered.app.id),
+            "GITHUB_PRIVATE_KEY": registered.private_key_pem,
+            "GITHUB_WEBHOOK_SECRET": secret,
+            "GITHUB_API_URL": f"{github_url}/api/v3",
+            "BACKSPACE_HOME": str(root / "home"),
+            "PUBLIC_URL": bot_url,
+            "PORT": str(port),
+        }
+        yield Host(github, repository, settings)
 
 
 def _free_port() -> int:
