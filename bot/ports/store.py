@@ -139,6 +139,10 @@ class JobStore(Queue, Standing, Protocol):
         """Events as they are committed, by any process; ends after the terminal one."""
         ...
 
+    async def prove(self) -> None:
+        """Raises ProviderError when nothing can be made durable now; a proof holds for a second."""
+        ...
+
     async def close(self) -> None: ...
 
 

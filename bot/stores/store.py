@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +34,9 @@ from bot.stores.retention import Retention
 from bot.stores.schema import migrate
 
 T = TypeVar("T")
+
+PROOF = "proof"  # a mark that is written to see whether something can be
+SECONDS_BETWEEN_PROOFS = 1.0  # anybody may ask for the bot's health as often as they like
 
 
 async def open_store(database_url: str, *, limits: QueueLimits | None = None) -> "Store":
@@ -83,6 +87,8 @@ class Store:
         self._database = database
         self._limits = limits
         self._hub = Hub(database, limits)
+        self._proving = asyncio.Lock()
+        self._proved_at = -inf
 
     # ------------------------------------------------------------ the door
 
@@ -263,6 +269,13 @@ class Store:
         while (rows := await self._database.write(lambda c: retention.prune(c, limits))) > 0:
             gone += rows
         return gone
+
+    async def prove(self) -> None:
+        async with self._proving:
+            now = asyncio.get_running_loop().time()
+            if now - self._proved_at >= SECONDS_BETWEEN_PROOFS:
+                await self.set_mark(PROOF, 1.0)
+                self._proved_at = now
 
     async def close(self) -> None:
         await self._hub.close()

@@ -67,7 +67,7 @@ def _nobody_waits(job_id: str) -> None:
 async def _problem(store: JobStore, ready: Callable[[], Awaitable[str | None]] | None) -> str | None:
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await store.job("healthz")
+            await store.prove()
             return None if ready is None else await ready()
     except ProviderError as error:
         return str(error)

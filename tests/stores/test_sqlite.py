@@ -62,9 +62,12 @@ async def test_a_locked_database_is_said_to_be_locked_and_recovers(tmp_path: Pat
     with pytest.raises(ProviderError) as locked:
         await deliver(store, a_job("a"))
     assert (locked.value.message, locked.value.retryable) == (failures.LOCKED, True)
-    assert await store.job("job-a") is None
+    with pytest.raises(ProviderError, match="locked"):
+        await store.prove()
+    assert await store.job("job-a") is None, "reading works all the while: health must write"
     thief.execute("ROLLBACK").close()
     thief.close()
+    await store.prove()
     assert (await deliver(store, a_job("a"))).is_new
     await store.close()
 
