@@ -160,7 +160,6 @@ SETTINGS: tuple[Setting, ...] = (
         "https://api.github.com",
         "For GitHub Enterprise Server: https://HOST/api/v3",
         url,
-        "worker",
     ),
     Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", text, "worker"),
     Setting("ANTHROPIC_BASE_URL", "anthropic_base_url", "", "Another address for Claude's API", optional_url, "worker"),

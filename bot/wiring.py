@@ -13,6 +13,7 @@ import structlog
 
 from bot.config import RULES, Config, Role
 from bot.domain.errors import UserError
+from bot.github.addresses import git_url
 from bot.ports import DayBudgets, GitHubApp, JobStore, Model, SandboxProvider
 from bot.stores import QueueLimits, Store, open_store
 
@@ -96,7 +97,8 @@ def web_app(config: Config, store: JobStore) -> "Starlette":
     from bot.web.app import create_app
     from bot.web.live import routes
 
-    return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes(store))
+    pages = routes(store, github_url=git_url(config.github_api_url))
+    return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=pages)
 
 
 def github_app(config: Config) -> GitHubApp:
@@ -172,7 +174,6 @@ def owner() -> str:
 
 def links(config: Config) -> "Callable[[Job], Links]":
     """Where a reader of a job's report can go."""
-    from bot.github.installation import git_url
     from bot.report.links import Links
 
     site = git_url(config.github_api_url)

@@ -16,6 +16,7 @@ from githubkit import UnauthAuthStrategy
 from bot.domain.errors import ProviderError
 from bot.domain.job import Repo
 from bot.github import hooks
+from bot.github.addresses import git_url
 from bot.github.answers import text
 from bot.github.client import USER_AGENT, Check, Client, Credentials
 from bot.github.pace import NO_LIMITS, Limits
@@ -168,11 +169,3 @@ class App:
 def published_limits(api_url: str, *, processes: int = 1) -> Limits:
     """One process's part of GitHub's limits; a GitHub on this machine has none but those it speaks of."""
     return NO_LIMITS if httpx.URL(api_url).host in LOOPBACK else Limits().shared_by(processes)
-
-
-def git_url(api_url: str) -> str:
-    """Where git lives for an API: github.com, the Enterprise Server without /api/v3, or SUBDOMAIN.ghe.com."""
-    url = httpx.URL(api_url)
-    host = url.host.removeprefix("api.") if url.host == "api.github.com" or url.host.endswith(".ghe.com") else url.host
-    path = url.path.rstrip("/").removesuffix("/api/v3")
-    return str(url.copy_with(host=host, path=path or "/")).rstrip("/")

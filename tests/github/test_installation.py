@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from bot.domain.errors import NotFound, ProviderError, UserError
-from bot.github.installation import App, git_url
+from bot.github.addresses import git_url
+from bot.github.installation import App
 from tests.github.wire import NOW, REPO, Wire, answer, private_key
 
 pytestmark = pytest.mark.anyio
