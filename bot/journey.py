@@ -32,11 +32,13 @@ from bot.ports import (
 )
 from bot.publish.branch import drop_branch, start_branch, written
 from bot.publish.mirror import Mirror
+from bot.publish.outgoing import outgoing
 from bot.publish.policy import PathRules, problems
 from bot.publish.pull_request import publish
 from bot.publish.second_look import worth_a_second_look
 from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
 from bot.report import answers, wording
+from bot.report.leaks import Leaks
 from bot.report.links import Links
 from bot.report.restricted_markdown import fenced
 
@@ -81,6 +83,7 @@ class Journey:
         journal: Journal,
         purse_of: Callable[[float | None], Purse],
         links: Callable[[], Links],
+        leaks: Leaks,
     ) -> None:
         self._job = job
         self._facts = facts
@@ -88,6 +91,7 @@ class Journey:
         self._github = github
         self._journal = journal
         self._purse_of = purse_of
+        self._leaks = leaks
         self._links = links
         self._branch = wording.branch_name(job)
 
@@ -228,12 +232,15 @@ class Journey:
             hidden_removed=reading.hidden,
             banner=banner,
         )
+        message, title = wording.commit_message(job, submission, hold_ci=held), wording.pull_request_title(submission)
+        for piece, where in outgoing(patch, message=message, title=title, body=body):
+            self._leaks.check(piece, where)
         return await publish(
             job,
             patch,
             branch=self._branch,
-            message=wording.commit_message(job, submission, hold_ci=held),
-            title=wording.pull_request_title(submission),
+            message=message,
+            title=title,
             body=body,
             base_branch=base_branch,
             draft=bool(banner) or job.options.draft or rules.draft,
