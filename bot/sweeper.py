@@ -30,7 +30,7 @@ SECONDS_BETWEEN_SURVEYS = 3600.0  # each asks one request of every repository
 KEPT_S = 3 * 86_400.0  # GitHub redelivers nothing older
 OLDEST_COMMAND_S = 7 * 86_400.0  # a request nobody answered for longer is not started out of the blue
 MARGIN_S = 600.0  # for clocks that differ, and lists that lag
-MOST_A_SWEEP = 500
+MOST_A_SWEEP = 1_000
 FIRST_WAIT_S = 600.0  # before a delivery that failed again is asked for once more; doubled each time
 LONGEST_WAIT_S = 6 * 3600.0
 GUIDS_A_LOOK = 500
@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to ask for again, oldest first; and the instant before which nothing needs another look."""
+    """What to ask for again, oldest first; and the first instant of what has not arrived yet, or now."""
 
     redeliver: tuple[DeliveryAttempt, ...]
     settled_until: float
@@ -70,9 +70,7 @@ def verdict(
         (group for group in missed if now - group[-1].delivered_at < KEPT_S), key=lambda group: group[0].delivered_at
     )
     due = [group[-1] for group in young if now - group[-1].delivered_at >= _wait(len(group))][:most]
-    chosen = {attempt.guid for attempt in due}
-    left = (group[0].delivered_at for group in young if group[-1].guid not in chosen)
-    return Verdict(tuple(due), min(left, default=now))
+    return Verdict(tuple(due), min((group[0].delivered_at for group in young), default=now))
 
 
 def _wait(attempts: int) -> float:

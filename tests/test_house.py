@@ -30,6 +30,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.models": PURE,
     "bot.stores": PURE,
     "bot.lease": PURE,
+    "bot.log_stream": set(),
     "bot.purse": PURE,
     "bot.reaper": PURE | {"bot.lease", "bot.publish", "bot.report", "bot.reporter"},
     "bot.sweeper": PURE | {"bot.intake"},
