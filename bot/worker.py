@@ -83,6 +83,10 @@ class Worker:
         try:
             facts = await self._admitted(claim, github, journal)
         except UserError as refusal:
+            if _has_started(journal):  # an earlier attempt left a check and a branch behind
+                await journal.record(_failed(refusal, started=True))
+                await self._wind_up(claim, reporter, github, journal)
+                return
             await self._refuse(job, refusal, github, journal)
             await self._store.commit(claim, finish="failed", reported=True)
             return
