@@ -8,7 +8,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,8 +86,17 @@ class Storm:
     duplicates: bool
     jobs: int = 0
 
-    async def run(self, kills: Sequence[Kill] = (), *, chance: random.Random | None = None) -> Outcome:
-        """One job from its comment to its end; each kill falls once. With `chance`, two fall at random instants."""
+    async def run(
+        self,
+        kills: Sequence[Kill] = (),
+        *,
+        chance: random.Random | None = None,
+        between: Callable[[int], None] = lambda _: None,
+    ) -> Outcome:
+        """One job from its comment to its end; each kill falls once. With `chance`, two fall at random instants.
+
+        `between` is what happens while no worker lives; it is told how many have died.
+        """
         self.jobs += 1
         job, issue = await self._asked()
         log = self.root / f"effects-{self.jobs}"
@@ -109,11 +118,16 @@ class Storm:
             if status != -signal.SIGKILL:
                 return Outcome(deaths=tuple(deaths), faults=(f"the worker ended with {status}",), effects=())
             await self._say_again(issue)
+            between(len(deaths))
             self._sql(f"UPDATE jobs SET lease_until = 0 WHERE id = '{job.id}'")
         await self._say_again(issue)
         faults = [fault async for fault in self._faults(job, issue, len(deaths))]
         effects = tuple(line.effect for line in lines_of(log) if line.when == "before")
         return Outcome(deaths=tuple(deaths), faults=tuple(faults), effects=effects)
+
+    def role(self, role: str) -> None:
+        """What the person who asks may do from now on."""
+        self.github.set_role(self.repository, "alice", role)
 
     async def _asked(self) -> tuple[Job, Issue]:
         issue = self.github.open_issue(self.repository, "alice", f"The value is broken {self.jobs}", "Please fix.")

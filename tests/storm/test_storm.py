@@ -17,7 +17,8 @@ from tests.storm.table import show
 
 pytestmark = pytest.mark.anyio
 SIDES: tuple[When, When] = ("before", "after")
-EVERY = 6  # of the kills, in `make test`
+IN_THE_MIDDLE = Kill("model ask #2", "before")
+EVERY = 9  # of the kills, in `make test`
 RANDOM_KILLS = 200
 
 
@@ -32,7 +33,7 @@ def kills_in(clean: Outcome) -> list[Kill]:
 
 
 async def test_a_job_whose_worker_is_killed_again_and_again_comes_to_its_one_end(tmp_path: Path) -> None:
-    """Every sixth place of all, one after the other, in one job."""
+    """Every ninth place of all, one after the other, in one job."""
     async with storm(tmp_path / "storm") as here:
         clean = await here.run()
         assert clean.faults == ()
@@ -42,13 +43,26 @@ async def test_a_job_whose_worker_is_killed_again_and_again_comes_to_its_one_end
         assert len(outcome.deaths) > 0.9 * len(kills)
 
 
+async def test_who_loses_access_between_two_attempts_leaves_no_check_open(tmp_path: Path) -> None:
+    """Red when a later attempt refuses as if it were the first (tried)."""
+    kills = [IN_THE_MIDDLE, Kill("github create_check_run #1", "after")]
+    async with storm(tmp_path / "storm") as here:
+        outcome = await here.run(kills, between=lambda deaths: here.role("write" if deaths == 1 else "read"))
+    assert list(outcome.deaths) == kills
+    assert outcome.faults[0] == "lost: ['failed']"
+    assert not [fault for fault in outcome.faults if "open checks" in fault or "comments" in fault]
+
+
 async def every_kill(here: Storm, title: str) -> None:
-    clean = await here.run()
-    assert clean.faults == ()
-    outcomes = [await here.run([kill]) for kill in kills_in(clean)]
-    show(title, kills_in(clean), outcomes)
+    """Each effect of a whole job; then each on GitHub of a second attempt, which finds what the first one left."""
+    clean, second = await here.run(), await here.run([IN_THE_MIDDLE])
+    assert (clean.faults, second.faults) == ((), ())
+    plans = [[kill] for kill in kills_in(clean)]
+    plans += [[IN_THE_MIDDLE, kill] for kill in kills_in(second) if kill.effect.startswith("github")]
+    outcomes = [await here.run(plan) for plan in plans]
+    show(title, [kill for plan in plans for kill in plan], outcomes)
     assert [(outcome.deaths, outcome.faults) for outcome in outcomes if outcome.faults] == []
-    assert sum(len(outcome.deaths) for outcome in outcomes) > 0.95 * len(outcomes)
+    assert sum(len(outcome.deaths) for outcome in outcomes) > 0.95 * sum(map(len, plans))
 
 
 @pytest.mark.slow
