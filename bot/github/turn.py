@@ -12,7 +12,7 @@ from bot.github.pace import Kind, Limits, Priority, Traffic, writes
 
 Sleep = Callable[[float], Awaitable[None]]
 PATIENCE_S: Mapping[Priority, float] = {
-    Priority.RESULT: 3_700.0,  # the longest limit is an hour
+    Priority.RESULT: 10_800.0,  # the longest limit is an hour, and others may use up the next one
     Priority.PROGRESS: 30.0,  # a progress update that would wait longer is dropped: the next one says more
 }
 
