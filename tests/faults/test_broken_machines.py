@@ -1,0 +1,191 @@
+"""A real `backspace serve` on a machine that breaks under it: what it says, what it keeps, and that it comes back."""
+
+import asyncio
+import os
+import resource
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from bot.standins.github.faults import Delay
+from bot.standins.github.state import Delivery
+from tests.faults.bot_process import BotProcess, commented, github, published, pulls_of, serving
+from tests.stores.postgres import Postgres
+
+pytestmark = pytest.mark.anyio
+
+Break = Callable[[BotProcess, Path], AbstractContextManager[None]]
+
+
+@contextmanager
+def no_disk(bot: BotProcess, database: Path) -> Iterator[None]:
+    """No file of the process may hold another byte: neither the database nor its log."""
+    with _limited(bot, resource.RLIMIT_FSIZE, 0):
+        yield
+
+
+@contextmanager
+def locked(bot: BotProcess, database: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(database, isolation_level=None)) as thief:
+        thief.execute("BEGIN IMMEDIATE").close()
+        yield
+        thief.execute("ROLLBACK").close()
+
+
+@contextmanager
+def no_descriptors(bot: BotProcess, database: Path) -> Iterator[None]:
+    with _limited(bot, resource.RLIMIT_NOFILE, 3):
+        yield
+
+
+@contextmanager
+def _limited(bot: BotProcess, what: int, soft: int) -> Iterator[None]:
+    before = resource.prlimit(bot.process.pid, what)
+    resource.prlimit(bot.process.pid, what, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(bot.process.pid, what, before)
+
+
+def fill(filler: Path) -> None:
+    """Until the disk is full."""
+    with filler.open("wb", buffering=0) as full, suppress(OSError):
+        while True:
+            full.write(bytes(4096))
+
+
+def stored(database: Path, delivery: Delivery) -> bool:
+    with (
+        closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as reader,
+        closing(reader.execute("SELECT count(*) FROM deliveries WHERE guid = ?", (delivery.guid,))) as found,
+    ):
+        return bool(found.fetchone()[0])
+
+
+BREAKS = [
+    pytest.param(no_disk, id="no-disk"),
+    pytest.param(locked, id="locked", marks=pytest.mark.slow),
+    pytest.param(no_descriptors, id="no-descriptors", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+async def test_nothing_is_acknowledged_that_is_not_stored_and_the_bot_comes_back_by_itself(
+    tmp_path: Path, broken: Break
+) -> None:
+    """R18; red when the door answers before the commit (202 without a row), and when health only reads (tried)."""
+    database = tmp_path / "home" / "backspace.db"
+    async with github(tmp_path) as host, serving(host, tmp_path) as bot:
+        with broken(bot, database):
+            issue, delivery = await commented(host)
+            await bot.unwell()
+            acknowledged = 200 <= delivery.status_code < 300
+            assert bot.process.poll() is None, "it stays up"
+        assert stored(database, delivery) == acknowledged
+        await bot.healthy()
+        if not acknowledged:
+            again = host.github.redeliver(delivery)
+            await host.github.deliver()
+            assert again.status_code == 202, again.response_body
+        await published(host, issue)
+        assert len(pulls_of(host, issue)) == 1
+
+
+@pytest.mark.slow
+async def test_a_disk_that_fills_up_in_the_middle_of_a_job_publishes_nothing_half(tmp_path: Path) -> None:
+    """The job stops at its first record that finds no room, and goes on where it was when there is room again."""
+    database = tmp_path / "home" / "backspace.db"
+    async with github(tmp_path) as host, serving(host, tmp_path) as bot:
+        host.github.faults.add(Delay(2), method="POST", path="/git/blobs")
+        issue, _ = await commented(host)
+        async with asyncio.timeout(60):
+            while True:
+                if any(one.path.endswith("/git/blobs") for one in host.github.requests):
+                    break
+                await asyncio.sleep(0.01)
+        with no_disk(bot, database):
+            await asyncio.sleep(8)
+            assert pulls_of(host, issue) == []
+            await bot.unwell()
+        await published(host, issue)
+        assert len(pulls_of(host, issue)) == 1
+        assert len({check.head_sha for check in host.github.check_runs(host.repository)}) == len(
+            host.github.check_runs(host.repository)
+        )
+
+
+@pytest.mark.slow
+async def test_a_door_on_a_full_disk_says_so_and_opens_when_there_is_room(tmp_path: Path) -> None:
+    """A real disk of 3 MB, for the door alone."""
+    async with github(tmp_path) as host:
+        box = ["bwrap", "--dev-bind", "/", "/", "--size", "3000000", "--tmpfs", "/mnt"]
+        home = {"BACKSPACE_HOME": "/mnt/home"}
+        async with serving(host, tmp_path, settings=home, box=box, flags=["--web-only"]) as bot:
+            inside = Path(f"/proc/{bot.process.pid}/root/mnt")
+            filler = inside / "filler"
+            fill(filler)
+            statuses = set()
+            for _ in range(200):
+                _, delivery = await commented(host)
+                statuses.add(delivery.status_code)
+                if delivery.status_code == 503:
+                    break
+            assert statuses <= {202, 503}
+            assert 503 in statuses
+            await bot.unwell()
+            filler.unlink()
+            await bot.healthy()
+            again = host.github.redeliver(delivery)
+            await host.github.deliver()
+            assert again.status_code == 202
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["read-only", "down"])
+async def test_a_postgres_that_goes_away_or_takes_nothing_is_survived(
+    tmp_path: Path, postgres: Postgres, how: str
+) -> None:
+    async with github(tmp_path) as host:
+        settings = {"DATABASE_URL": postgres.new_database()}
+        async with serving(host, tmp_path, settings=settings) as bot:
+            if how == "down":
+                postgres.stop()
+            else:
+                postgres.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+                postgres.execute("SELECT pg_reload_conf()")
+            try:
+                await asyncio.sleep(0.5)
+                issue, delivery = await commented(host)
+                assert delivery.status_code == 503
+                await bot.unwell()
+            finally:
+                if how == "down":
+                    postgres.start()
+                else:
+                    postgres.execute("ALTER SYSTEM RESET default_transaction_read_only")
+                    postgres.execute("SELECT pg_reload_conf()")
+            await bot.healthy()
+            host.github.redeliver(delivery)
+            await published(host, issue)
+            assert len(pulls_of(host, issue)) == 1
+
+
+@pytest.mark.slow
+async def test_a_read_only_database_keeps_the_bot_from_starting(tmp_path: Path) -> None:
+    async with github(tmp_path) as host:
+        async with serving(host, tmp_path, flags=["--web-only"]):
+            pass
+        home = host.settings["BACKSPACE_HOME"]
+        box = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", home, home]
+        env = {**os.environ, **host.settings, "BACKSPACE_MODEL": "rules"}
+        argv = [*box, sys.executable, "-m", "bot", "serve"]
+        started = await asyncio.create_subprocess_exec(*argv, env=env, stderr=asyncio.subprocess.PIPE)
+        _, said = await asyncio.wait_for(started.communicate(), 60)
+        assert started.returncode == 1
+        assert b"ProviderError" in said
+        assert b"Traceback" not in said
