@@ -1,7 +1,8 @@
 """kill -9 before and after every effect of a whole job: nothing is lost, and nothing happens twice.
 
-Red with each of these taken away, one at a time (tried): the look for a comment of ours before one is written, the look
-for the pull request, the journal entry of a model's reply, the journal entry before a command, the tree beside it.
+Red with each of these taken away, one at a time (tried): the look for our comment before one is written, the look for
+our check, the look for an end that an earlier attempt recorded, the journal, the work tree beside it. Green without the
+look for the pull request, since GitHub refuses a second one for a branch.
 """
 
 import random
