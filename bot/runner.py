@@ -8,11 +8,13 @@ import structlog
 from bot.domain.errors import BotError, LeaseLost, ProviderError
 from bot.lease import KeptLease, boot_time
 from bot.ports import Lease, Queue
+from bot.vitals import Vitals
 
 IDLE_S = 5.0  # how long to sleep when nothing wakes us, and after a claim that failed
 LONGEST_PAUSE_S = 1.0  # between claims, while the store promises work and gives none
 GRACE_S = 8.0  # what a job may take to clean up when it is stopped
 LEAVE_S = 1.0  # what a job without a lease may take to end by itself
+PART = "runner"  # its name among the vitals
 RELEASE_WITHIN_S = 2.0  # together with the grace: 10 s from the signal to the end
 
 log = structlog.get_logger()
@@ -30,6 +32,7 @@ class Runner:
         owner: str,
         idle_s: float = IDLE_S,
         grace_s: float = GRACE_S,
+        vitals: Vitals | None = None,
         now: Callable[[], float] = boot_time,
     ) -> None:
         self._queue = queue
@@ -37,6 +40,7 @@ class Runner:
         self._owner = owner
         self._idle_s = idle_s
         self._grace_s = grace_s
+        self._vitals = vitals or Vitals()
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
 
@@ -66,6 +70,7 @@ class Runner:
                 log.error("claim failed", error=str(error))
                 await asyncio.sleep(self._idle_s)
                 continue
+            self._vitals.worked(PART)
             if claim is not None:
                 pause_s = 0.0
                 lease = KeptLease(self._queue, claim, claimed_at=asked_at, now=self._now)
@@ -85,10 +90,12 @@ class Runner:
         with structlog.contextvars.bound_contextvars(job=job_id, delivery=delivery):
             job = asyncio.ensure_future(self._run_job(lease))
             wish = asyncio.create_task(self._queue.cancelled(lease.claim))
+            taken = False
             try:
                 await _keep(lease, job, wish)
             except LeaseLost as lost:
                 await self._given_up(lease, job, lost)
+                taken = not job.done()
             except asyncio.CancelledError:
                 log.info("job interrupted: the process goes down")
             wish.cancel()
@@ -98,6 +105,7 @@ class Runner:
                 await asyncio.wait({job}, timeout=self._grace_s)
             lease.give_up()
             _tell(job)
+            self._vitals.leases_lost += taken or _says_lost(job)
             if (interrupted or lease.cancelled_by) and (job.cancelled() or not job.done()):
                 await self._put_back(lease)
 
@@ -133,6 +141,10 @@ async def _keep(lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Futur
         if lease.cancelled_by is not None and not told:
             told = True
             job.cancel()
+
+
+def _says_lost(job: asyncio.Future[None]) -> bool:
+    return job.done() and not job.cancelled() and isinstance(job.exception(), LeaseLost)
 
 
 def _tell(job: asyncio.Future[None]) -> None:

@@ -3,31 +3,37 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 
 from bot.config import RULES, Config, Role
 from bot.domain.errors import UserError
 from bot.github.addresses import git_url
-from bot.ports import DayBudgets, GitHubApp, JobStore, Model, SandboxProvider
+from bot.log_stream import LogStream
+from bot.ports import DayBudgets, GitHubApp, Model, SandboxProvider
+from bot.probing import prober
 from bot.stores import QueueLimits, Store, open_store
+from bot.vitals import Vitals
 
 if TYPE_CHECKING:
-    import uvicorn
     from starlette.applications import Starlette
 
     from bot.domain.job import Job
+    from bot.github.installation import App
     from bot.reaper import Reaper
     from bot.report.links import Links
     from bot.runner import Runner
+    from bot.sweeper import Sweeper
 
 TURNS = 60
 MINUTES = 30.0
+RUNNER_WITHIN_S = 30.0  # it looks for a job every few seconds
 
 
 def configure_logging(level: str, log_format: str) -> None:
@@ -46,7 +52,7 @@ def configure_logging(level: str, log_format: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LogStream())),
         cache_logger_on_first_use=True,
     )
 
@@ -93,15 +99,19 @@ async def opened_store(config: Config) -> Store:
     return await open_store(config.database_url, limits=limits)
 
 
-def web_app(config: Config, store: JobStore) -> "Starlette":
+def web_app(config: Config, store: Store, vitals: Vitals | None = None) -> "Starlette":
+    """`vitals`: of the worker in this process, where there is one."""
+    from bot.web import health, live
     from bot.web.app import create_app
-    from bot.web.live import routes
 
-    pages = routes(store, github_url=git_url(config.github_api_url))
-    return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=pages)
+    routes = [
+        *live.routes(store, github_url=git_url(config.github_api_url)),
+        *health.routes(store, vitals or Vitals(), operator_token=config.operator_token),
+    ]
+    return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes)
 
 
-def github_app(config: Config) -> GitHubApp:
+def github_app(config: Config) -> "App":
     """Nothing leaves it that holds one of the bot's secrets."""
     from bot.github.installation import App, published_limits
     from bot.report.leaks import Leaks
@@ -122,6 +132,7 @@ def runner(
     *,
     app: GitHubApp | None = None,
     sandboxes: SandboxProvider | None = None,
+    vitals: Vitals | None = None,
 ) -> "Runner":
     """`app` and `sandboxes` stand in for the configured ones.
 
@@ -157,7 +168,7 @@ def runner(
         links=links(config),
         jobs_per_hour=config.jobs_per_hour,
     )
-    return Runner(store, worker.run_job, owner=owner())
+    return Runner(store, worker.run_job, owner=owner(), vitals=vitals)
 
 
 def reaper(config: Config, store: Store, app: GitHubApp) -> "Reaper":
@@ -165,6 +176,13 @@ def reaper(config: Config, store: Store, app: GitHubApp) -> "Reaper":
     from bot.report.leaks import Leaks
 
     return Reaper(store, app, links=links(config), leaks=Leaks(config.secrets), owner=f"{owner()}:reaper")
+
+
+def sweeper(store: Store, app: "App") -> "Sweeper":
+    from bot.sweeper import Sweeper
+    from bot.web.door import random_job_id, random_watch_key
+
+    return Sweeper(app=app, store=store, new_id=random_job_id, new_watch_key=random_watch_key)
 
 
 def owner() -> str:
@@ -186,58 +204,59 @@ def links(config: Config) -> "Callable[[Job], Links]":
 
 
 @asynccontextmanager
-async def working(config: Config, store: Store) -> AsyncIterator[None]:
-    """A worker that runs beside the block; at its end, running jobs go back to the queue."""
-    stop = asyncio.Event()
+async def working(
+    config: Config, store: Store, stop: asyncio.Event | None = None, vitals: Vitals | None = None
+) -> AsyncIterator[None]:
+    """A worker that runs beside the block; at its end, or when `stop` is set, running jobs go back to the queue.
+
+    A part that breaks ends the block too, and raises here: a door must not take in jobs that nobody does.
+    """
+    stop, block = stop or asyncio.Event(), asyncio.current_task()
+
+    def ended(_: "asyncio.Task[None]") -> None:
+        if block is not None and not stop.is_set():
+            block.cancel()
+
+    vitals = vitals or Vitals()
+    vitals.expect("runner", within_s=RUNNER_WITHIN_S)
     app = github_app(config)  # one for all: requests of one installation take turns
     async with models(config) as model_named:
-        parts = (runner(config, store, model_named, app=app), reaper(config, store, app))
+        parts = (
+            runner(config, store, model_named, app=app, vitals=vitals),
+            prober(config, vitals, app=app, model_named=model_named, sandboxes=sandbox_provider(config)),
+            reaper(config, store, app),
+            sweeper(store, app),
+        )
         tasks = [asyncio.create_task(part.run(stop)) for part in parts]
+        for task in tasks:
+            task.add_done_callback(ended)
         try:
             yield
         finally:
             stop.set()
-            await asyncio.gather(*tasks)
+            await asyncio.wait(tasks)
+            for task in tasks:
+                task.result()
 
 
 async def run(config: Config, role: Role) -> None:
-    """Until SIGTERM or SIGINT."""
+    """Until SIGTERM or SIGINT. The door and the worker stop side by side."""
+    stop, vitals = asyncio.Event(), Vitals()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     config.home.mkdir(parents=True, exist_ok=True)
     store = await opened_store(config)
     try:
-        if role == "web":
-            await _server(config, store).serve()
-        elif role == "worker":
-            await _until_signal(config, store)
-        else:
-            async with working(config, store):
-                await _server(config, store).serve()
+        async with AsyncExitStack() as parts:
+            if role != "web":
+                await parts.enter_async_context(working(config, store, stop, vitals))
+            await (stop.wait() if role == "worker" else _serve(config, store, stop, vitals))
     finally:
         await store.close()
 
 
-def _server(config: Config, store: Store) -> "uvicorn.Server":
-    import uvicorn
+async def _serve(config: Config, store: Store, stop: asyncio.Event, vitals: Vitals) -> None:
+    from bot.web.server import serve_until
 
     structlog.get_logger().info("listening", address=f"http://{config.host}:{config.port}", public=config.public_url)
-    settings = uvicorn.Config(
-        web_app(config, store),
-        host=config.host,
-        port=config.port,
-        access_log=False,
-        log_config=None,
-        loop="uvloop",
-        http="httptools",
-        timeout_graceful_shutdown=5,
-    )
-    return uvicorn.Server(settings)
-
-
-async def _until_signal(config: Config, store: Store) -> None:
-    import signal
-
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with working(config, store):
-        await told.wait()
+    await serve_until(stop, web_app(config, store, vitals), host=config.host, port=config.port)

@@ -32,17 +32,18 @@ FLOORS: dict[str, set[str]] = {
     "bot.lease": PURE,
     "bot.log_stream": set(),
     "bot.purse": PURE,
+    "bot.vitals": PURE,
     "bot.reaper": PURE | {"bot.lease", "bot.publish", "bot.report", "bot.reporter"},
     "bot.sweeper": PURE | {"bot.intake"},
-    "bot.runner": PURE | {"bot.lease"},
+    "bot.runner": PURE | {"bot.lease", "bot.vitals"},
     "bot.journey": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.repo_config"},
     "bot.worker": PURE | {"bot.intake", "bot.report", "bot.publish", "bot.journey", "bot.recorder", "bot.reporter"},
-    "bot.web": PURE | {"bot.intake", "bot.report"},
+    "bot.web": PURE | {"bot.intake", "bot.report", "bot.vitals"},
     "bot.standins": set(),
     "bot.replay": set(),
     "bot.watch": PURE | {"bot.report"},
 }
-TOP = {"bot.wiring", "bot.cli", "bot.demo", "bot.stage", "bot.doctor", "bot.local_run", "bot.__main__"}
+TOP = {"bot.wiring", "bot.probing", "bot.cli", "bot.demo", "bot.stage", "bot.doctor", "bot.local_run", "bot.__main__"}
 
 DOORS = {  # vendor: the rooms that may meet it
     "starlette": {"bot.web", "bot.standins"},

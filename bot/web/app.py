@@ -1,19 +1,15 @@
-"""The web process's application: the webhook door, a health answer, and the routes it is given."""
+"""The web process's application: the webhook door, and the routes it is given."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bot.domain.errors import ProviderError, UserError
+from bot.domain.errors import UserError
 from bot.ports import JobStore
 from bot.web.door import BODY_SECONDS, MAX_BODY_BYTES, WebhookDoor, random_job_id, random_watch_key
 
 MIN_SECRET_CHARACTERS = 16
-READY_SECONDS = 5.0
 
 
 def create_app(
@@ -26,12 +22,10 @@ def create_app(
     on_accept: Callable[[str], None] | None = None,
     new_id: Callable[[], str] = random_job_id,
     new_watch_key: Callable[[], str] = random_watch_key,
-    ready: Callable[[], Awaitable[str | None]] | None = None,
 ) -> Starlette:
     """The application. `max_body` is in bytes, `body_seconds` how long a delivery's body may take to arrive.
 
-    `on_accept` hears the id of each new job after it is durable; it returns at once and raises nothing. `ready` answers
-    what keeps the process from working, None when nothing does; the store is asked in any case.
+    `on_accept` hears the id of each new job after it is durable; it returns at once and raises nothing.
 
     Raises UserError for a missing or short webhook secret.
     """
@@ -51,25 +45,8 @@ def create_app(
         new_watch_key=new_watch_key,
     )
 
-    async def healthz(request: Request) -> Response:
-        problem = await _problem(store, ready)
-        if problem is None:
-            return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "unhealthy", "problem": problem}, status_code=503)
-
-    return Starlette(routes=[Route("/webhook", door), Route("/healthz", healthz), *extra_routes])
+    return Starlette(routes=[Route("/webhook", door), *extra_routes])
 
 
 def _nobody_waits(job_id: str) -> None:
     """The worker finds the job in the store."""
-
-
-async def _problem(store: JobStore, ready: Callable[[], Awaitable[str | None]] | None) -> str | None:
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            await store.prove()
-            return None if ready is None else await ready()
-    except ProviderError as error:
-        return str(error)
-    except TimeoutError:
-        return f"The database did not answer within {READY_SECONDS:g} seconds."

@@ -32,10 +32,10 @@ class BotProcess:
         return self.host.settings["PUBLIC_URL"]
 
     async def health(self) -> int:
-        """The status of `/healthz`; 0 when there is no answer."""
+        """The status of `/readyz`; 0 when there is no answer."""
         try:
             async with httpx.AsyncClient(timeout=15) as client:
-                return (await client.get(f"{self.url}/healthz")).status_code
+                return (await client.get(f"{self.url}/readyz")).status_code
         except httpx.HTTPError:
             return 0
 

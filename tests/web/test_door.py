@@ -201,7 +201,6 @@ async def test_what_could_not_be_stored_is_not_acknowledged() -> None:
     broken: Any = BrokenStore(ProviderError("store", "the disk is full", retryable=True))
     async with door(broken, on_accept=dispatched.append) as client:
         answer = await deliver(client, mention())
-        assert (await client.get("/healthz")).status_code == 503
     assert (answer.status_code, dispatched) == (503, [])
     assert "redeliver" in answer.json()["error"]
 
@@ -223,22 +222,6 @@ async def test_a_delivery_known_to_have_made_no_job_makes_none_now() -> None:
     async with door(store) as client:
         answer = await deliver(client, mention())
     assert answer.json() == {"ignored": "This delivery was seen before and asked for nothing."}
-
-
-async def test_health_is_the_store_and_what_else_must_be_ready(store: JobStore) -> None:
-    async def busy() -> str | None:
-        return "The worker has not answered for a minute."
-
-    async def fine() -> str | None:
-        return None
-
-    async with door(store) as client:
-        assert (await client.get("/healthz")).json() == {"status": "ok"}
-    async with door(store, ready=fine) as client:
-        assert (await client.get("/healthz")).status_code == 200
-    async with door(store, ready=busy) as client:
-        answer = await client.get("/healthz")
-    assert (answer.status_code, answer.json()["problem"]) == (503, "The worker has not answered for a minute.")
 
 
 async def test_other_routes_stand_beside_the_door(store: JobStore) -> None:
