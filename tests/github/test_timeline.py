@@ -127,18 +127,17 @@ async def in_passing(update: Awaitable[None]) -> None:
         await update
 
 
-def permitted_after(refused: Sequence[Sent]) -> list[tuple[float, float]]:
-    """For each refusal, when it was known and when the next request was permitted, by GitHub's documentation."""
+def closed_spans(sent: Sequence[Sent]) -> list[tuple[float, float]]:
+    """From when GitHub's word was known to when the next request was permitted, by GitHub's documentation."""
     spans, in_a_row = [], 0
-    for one in refused:
-        said, reset = one.headers.get("retry-after"), one.headers.get("x-ratelimit-reset")
-        if said is not None:
-            until = one.answered_at + float(said)
-        elif one.headers.get("x-ratelimit-remaining") == "0" and reset is not None:
-            until = float(reset)
-        else:
-            until, in_a_row = one.answered_at + 60.0 * 2**in_a_row, in_a_row + 1
-        spans.append((one.answered_at, until))
+    for one in sorted(sent, key=lambda one: one.answered_at):
+        if "retry-after" in one.headers:
+            spans.append((one.answered_at, one.answered_at + float(one.headers["retry-after"])))
+        elif one.headers.get("x-ratelimit-remaining") == "0":
+            spans.append((one.answered_at, float(one.headers["x-ratelimit-reset"])))
+        elif one.status in (403, 429):
+            spans.append((one.answered_at, one.answered_at + 60.0 * 2**in_a_row))
+            in_a_row += 1
     return spans
 
 
@@ -169,12 +168,11 @@ def judged(place: Place, which: int = 0) -> Findings:
     writes = [row for row in log if row.method != "GET"]
     content = [(row.at, 1) for row in writes if not row.path.endswith(("/git/blobs", "/git/trees", "/git/commits"))]
     points = [(row.at, 1 if row.method == "GET" else 5) for row in log]
-    refused = [one for one in sent if one.status in (403, 429)]
-    spans = permitted_after(refused)
+    spans = closed_spans(sent)
     return Findings(
         requests=len(log),
         writes=len(writes),
-        refused=len(refused),
+        refused=sum(one.status in (403, 429) for one in sent),
         least_pause_s=min(later.at - earlier.at for earlier, later in pairwise(writes)) if len(writes) > 1 else inf,
         content_a_minute=most_within(60.0, content),
         content_an_hour=most_within(3_600.0, content),
