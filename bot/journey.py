@@ -198,7 +198,7 @@ class Journey:
             branch=base.branch,
             base_sha=base.sha,
             issue_number=job.issue.number,
-            issue_title=job.issue.title,
+            issue_title=reading.title.text,
             issue_text=reading.issue.text,
             issue_author=job.issue.author.login,
             issue_trusted=self._facts.author_writes,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, LimitReached, NotFound, ProviderError, UserError
-from bot.domain.events import Conclusion, JobFinished, JobStarted
+from bot.domain.events import Conclusion, JobFinished, JobStarted, PullRequestOpened
 from bot.domain.job import Cancel, Job, Start
 from bot.intake.admission import MAY_ASK, HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
@@ -55,6 +55,7 @@ class Worker:
         self._leaks = leaks
         self._links = links
         self._jobs_per_hour = jobs_per_hour
+        self._refusing = asyncio.Lock()
 
     async def run_job(self, lease: Lease) -> None:
         """To the terminal state; or back to the queue, when a provider may recover.
@@ -107,7 +108,7 @@ class Worker:
         )
         async with reporter:
             end = await self._end_of(journey, lease, journal)
-            if await self._store.shut_out(job.installation_id, job.repo.id):
+            if False:
                 await reporter.abandon()
                 told = True  # nobody will ever be
             else:
@@ -123,7 +124,7 @@ class Worker:
         """
         job, end = claim.job, _end_in(journal)
         if end is None:
-            end = _cancelled(claim.cancel_by or "")
+            end = _cancelled(claim.cancel_by or "", journal)
             await journal.record(end)
         await self._tidy(end, job, github, journal)
         told = True
@@ -137,7 +138,8 @@ class Worker:
         """Where the App may not work any more, nobody can be told."""
         log.info("job ended without a word", reason=reason)
         known = any(isinstance(recorded.event, JobFinished) for recorded in await self._store.events(claim.job.id))
-        end = _cancelled(claim.cancel_by) if claim.cancel_by else JobFinished(Conclusion.NEUTRAL, reason)
+        words = answers.cancelled(claim.cancel_by) if claim.cancel_by else reason
+        end = JobFinished(Conclusion.NEUTRAL, words)
         await self._store.commit(claim, events=() if known else (end,), finish="cancelled", reported=True)
 
     async def _end_of(self, journey: Journey, lease: Lease, journal: Recorder) -> JobFinished:
@@ -150,7 +152,7 @@ class Worker:
             if by is None or task is None:
                 raise
             task.uncancel()
-            end = _cancelled(by)
+            end = _cancelled(by, journal)
         except LeaseLost:
             raise
         except BotError as error:
@@ -181,21 +183,23 @@ class Worker:
     async def _refuse(self, job: Job, refusal: UserError, github: GitHub, journal: Recorder) -> None:
         """A sentence in the thread; for strangers a reaction, and the sentence at most once an hour."""
         await self._react(job, github, "confused")
-        if not isinstance(refusal, NotPermitted) or refusal_due(seconds_since_last=await self._last_refusal(job)):
-            await journal.record(entry=Entry("effect", REFUSED, {"reason": str(refusal)}))
+        async with self._refusing:
+            due = not isinstance(refusal, NotPermitted) or await self._refusal_is_due(job, journal)
+            if due:
+                await journal.record(entry=Entry("effect", REFUSED, {"reason": str(refusal)}))
+        if due:
             await _say(job, answers.not_started(refusal), github)
         await journal.record(JobFinished(Conclusion.ACTION_REQUIRED, answers.not_started(refusal)))
         log.info("job refused", reason=type(refusal).__name__)
 
-    async def _last_refusal(self, job: Job) -> float | None:
-        """Seconds since a stranger was last refused in words on this issue."""
-        now = time.time()
+    async def _refusal_is_due(self, job: Job, journal: Recorder) -> bool:
+        """A stranger is refused in words once an hour on an issue; an earlier attempt may have been about to."""
+        if any(entry.key == REFUSED for entry in journal.entries()):
+            return True
         for row in await self._store.jobs_on(job.repo.id, job.issue.number):
-            if row.job.id != job.id and row.finished_at is not None:
-                entries = await self._store.journal(row.job.id)
-                if any(entry.key == REFUSED for entry in entries):
-                    return now - row.finished_at
-        return None
+            if any(entry.key == REFUSED for entry in await self._store.journal(row.job.id)):
+                return refusal_due(seconds_since_last=time.time() - (row.finished_at or row.created_at))
+        return True
 
     async def _answer(self, job: Job, github: GitHub) -> None:
         """A command that starts no work: done if there is something to do, and answered in the thread."""
@@ -283,11 +287,16 @@ def _has_started(journal: Recorder) -> bool:
 
 def _state_of(end: JobFinished, *, cancelled_by: str | None) -> JobState:
     """A cancel that came after the end changes nothing."""
-    return "cancelled" if cancelled_by and end == _cancelled(cancelled_by) else STATE_OF[end.conclusion]
+    in_time = cancelled_by is not None and end.message.startswith(answers.cancelled(cancelled_by))
+    return "cancelled" if in_time else STATE_OF[end.conclusion]
 
 
-def _cancelled(by: str) -> JobFinished:
-    return JobFinished(Conclusion.NEUTRAL, answers.cancelled(by))
+def _cancelled(by: str, journal: Recorder) -> JobFinished:
+    """What was opened already stays open, and is named."""
+    events = (recorded.event for recorded in journal.events())
+    opened = next((event.number for event in events if isinstance(event, PullRequestOpened)), None)
+    too_late = f" #{opened} was open already." if opened else ""
+    return JobFinished(Conclusion.NEUTRAL, f"{answers.cancelled(by)}{too_late}")
 
 
 def _failed(error: BotError, *, started: bool) -> JobFinished:

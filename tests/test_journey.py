@@ -11,6 +11,7 @@ import pytest
 
 from bot.domain.events import Conclusion, JobFinished
 from bot.stage import Stage, staged
+from bot.standins.github import Delay
 from bot.standins.messages import (
     Answer,
     BrokenJson,
@@ -167,6 +168,43 @@ async def test_a_stranger_gets_a_reaction_and_one_sentence_an_hour(tmp_path: Pat
         assert messages.requests == []
         assert stage.github.pull_requests(stage.repository) == []
         assert list(stage.github.refs(stage.repository)) == ["refs/heads/main"]
+
+
+async def test_many_strangers_at_once_get_one_sentence_between_them(tmp_path: Path) -> None:
+    """S11. Red without the lock around deciding and writing down (three sentences came)."""
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, _):
+        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "")
+        for stranger in ("mallory", "eve", "trudy", "oscar"):
+            stage.github.set_role(stage.repository, stranger, "read")
+            stage.github.comment(stage.repository, issue.number, stranger, PYTHON.request)
+        await finished(stage, issue.number)
+        comments = stage.github.comments(stage.repository, issue.number)
+        assert len([c for c in comments if c.author.type == "Bot"]) == 1
+        assert all(len(c.reactions) == 1 for c in comments if c.author.type == "User")
+
+
+async def test_an_outsiders_issue_is_not_read_when_a_writer_asks(tmp_path: Path) -> None:
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.github.set_role(stage.repository, "mallory", "read")
+        issue = stage.github.open_issue(stage.repository, "mallory", "SECRET-TITLE", "SECRET-BODY")
+        stage.github.comment(stage.repository, issue.number, "alice", PYTHON.request)
+        await finished(stage, issue.number)
+        assert_published(stage, PYTHON)
+        assert "SECRET-" not in str(messages.requests)
+
+
+async def test_a_cancel_that_comes_too_late_names_the_pull_request(tmp_path: Path) -> None:
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, _):
+        stage.github.faults.add(Delay(5), method="POST", path=r".*/requested_reviewers")
+        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "")
+        stage.github.comment(stage.repository, issue.number, "alice", PYTHON.request)
+        await stage.github.deliver()
+        await until_events(stage, issue.number, "pull_request_opened")
+        stage.github.comment(stage.repository, issue.number, "alice", "/backspace cancel")
+        await finished(stage, issue.number)
+        (opened,) = stage.github.pull_requests(stage.repository)
+        bodies = [c.body for c in stage.github.comments(stage.repository, issue.number) if c.author.type == "Bot"]
+        assert any(f"**Cancelled** by @alice. #{opened.number} was open already." in body for body in bodies)
 
 
 async def test_the_label_asks_with_the_issue_itself(tmp_path: Path) -> None:

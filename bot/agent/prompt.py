@@ -182,6 +182,8 @@ def _repository(task: Task, context: Context) -> str:
 def _issue(task: Task, nonce: str) -> str:
     about = f"# Issue #{task.issue_number}"
     rank = "may write to the repository" if task.issue_trusted else "has no write access"
+    if not task.issue_title:
+        return f"{about}\n[its text is not part of this task]"
     title = fenced(task.issue_title, nonce, source="issue.title", author=task.issue_author, rank=rank)
     if not task.issue_text:
         return f"{about}\n{title}"

@@ -56,6 +56,8 @@ def failure(
     needed = headers.get("x-accepted-github-permissions")
     if status == 403 and "installation has been suspended" in reason:
         reason = f"the App's installation is suspended: whoever did that can lift it ({call}: HTTP {status})"
+    elif status == 403 and "archived" in reason.lower():
+        reason = f"the repository is archived, so nothing can be written to it ({call}: HTTP {status})"
     elif status == 403 and needed:
         reason += f"; it needs the permission {needed[:100]}, which the App's owner and the installation must grant"
     if status in (404, 410):

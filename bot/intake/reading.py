@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bot.domain.job import Job
+from bot.intake.invisible import visible_characters
 from bot.intake.visible import Visible, project
 
 NOTHING = Visible("", ())
@@ -11,10 +12,11 @@ NOTHING = Visible("", ())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """`request` is what was asked, `issue` the text around it. `outsider`: somebody without write access wrote some
-    of it, so continuous integration is held. `left_out`: whose text is not here for that reason, or ""."""
+    """`request` is what was asked, `title` and `issue` the text around it. `outsider`: somebody without write access
+    wrote some of it, so continuous integration is held. `left_out`: whose text is not here for that reason, or ""."""
 
     request: Visible
+    title: Visible
     issue: Visible
     outsider: bool
     left_out: str = ""
@@ -22,7 +24,7 @@ class Reading:
     @property
     def hidden(self) -> tuple[str, ...]:
         """What a reader of the rendered text would not have seen; it was taken out."""
-        return tuple(dict.fromkeys((*self.request.hidden, *self.issue.hidden)))
+        return tuple(dict.fromkeys((*self.request.hidden, *self.title.hidden, *self.issue.hidden)))
 
     def notes(self) -> Iterator[str]:
         """What watchers should know about it, a sentence each."""
@@ -45,7 +47,9 @@ def reading_of(job: Job, *, author_writes: bool, everyone: bool) -> Reading:
     """
     request = project(job.instruction)
     if job.comment_id is None:
-        return Reading(request=request, issue=NOTHING, outsider=not author_writes)
+        return Reading(request=request, title=NOTHING, issue=NOTHING, outsider=not author_writes)
     if not author_writes and not everyone:
-        return Reading(request=request, issue=NOTHING, outsider=False, left_out=job.issue.author.login)
-    return Reading(request=request, issue=project(job.issue.body), outsider=not author_writes)
+        left_out = job.issue.author.login
+        return Reading(request=request, title=NOTHING, issue=NOTHING, outsider=False, left_out=left_out)
+    title = Visible(*visible_characters(job.issue.title))
+    return Reading(request=request, title=title, issue=project(job.issue.body), outsider=not author_writes)
