@@ -52,7 +52,7 @@ def admit(
         raise UserError(f"This {thread} is locked: unlock the conversation and ask again.")
     if limit is not None and limit.started >= limit.most:
         raise UserError(
-            f"{limit.started} jobs were started here in the last hour, and {limit.most} is the most: ask again later. "
+            f"The limit of jobs that may start here in an hour ({limit.most}) is reached: ask again later. "
             "The bot's operator can raise BACKSPACE_JOBS_PER_HOUR."
         )
 
