@@ -108,7 +108,7 @@ class Worker:
         )
         async with reporter:
             end = await self._end_of(journey, lease, journal)
-            if False:
+            if await self._store.shut_out(job.installation_id, job.repo.id):
                 await reporter.abandon()
                 told = True  # nobody will ever be
             else:
@@ -167,16 +167,21 @@ class Worker:
         return end
 
     async def _admitted(self, claim: Claim, github: GitHub, journal: Recorder) -> Facts:
-        """Live facts, gathered at once. Raises UserError when the job may not run."""
+        """Live facts, gathered at once. Raises UserError when the job may not run, or GitHub will never say."""
         job, limit = claim.job, None
         if not _has_started(journal):
             limit = HourlyLimit(self._jobs_per_hour, await self._store.started_this_hour(claim))
-        permission, issue, repository, author_writes = await asyncio.gather(
-            github.permission(job.requested_by.login),
-            github.issue(job.issue.number),
-            github.repository(),
-            _may_write(job, github),
-        )
+        try:
+            permission, issue, repository, author_writes = await asyncio.gather(
+                github.permission(job.requested_by.login),
+                github.issue(job.issue.number),
+                github.repository(),
+                _may_write(job, github),
+            )
+        except ProviderError as error:
+            if error.retryable and claim.attempts < ATTEMPTS:
+                raise
+            raise NotPermitted(f"GitHub did not say whether this may be done ({error}).") from error
         admit(job, permission=permission, issue=issue, repository=repository, limit=limit)
         return Facts(issue=issue, repository=repository, author_writes=author_writes)
 
