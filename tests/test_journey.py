@@ -11,7 +11,7 @@ import pytest
 
 from bot.domain.events import Conclusion, JobFinished
 from bot.stage import Stage, staged
-from bot.standins.github import Delay
+from bot.standins.github import Delay, Reply
 from bot.standins.messages import (
     Answer,
     BrokenJson,
@@ -205,6 +205,15 @@ async def test_a_cancel_that_comes_too_late_names_the_pull_request(tmp_path: Pat
         (opened,) = stage.github.pull_requests(stage.repository)
         bodies = [c.body for c in stage.github.comments(stage.repository, issue.number) if c.author.type == "Bot"]
         assert any(f"**Cancelled** by @alice. #{opened.number} was open already." in body for body in bodies)
+
+
+async def test_a_look_up_that_github_refuses_is_told_in_the_thread(tmp_path: Path) -> None:
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.github.faults.add(Reply(403), path=r".*/permission", times=50)
+        issue = await asked(stage, PYTHON.request)
+        (said,) = [c.body for c in stage.github.comments(stage.repository, issue) if c.author.type == "Bot"]
+        assert "**Not started**: GitHub did not say whether this may be done" in said
+        assert messages.requests == []
 
 
 async def test_the_label_asks_with_the_issue_itself(tmp_path: Path) -> None:
