@@ -238,6 +238,7 @@ async def storm(
     source = root / "source"
     source.mkdir(parents=True)
     github, claude = LoopbackGitHub(root / "github"), Claude()
+    github.world.rate_limit = 1_000_000  # hundreds of jobs in a few minutes are no flood here
     repo = github.add_repository("acme", "widget", source=repository(source))
     github.set_role(repo, "alice", "write")
     secret, port = secrets.token_hex(16), free_port()

@@ -54,11 +54,12 @@ async def test_who_loses_access_between_two_attempts_leaves_no_check_open(tmp_pa
     assert not [fault for fault in outcome.faults if "open checks" in fault or "comments" in fault]
 
 
-async def every_kill(here: Storm, title: str) -> None:
+async def every_kill(here: Storm, title: str, *, a_job: int) -> None:
     """Each effect of a whole job; then each on GitHub of a second attempt, which finds what the first one left."""
     clean, second = await here.run(), await here.run([IN_THE_MIDDLE])
     assert (clean.faults, second.faults) == ((), ())
-    plans = [[kill] for kill in kills_in(clean)]
+    kills, jobs = kills_in(clean), -(-2 * len(clean.effects) // a_job)
+    plans = [kills[first::jobs] for first in range(jobs)]
     plans += [[IN_THE_MIDDLE, kill] for kill in kills_in(second) if kill.effect.startswith("github")]
     outcomes = [await here.run(plan) for plan in plans]
     show(title, [kill for plan in plans for kill in plan], outcomes)
@@ -83,7 +84,7 @@ async def test_a_kill_before_and_after_every_effect(
     url = postgres.new_database() if database == "postgres" else ""
     async with storm(tmp_path / "storm", database_url=url, drops=drops, duplicates=duplicates) as here:
         network = "replies dropped" if drops else "duplicate deliveries" if duplicates else "clean network"
-        await every_kill(here, f"{database}, {network}")
+        await every_kill(here, f"{database}, {network}", a_job=6 if drops or duplicates else 1)
 
 
 @pytest.mark.slow
