@@ -1,0 +1,174 @@
+"""Several runners on one database: each job runs once at a time, once in all, and never more at once than allowed."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from bot.domain.errors import LeaseLost
+from bot.lease import KeptLease, boot_time
+from bot.ports import Lease
+from bot.runner import Runner
+from bot.stores import QueueLimits, Store, open_store
+from tests.stores.postgres import Postgres
+from tests.stores.samples import a_job, deliver
+
+pytestmark = pytest.mark.anyio
+
+JOBS = 100
+TENANTS = 5
+RUNNING, RUNNING_PER_INSTALLATION = 4, 2
+WITHIN_S = 60.0
+
+
+class Ledger:
+    """What runs where, as the jobs themselves see it."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, tuple[str, int]] = {}
+        self.starts: Counter[str] = Counter()
+        self.by: Counter[str] = Counter()
+        self.finished: set[str] = set()
+        self.most = 0
+        self.most_of_one = 0
+        self.wrong: list[str] = []
+
+    def begin(self, replica: str, lease: Lease) -> None:
+        job = lease.claim.job
+        if job.id in self.running or job.id in self.finished:
+            self.wrong.append(f"{job.id} on {replica} while on {self.running.get(job.id, 'finished')}")
+        self.running[job.id] = (replica, job.installation_id)
+        self.starts[job.id] += 1
+        self.by[replica] += 1
+        self.most = max(self.most, len(self.running))
+        tenants = Counter(tenant for _, tenant in self.running.values())
+        self.most_of_one = max(self.most_of_one, *tenants.values())
+
+    def end(self, lease: Lease) -> None:
+        """Before the store hears of it: from then on the job is another's to take."""
+        self.running.pop(lease.claim.job.id)
+
+
+@asynccontextmanager
+async def replica(url: str, name: str, ledger: Ledger, *, lease_s: float = 30.0) -> AsyncIterator[Runner]:
+    """A store and a runner of their own, as another process would have; stopped in good order at the end."""
+    limits = QueueLimits(running=RUNNING, running_per_installation=RUNNING_PER_INSTALLATION, lease_s=lease_s)
+    store, stop, chance = await open_store(url, limits=limits), asyncio.Event(), random.Random(name)
+
+    async def work(lease: Lease) -> None:
+        ledger.begin(name, lease)
+        try:
+            await asyncio.sleep(chance.uniform(0.0, 0.05))
+        finally:
+            ledger.end(lease)
+        await store.commit(lease.claim, finish="succeeded")
+        ledger.finished.add(lease.claim.job.id)
+
+    runner = Runner(store, work, owner=name, idle_s=0.2)
+    task = asyncio.create_task(runner.run(stop))
+    try:
+        yield runner
+    finally:
+        stop.set()
+        await task
+        await store.close()
+
+
+async def taken_in(url: str) -> Store:
+    store = await open_store(url)
+    await asyncio.gather(*(deliver(store, a_job(f"{n}", installation=n % TENANTS)) for n in range(JOBS)))
+    return store
+
+
+async def all_finished(store: Store) -> bool:
+    census = await store.census()
+    return census.queued + census.running == 0
+
+
+async def until_all_are_finished(store: Store) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            if await all_finished(store):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_three_replicas_share_a_hundred_jobs_within_the_limits(postgres: Postgres) -> None:
+    """R5; red when the claim takes no lock of the queue (the limits break), and when a running job is free (tried)."""
+    url, ledger = postgres.new_database(), Ledger()
+    store = await taken_in(url)
+    async with AsyncExitStack() as replicas:
+        for name in ("a", "b", "c"):
+            await replicas.enter_async_context(replica(url, name, ledger))
+        await until_all_are_finished(store)
+    assert ledger.wrong == []
+    assert set(ledger.starts.values()) == {1}
+    assert ledger.most <= RUNNING
+    assert ledger.most_of_one <= RUNNING_PER_INSTALLATION
+    assert len(ledger.by) == 3, "everybody worked"
+    await store.close()
+
+
+async def test_replicas_that_come_and_go_lose_nothing(postgres: Postgres) -> None:
+    """Each restart interrupts what runs there: it goes back, and runs elsewhere at once."""
+    url, ledger = postgres.new_database(), Ledger()
+    store = await taken_in(url)
+
+    async def restarting(name: str) -> None:
+        chance = random.Random(name)
+        while not await all_finished(store):
+            async with replica(url, name, ledger):
+                await asyncio.sleep(chance.uniform(0.05, 0.4))
+
+    async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as replicas:
+        for name in ("a", "b", "c"):
+            replicas.create_task(restarting(name))
+    assert ledger.wrong == []
+    assert ledger.most <= RUNNING
+    rows = await asyncio.gather(*(store.job(f"job-{n}") for n in range(JOBS)))
+    assert {row.state for row in rows if row} == {"succeeded"}
+    await store.close()
+
+
+async def test_on_sqlite_one_process_works_and_the_next_takes_over_when_it_goes(sqlite_url: str) -> None:
+    ledger = Ledger()
+    store = await taken_in(sqlite_url)
+    async with AsyncExitStack() as second:
+        async with replica(sqlite_url, "first", ledger):
+            async with asyncio.timeout(WITHIN_S):
+                while True:
+                    if len(ledger.finished) >= JOBS / 2:
+                        break
+                    await asyncio.sleep(0.01)
+                await second.enter_async_context(replica(sqlite_url, "second", ledger))
+        handed_over = len(ledger.finished)
+        await until_all_are_finished(store)
+    assert ledger.wrong == []
+    assert ledger.by["second"] >= JOBS - handed_over > 0
+    await store.close()
+
+
+async def test_a_worker_that_stood_still_past_its_lease_finds_the_job_gone(postgres: Postgres) -> None:
+    """The frozen worker in one process. Red when `hold` asks nobody, and when `commit` knows no fence (tried)."""
+    url, ledger = postgres.new_database(), Ledger()
+    store = await open_store(url, limits=QueueLimits(lease_s=0.6))
+    await deliver(store, a_job("a"))
+    claimed_at = boot_time()
+    claim = await store.claim("still")
+    assert claim is not None
+    lease = KeptLease(store, claim, claimed_at=claimed_at)
+    await lease.hold()
+    async with replica(url, "awake", ledger, lease_s=0.6), asyncio.timeout(WITHIN_S):
+        while "job-a" not in ledger.finished:
+            await store.wait_for_work(0.05)
+    with pytest.raises(LeaseLost):
+        await store.commit(claim, finish="failed")
+    with pytest.raises(LeaseLost):
+        await lease.hold()
+    row = await store.job("job-a")
+    assert row is not None
+    assert (row.state, row.attempts) == ("succeeded", 2)
+    await store.close()
