@@ -13,6 +13,7 @@ from benchmarks.measuring import Goal, Row, alternate
 from benchmarks.peers import NotHad, Peers
 from benchmarks.processes import BenchmarkFailed, Served, environment, told
 
+STARTS = 3
 WARMING = 1  # rounds that are not counted: node compiles what is hot
 
 
@@ -38,29 +39,30 @@ class Burst:
 
 async def rows(size: Size, at: Path, peers: Peers) -> list[Row]:
     missing: dict[str, str] = {}
-    starts: dict[str, Callable[[], Awaitable[tuple[float, float]]]] = {}
     bursts: dict[str, Callable[[], Awaitable[Burst]]] = {}
     async with AsyncExitStack() as running:
-        for number, (name, comment, expected) in enumerate(doors.CONTENDERS):
+        open_doors: dict[str, Served] = {}
+        for name, door, comment, expected in doors.CONTENDERS:
             try:
-                argv, env = await doors.command(name, at, peers)
+                if door not in open_doors:
+                    started = await doors.command(door, at, peers)
+                    open_doors[door] = await running.enter_async_context(doors.served(*started, at / door))
+                bursts[name] = _Bursts(open_doors[door], size, at, comment, expected)
             except NotHad as reason:
                 missing[name] = str(reason)
-                continue
-            if name in (doors.OURS, doors.PROBOT):
-                starts[name] = partial(_start, argv, env, at)
-            served = await running.enter_async_context(doors.served(argv, env, at / f"door-{number}"))
-            bursts[name] = _Bursts(served, size, at, comment, expected)
-        began = await alternate(starts, min(size.rounds, 3))
+        again = {name: partial(_start, name, at, peers) for name in open_doors if name in (doors.OURS, doors.PROBOT)}
+        began = await alternate(again, min(size.rounds, STARTS) - 1)
+        for name, starts in began.items():
+            starts.append(open_doors[name])
         await alternate(bursts, WARMING)
         taken = await alternate(bursts, size.rounds)
     return [*_ratios(taken, missing), *_starts(began, missing)]
 
 
-async def _start(argv: Sequence[str], env: Mapping[str, str], at: Path) -> tuple[float, float]:
-    """Seconds until it answers, and its resident memory then, in MB."""
-    async with doors.served(argv, env, at / "door-start") as one:
-        return one.started_s, one.resident_mb()
+async def _start(name: str, at: Path, peers: Peers) -> Served:
+    """Started, weighed and ended."""
+    async with doors.served(*await doors.command(name, at, peers), at / "start") as one:
+        return one
 
 
 class _Bursts:
@@ -104,25 +106,13 @@ def _ratios(taken: Mapping[str, Sequence[Burst]], missing: Mapping[str, str]) ->
     return found
 
 
-def _starts(began: Mapping[str, Sequence[tuple[float, float]]], missing: Mapping[str, str]) -> list[Row]:
-    ours, theirs, note = began[doors.OURS], began.get(doors.PROBOT, ()), missing.get(doors.PROBOT, "")
+def _starts(began: Mapping[str, Sequence[Served]], missing: Mapping[str, str]) -> list[Row]:
+    def row(what: str, unit: str, value: Callable[[Served], float], goal: Goal) -> Row:
+        ours, theirs = ([value(one) for one in began.get(name, ())] for name in (doors.OURS, doors.PROBOT))
+        note = missing.get(doors.PROBOT, "")
+        return Row(what=what, unit=unit, ours=ours, peer=doors.PROBOT, theirs=theirs, goal=goal, note=note)
+
     return [
-        Row(
-            what="cold start to the first answer",
-            unit="ms",
-            ours=[seconds * 1_000 for seconds, _ in ours],
-            peer=doors.PROBOT,
-            theirs=[seconds * 1_000 for seconds, _ in theirs],
-            goal=Goal("at most", 1.5, 1.0),
-            note=note,
-        ),
-        Row(
-            what="memory when idle",
-            unit="MB",
-            ours=[memory for _, memory in ours],
-            peer=doors.PROBOT,
-            theirs=[memory for _, memory in theirs],
-            goal=Goal("at most", 1.0, 0.6),
-            note=note,
-        ),
+        row("cold start to the first answer", "ms", lambda one: one.started_s * 1_000, Goal("at most", 1.5, 1.0)),
+        row("memory when idle", "MB", lambda one: one.idle_mb, Goal("at most", 1.0, 0.6)),
     ]

@@ -8,7 +8,7 @@ def job(number: int) -> Job:
     return Job(
         id=f"benchmark{number:03}",
         key=f"1:1:comment:{number}",
-        watch_key="a watch key of the benchmark, long enough",
+        watch_key="a-watch-key-of-the-benchmark-long-enough",
         delivery=str(number),
         installation_id=1,
         repo=Repo(1, "acme", "widget"),

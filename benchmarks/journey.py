@@ -137,5 +137,5 @@ async def _trip(stage: Stage, number: int, delay_s: float) -> Trip:
     if opened is None:
         ends = [r.event.message for r in events if isinstance(r.event, JobFinished)]
         raise BenchmarkFailed(f"no pull request was opened: {ends}")
-    calls = [call for call in stage.github.log.rows[earlier:] if call.at < opened]
+    calls = [call for call in stage.github.log.rows[earlier:] if began <= call.at < opened]
     return Trip(began, opened, calls, events, delay_s)

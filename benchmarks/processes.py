@@ -22,20 +22,22 @@ class BenchmarkFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server that answers on `port`, `started_s` seconds after its process was made."""
+    """A server that answered on `port` after `started_s` seconds, with `idle_mb` of memory resident then."""
 
     pid: int
     port: int
     started_s: float
+    idle_mb: float
 
     def cpu_s(self) -> float:
         """Processor time of all its threads so far, by the scheduler's own nanoseconds."""
         tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
-    def resident_mb(self) -> float:
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+def resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def free_port() -> int:
@@ -61,7 +63,7 @@ async def server(argv: Sequence[str], *, port: int, cwd: Path, env: Mapping[str,
             if process.returncode is not None or time.monotonic() - began > READY_S:
                 raise BenchmarkFailed(f"{argv[0]} did not serve: {words.read_text(errors='replace')[-800:]}")
             await asyncio.sleep(0.01)
-        yield Served(process.pid, port, time.monotonic() - began)
+        yield Served(process.pid, port, time.monotonic() - began, resident_mb(process.pid))
     finally:
         await stopped(process)
 
