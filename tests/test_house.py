@@ -40,7 +40,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.worker": PURE | {"bot.intake", "bot.report", "bot.publish", "bot.journey", "bot.recorder", "bot.reporter"},
     "bot.web": PURE | {"bot.intake", "bot.report", "bot.vitals"},
     "bot.standins": set(),
-    "bot.replay": set(),
+    "bot.replay": PURE,
     "bot.watch": PURE | {"bot.report"},
 }
 TOP = {"bot.wiring", "bot.probing", "bot.cli", "bot.demo", "bot.stage", "bot.doctor", "bot.local_run", "bot.__main__"}
