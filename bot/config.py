@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from bot.setting_values import (
     MIN_SECRET,
+    api_key,
     database,
+    folder,
     number,
     one_of,
     optional_url,
@@ -75,8 +77,20 @@ class Config:
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, role: Role = "both") -> "Config":
         """Raises ConfigFault with every fault at once. `role` decides which secrets are asked for, and read at all."""
+        config, faults = cls.read(env, role=role)
+        if faults:
+            raise ConfigFault(faults)
+        return config
+
+    @classmethod
+    def read(cls, env: Mapping[str, str], *, role: Role = "both") -> tuple["Config", list[str]]:
+        """The faults, a sentence each that begins with the setting's name, and what there is without them.
+
+        A setting at fault has its default, or nothing where it has none.
+        """
         faults: list[str] = []
         values: dict[str, Any] = {}
+        defaults: dict[str, Any] = {}
         for setting in SETTINGS:
             wanted = setting.role in (role, "both") or role in ("both", "local")
             raw = env.get(setting.name, "").strip() if wanted else ""
@@ -84,7 +98,7 @@ class Config:
                 values[setting.field] = setting.read(raw or setting.default)
             except ValueError as error:
                 faults.append(f"{setting.name} {error}")
-                values[setting.field] = None
+                values[setting.field], defaults[setting.field] = None, setting.read(setting.default)
         if role in ("worker", "both"):
             faults += _worker_faults(env, values)
         if role in ("web", "both") and not env.get("GITHUB_WEBHOOK_SECRET", "").strip():
@@ -92,12 +106,11 @@ class Config:
                 "GITHUB_WEBHOOK_SECRET is missing: give the secret of the App's webhook, "
                 f"at least {MIN_SECRET} characters (openssl rand -hex 32 makes one)."
             )
-        if faults:
-            raise ConfigFault(faults)
+        values |= defaults
         values.pop("private_key_path")
         values["database_url"] = values["database_url"] or f"sqlite:///{values['home'] / 'backspace.db'}"
         values["public_url"] = values["public_url"] or f"http://{_reachable(values['host'])}:{values['port']}"
-        return cls(**values)
+        return cls(**values), faults
 
 
 def _worker_faults(env: Mapping[str, str], values: dict[str, Any]) -> list[str]:
@@ -118,7 +131,7 @@ def _worker_faults(env: Mapping[str, str], values: dict[str, Any]) -> list[str]:
             faults.append(f"GITHUB_PRIVATE_KEY_PATH cannot be read: {path}: {error.strerror}.")
         except ValueError:
             faults.append(f"GITHUB_PRIVATE_KEY_PATH is not a PEM private key: {path}.")
-    if values["model"] != RULES and not values["anthropic_api_key"]:
+    if values["model"] != RULES and values["anthropic_api_key"] == "":
         faults.append(
             f"ANTHROPIC_API_KEY is missing: set it, or set BACKSPACE_MODEL={RULES} to work without a model "
             "(it applies patches and recipes written in the request)."
@@ -161,7 +174,7 @@ SETTINGS: tuple[Setting, ...] = (
         "For GitHub Enterprise Server: https://HOST/api/v3",
         url,
     ),
-    Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", text, "worker"),
+    Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", api_key, "worker"),
     Setting("ANTHROPIC_BASE_URL", "anthropic_base_url", "", "Another address for Claude's API", optional_url, "worker"),
     Setting(
         "BACKSPACE_MODEL",
@@ -232,7 +245,7 @@ SETTINGS: tuple[Setting, ...] = (
         "home",
         "~/.backspace",
         "Where the database and the repository mirrors are kept",
-        lambda raw: Path(raw).expanduser().absolute(),
+        folder,
     ),
     Setting("DATABASE_URL", "database_url", "", "Default: an SQLite file in BACKSPACE_HOME", database),
     Setting(

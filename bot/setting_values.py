@@ -21,11 +21,22 @@ def pem(raw: str) -> str:
 
 
 def path(raw: str) -> Path | None:
-    return Path(raw).expanduser() if raw else None
+    return _expanded(raw) if raw else None
+
+
+def folder(raw: str) -> Path:
+    return _expanded(raw).absolute()
+
+
+def _expanded(raw: str) -> Path:
+    try:
+        return Path(raw).expanduser()
+    except RuntimeError:
+        raise ValueError(f"names the home of a user who has none: {raw}.") from None
 
 
 def paths(raw: str) -> tuple[Path, ...]:
-    paths = tuple(Path(part).expanduser() for part in raw.split(":") if part)
+    paths = tuple(_expanded(part) for part in raw.split(":") if part)
     for path in paths:
         if not path.is_absolute() or not path.is_dir():
             raise ValueError(f"names {path}, which is not an absolute path of a directory here.")
@@ -47,11 +58,29 @@ def token(raw: str) -> str:
     return raw
 
 
+def api_key(raw: str) -> str:
+    if not raw.isascii() or not raw.isprintable() or " " in raw:
+        raise ValueError("holds characters no key has: copy it again.")
+    return raw
+
+
 def url(raw: str) -> str:
-    parts = urlsplit(raw)
-    if raw and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+    if raw and not _is_address(raw):
         raise ValueError(f"is not an http(s) address: {raw}.")
     return raw.rstrip("/")
+
+
+def _is_address(raw: str) -> bool:
+    try:
+        parts = urlsplit(raw)
+        return bool(
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0
+            and not (parts.query or parts.fragment)
+        )
+    except ValueError:  # a port or an IPv6 address that cannot be one
+        return False
 
 
 def optional_url(raw: str) -> str | None:

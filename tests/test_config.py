@@ -55,6 +55,10 @@ def test_an_empty_environment_names_every_missing_setting_at_once() -> None:
         pytest.param("GITHUB_WEBHOOK_SECRET", f"{SECRET},{SECRET},{SECRET}", "holds more than two", id="three-secrets"),
         pytest.param("GITHUB_PRIVATE_KEY", "hello", "is not a PEM private key", id="not-pem"),
         pytest.param("GITHUB_API_URL", "api.github.com", "is not an http(s) address: api.github.com.", id="no-scheme"),
+        pytest.param("GITHUB_API_URL", "http://[bad", "is not an http(s) address: http://[bad.", id="broken-host"),
+        pytest.param("PUBLIC_URL", "http://h:99999", "is not an http(s) address: http://h:99999.", id="broken-port"),
+        pytest.param("ANTHROPIC_API_KEY", "sk-\u00e4", "holds characters no key has: copy it again.", id="no-key"),
+        pytest.param("BACKSPACE_HOME", "~nobody-of-this-name/x", "names the home of a user who has none", id="no-home"),
         pytest.param("DATABASE_URL", "mysql://x", "is not a database address", id="mysql"),
         pytest.param("SANDBOX", "none", "is not one of auto, bubblewrap: none.", id="no-unsandboxed-mode"),
         pytest.param("SANDBOX_READONLY_PATHS", "relative", "names relative, which is not", id="relative-path"),
@@ -68,6 +72,12 @@ def test_an_empty_environment_names_every_missing_setting_at_once() -> None:
 def test_a_wrong_value_is_named_with_what_to_do(name: str, value: str, fault: str) -> None:
     (said,) = faults_of({**WHOLE, name: value})
     assert said.startswith(f"{name} {fault}")
+
+
+def test_what_is_wrong_leaves_the_rest_to_be_tried() -> None:
+    config, faults = Config.read({**WHOLE, "PORT": "x", "GITHUB_PRIVATE_KEY": "x", "BACKSPACE_MODEL": "rules"})
+    assert [fault.split(" ", 1)[0] for fault in faults] == ["GITHUB_PRIVATE_KEY", "PORT"]
+    assert (config.port, config.private_key, config.model, config.app_id) == (8000, "", "rules", 123)
 
 
 def test_two_secrets_are_taken_while_rotating() -> None:
