@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from dotenv import dotenv_values
@@ -14,6 +14,9 @@ from rich.console import Console
 from bot import __version__
 from bot.config import Config, ConfigFault, Role
 from bot.domain.errors import BotError
+
+if TYPE_CHECKING:
+    from bot.ports import Listed
 
 app = typer.Typer(
     name="backspace",
@@ -141,6 +144,49 @@ def watch(url: Annotated[str, typer.Argument(help="The live page's address, as t
     from bot.watch import watch as follow
 
     raise typer.Exit(asyncio.run(follow(url, console=Console())))
+
+
+@app.command()
+def jobs(
+    finished: Annotated[int, typer.Option(help="How many of those that ended to list.", min=0, max=1000)] = 20,
+) -> None:
+    """List the queued and running jobs and the last that ended, with what they cost."""
+    from bot.operating import table
+
+    try:
+        listed = asyncio.run(_listed(configured("local"), finished))
+    except BotError as error:
+        fail(error)
+    if listed:
+        Console().print(table(listed))
+    else:
+        errors.print("No jobs yet.")
+
+
+async def _listed(config: Config, finished: int) -> "tuple[Listed, ...]":
+    from bot.wiring import opened_store
+
+    store = await opened_store(config)
+    try:
+        return await store.latest(finished=finished)
+    finally:
+        await store.close()
+
+
+@app.command()
+def cancel(
+    job_id: Annotated[str, typer.Argument(help="The job's id, as the comment and the live page show it.")],
+    url: Annotated[str | None, typer.Option(help="Where the bot is reached. Default: PUBLIC_URL.")] = None,
+) -> None:
+    """Stop a job, queued or running, with BACKSPACE_OPERATOR_TOKEN."""
+    from bot.operating import cancel as ask
+
+    config = configured("local")
+    try:
+        said = asyncio.run(ask(job_id, url=url or config.public_url, token=config.operator_token))
+    except BotError as error:
+        fail(error)
+    Console().print(said, markup=False, highlight=False)
 
 
 @app.command()

@@ -101,11 +101,12 @@ async def opened_store(config: Config) -> Store:
 
 def web_app(config: Config, store: Store, vitals: Vitals | None = None) -> "Starlette":
     """`vitals`: of the worker in this process, where there is one."""
-    from bot.web import health, live
+    from bot.web import health, live, operator
     from bot.web.app import create_app
 
     routes = [
-        *live.routes(store, github_url=git_url(config.github_api_url)),
+        *live.routes(store, github_url=git_url(config.github_api_url), has_operator=bool(config.operator_token)),
+        *operator.routes(store, operator_token=config.operator_token),
         *health.routes(store, vitals or Vitals(), operator_token=config.operator_token),
     ]
     return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes)

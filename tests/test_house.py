@@ -36,10 +36,12 @@ FLOORS: dict[str, set[str]] = {
     "bot.reaper": PURE | {"bot.lease", "bot.publish", "bot.report", "bot.reporter"},
     "bot.sweeper": PURE | {"bot.intake"},
     "bot.runner": PURE | {"bot.lease", "bot.vitals"},
-    "bot.journey": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.repo_config"},
+    "bot.ending": PURE | {"bot.report", "bot.agent"},
+    "bot.journey": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.repo_config", "bot.ending"},
     "bot.worker": PURE | {"bot.intake", "bot.report", "bot.publish", "bot.journey", "bot.recorder", "bot.reporter"},
     "bot.web": PURE | {"bot.intake", "bot.report", "bot.vitals"},
     "bot.standins": set(),
+    "bot.operating": PURE | {"bot.report"},
     "bot.replay": PURE,
     "bot.watch": PURE | {"bot.report"},
 }

@@ -1,7 +1,6 @@
 """GET /healthz, /readyz and /metrics: does the process live, can it work, and how does its queue fare."""
 
 import asyncio
-import hmac
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -13,6 +12,7 @@ from starlette.routing import Route
 from bot.domain.errors import ProviderError
 from bot.ports import Census, Overview
 from bot.vitals import Part, Vitals
+from bot.web.bearer import bears
 
 READY_SECONDS = 5.0
 NOBODY_WORKS_S = 600.0  # a job may wait for its thread or for GitHub; with none running, after so long nobody comes
@@ -83,15 +83,6 @@ class _Health:
 def idle(census: Census) -> str | None:
     waits = census.oldest_queued_s or 0.0
     return "Jobs wait, and no worker takes them." if waits > NOBODY_WORKS_S and not census.running else None
-
-
-def bears(request: Request, token: str) -> bool:
-    """Whether the request carries the operator's token; compared in constant time."""
-    given = request.headers.getlist("authorization")
-    scheme, _, shown = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    return hmac.compare_digest(shown.strip().encode("utf-8", "surrogatepass"), token.encode()) & (
-        scheme.lower() == "bearer"
-    )
 
 
 def exposition(census: Census | None, vitals: Vitals) -> str:

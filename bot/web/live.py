@@ -41,7 +41,12 @@ PAGE_HEADERS: Mapping[str, str] = MappingProxyType(
 STATIC_HEADERS: Mapping[str, str] = MappingProxyType(
     {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 )
-_STATIC_TYPES = {"live.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_STATIC_TYPES = {
+    "live.css": "text/css",
+    "live.js": "text/javascript",
+    "operator.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOBODYS_KEY = "0" * 43
 _SEQ = re.compile(r"[0-9]{1,15}")
@@ -51,11 +56,17 @@ def routes(
     store: JobStore,
     *,
     github_url: str = "https://github.com",
+    has_operator: bool = False,
     heartbeat_s: float = 15.0,
     now: Callable[[], float] = time.time,
 ) -> list[Route]:
-    """`github_url` is where the repositories are in a browser. The link's `t` opens a job; without it all is 404."""
-    pages = _Pages(store, github_url=github_url.rstrip("/"), heartbeat_s=heartbeat_s, now=now)
+    """`github_url` is where the repositories are in a browser. The link's `t` opens a job; without it all is 404.
+
+    `has_operator`: somebody has a token to cancel with; the page's address with `#operator` opens the form for it.
+    """
+    pages = _Pages(
+        store, github_url=github_url.rstrip("/"), has_operator=has_operator, heartbeat_s=heartbeat_s, now=now
+    )
     return [
         Route("/jobs/{job_id}", pages.page, methods=["GET"]),
         Route("/jobs/{job_id}/events", pages.events, methods=["GET"]),
@@ -71,7 +82,9 @@ class _Static:
 
 
 class _Pages:
-    def __init__(self, store: JobStore, *, github_url: str, heartbeat_s: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: JobStore, *, github_url: str, has_operator: bool, heartbeat_s: float, now: Callable[[], float]
+    ) -> None:
         self._store = store
         self._github_url = github_url
         self._heartbeat_s = heartbeat_s
@@ -87,6 +100,7 @@ class _Pages:
             lstrip_blocks=True,
         )
         environment.filters["duration"] = duration
+        environment.globals["has_operator"] = has_operator
         environment.globals["version"] = {name: file.version for name, file in self._static.items()}
         self._page = environment.get_template("job.html")
         self._absent = environment.get_template("absent.html").render()

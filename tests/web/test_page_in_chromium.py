@@ -29,6 +29,7 @@ from bot.domain.job import Check, FileStat, Issue, Person, Receipt, Start
 from bot.ports import JobStore
 from bot.standins.serving import serve
 from bot.stores import open_store
+from bot.web import operator
 from bot.web.live import routes
 from tests.report.samples import DIFF, PASSED, STATS, WATCH_KEY, job
 from tests.web.browser import Tab, tab
@@ -140,3 +141,32 @@ async def test_nothing_in_an_event_runs_and_nothing_breaks_the_page(store: JobSt
         assert await browser.evaluate("document.querySelector('#pull-request').hidden")
         assert "\u202e" not in await browser.evaluate("document.documentElement.textContent")
     assert browser.complaints == []
+
+
+async def test_the_operator_cancels_on_the_page_and_nobody_else_sees_how(store: JobStore, browser: Tab) -> None:
+    """The token is asked for under `#operator` alone, stays in the tab, and goes out in a header."""
+    await store.accept(guid="g", event="issue_comment", action="created", job=job())
+    token = "operator-" + "t" * 24
+    pages = [*routes(store, has_operator=True), *operator.routes(store, operator_token=token)]
+    hidden = "getComputedStyle(document.querySelector('#operator')).display === 'none'"
+    async with serve(Starlette(routes=pages)) as url:
+        await browser.look(width=390)
+        await browser.open(f"{url}/jobs/k7f3?t={WATCH_KEY}")
+        assert await browser.evaluate(hidden)
+        await browser.evaluate("location.hash = 'operator'")
+        await browser.until(f"!({hidden})")
+        await widest(browser)
+        for given, said in (("wrong" * 6, "This is not the operator's token."), (token, "Cancelling…")):
+            await browser.evaluate(f"document.querySelector('#operator-token').value = '{given}'")
+            await browser.evaluate("document.querySelector('#operator button').click()")
+            await browser.until(f'document.querySelector("#operator-said").textContent === "{said}"')
+        row = await store.job("k7f3")
+        assert row is not None
+        assert row.cancel_by == "the operator"
+        assert await browser.evaluate("document.cookie") == ""
+        assert token not in await browser.evaluate("location.href + document.documentElement.outerHTML")
+        claim = await store.claim("worker")
+        assert claim is not None
+        await store.commit(claim, events=[JobFinished(Conclusion.NEUTRAL, "Cancelled.")], finish="cancelled")
+        await browser.until(hidden)
+    assert all("404" in complaint for complaint in browser.complaints), browser.complaints
