@@ -3,18 +3,19 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from bot import ending
 from bot.agent import rules as rule_agent
 from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.prompt import Task
 from bot.agent.review import Review
 from bot.domain.errors import UserError
-from bot.domain.events import BasePinned, Conclusion, JobFinished, JobStarted, Noted, SandboxReady
-from bot.domain.job import Job, Patch, PullRequest, Receipt, Submission
+from bot.domain.events import BasePinned, JobFinished, JobStarted, Noted, SandboxReady
+from bot.domain.job import Job, Patch, PullRequest, Receipt
 from bot.intake.admission import MAY_ASK
 from bot.intake.reading import Reading, reading_of
 from bot.ports import (
@@ -36,14 +37,13 @@ from bot.publish.outgoing import outgoing
 from bot.publish.policy import PathRules, problems
 from bot.publish.pull_request import publish
 from bot.publish.second_look import worth_a_second_look
-from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
-from bot.report import answers, wording
+from bot.publish.template import template_path
+from bot.repo_config import PATH, REQUESTER, Budget, RepoConfig, lowered, repo_config
+from bot.report import wording
 from bot.report.leaks import Leaks
 from bot.report.links import Links
-from bot.report.restricted_markdown import fenced
 
 BASE = "base"  # journal key: the pinned base
-DRY_RUN_DIFF = 50_000  # characters of a patch in a comment; GitHub takes 65,536 in all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,8 @@ class Journey:
             await self._github.remote(), repo_id=job.repo.id, sha=base.sha, branch=base.branch
         )
         rules = repo_config(await workspace.base_file(PATH))
-        model, budget = self._workshop.model_named(self._choice(rules)), self._budget(rules)
+        await _check_instructions(rules, workspace)
+        model, budget = self._model(rules), self._budget(rules)
         await journal.record(JobStarted(attempt=attempt, model=model.name, budget_usd=budget.usd))
         reading = await self._read(rules)
         if not job.options.dry_run:
@@ -112,7 +113,7 @@ class Journey:
         async with self._sandbox(job.id, workspace) as sandbox:
             await journal.record(SandboxReady(sandbox.provider, time.monotonic() - started))
             outcome = await work(
-                self._task(base, reading),
+                self._task(base, reading, rules),
                 model=model,
                 sandbox=sandbox,
                 review=await self._review(workspace, sandbox, rules),
@@ -121,14 +122,15 @@ class Journey:
                 purse=None if model.name == rule_agent.NAME else self._purse_of(rules.budget.usd_per_day),
             )
         if job.options.dry_run:
-            return _shown(outcome)
+            return ending.shown(job, outcome)
         opened = None
         if outcome.patch is not None and outcome.patch.changes:
             totals = _totals(job, outcome, model=model.name, sandbox_seconds=time.monotonic() - started)
-            opened = await self._publish(outcome, outcome.patch, base.branch, rules, reading, totals)
+            template = await _template(workspace)
+            opened = await self._publish(outcome, outcome.patch, base.branch, rules, reading, totals, template)
         else:
             await drop_branch(branch=self._branch, github=self._github, journal=journal)
-        return _ended(job, outcome, opened)
+        return ending.ended(job, outcome, opened)
 
     async def _pinned(self) -> BasePinned:
         """The branch and commit the work starts from; pinned once, the same for every attempt."""
@@ -143,8 +145,14 @@ class Journey:
         await self._journal.record(base, entry=Entry("effect", BASE, {"branch": branch, "sha": sha}))
         return base
 
-    def _choice(self, rules: RepoConfig) -> str:
-        return self._job.options.model or (rules.model[0] if rules.model else self._workshop.model)
+    def _model(self, rules: RepoConfig) -> Model:
+        """The one the request names; else the first of the repository's that this bot has; else the operator's."""
+        wish = self._job.options.model
+        *others, last = (wish,) if wish else rules.model or (self._workshop.model,)
+        for name in others:
+            with suppress(UserError):
+                return self._workshop.model_named(name)
+        return self._workshop.model_named(last)
 
     def _budget(self, rules: RepoConfig) -> Budget:
         """The repository's, or what the request wishes; never more than the operator grants."""
@@ -178,20 +186,15 @@ class Journey:
 
     async def _review(self, workspace: Workspace, sandbox: Sandbox, rules: RepoConfig) -> Review:
         paths = await workspace.base_paths()
-        allowed = PathRules(
-            deny=rules.paths.deny,
-            max_files=rules.paths.max_files or PathRules().max_files,
-            max_lines=rules.paths.max_lines or PathRules().max_lines,
-        )
         return Review(
             workspace,
             sandbox,
-            gate=lambda patch: problems(patch, allowed, base_paths=paths),
+            gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
             check_command=rules.test,
             open_base=lambda: self._sandbox(f"{self._job.id}-base", workspace),
         )
 
-    def _task(self, base: BasePinned, reading: Reading) -> Task:
+    def _task(self, base: BasePinned, reading: Reading, rules: RepoConfig) -> Task:
         job = self._job
         return Task(
             repo=job.repo.full_name,
@@ -205,6 +208,7 @@ class Journey:
             request=reading.request.text,
             requested_by=job.requested_by.login,
             today=datetime.now(UTC).date().isoformat(),
+            instructions=rules.instructions or "",
         )
 
     async def _publish(
@@ -215,11 +219,11 @@ class Journey:
         rules: RepoConfig,
         reading: Reading,
         totals: wording.Totals,
+        template: str | None,
     ) -> PullRequest:
         job = self._job
-        submission = outcome.submission or _unfinished(job, outcome)
-        held = rules.ci == "hold" or (rules.ci == "auto" and reading.outsider)
-        banner = _banner(outcome)
+        submission = outcome.submission or ending.unfinished(job)
+        held, banner = _ci_held(rules, reading), ending.banner(outcome)
         body = wording.pull_request_body(
             job,
             submission,
@@ -228,11 +232,14 @@ class Journey:
             second_look=worth_a_second_look(patch),
             totals=totals,
             links=self._links(),
-            hold_ci=held,
+            ci_held=held,
+            unfinished=outcome.kind == "stopped",
             hidden_removed=reading.hidden,
             banner=banner,
+            template=template,
         )
-        message, title = wording.commit_message(job, submission, hold_ci=held), wording.pull_request_title(submission)
+        message = wording.commit_message(job, submission, hold_ci=held is not None)
+        title = wording.pull_request_title(submission)
         for piece, where in outgoing(patch, message=message, title=title, body=body):
             self._leaks.check(piece, where)
         return await publish(
@@ -244,7 +251,7 @@ class Journey:
             body=body,
             base_branch=base_branch,
             draft=bool(banner) or job.options.draft or rules.draft,
-            reviewer=job.requested_by.login if "requester" in rules.reviewers else None,
+            reviewers=_reviewers(job, rules),
             still_allowed=self._still_allowed,
             github=self._github,
             journal=self._journal,
@@ -255,6 +262,15 @@ class Journey:
         now = await self._github.permission(who.login)
         if now.role not in MAY_ASK or now.user_id != who.id:
             raise UserError(f"@{who.login} lost write access to {self._job.repo.full_name} while the job ran.")
+
+
+def path_rules(rules: RepoConfig) -> PathRules:
+    """The repository's own, where it has any."""
+    return PathRules(
+        deny=rules.paths.deny,
+        max_files=rules.paths.max_files or PathRules().max_files,
+        max_lines=rules.paths.max_lines or PathRules().max_lines,
+    )
 
 
 NOT_RUN = Receipt(command=None, reason="the work stopped before the checks")
@@ -272,42 +288,26 @@ def _totals(job: Job, outcome: Outcome, *, model: str, sandbox_seconds: float) -
     )
 
 
-def _unfinished(job: Job, outcome: Outcome) -> Submission:
-    """Words for work that was stopped before its author described it."""
-    return Submission(
-        outcome="changes",
-        title=f"Unfinished work on #{job.issue.number}",
-        summary="The work was stopped before it was finished; this is what there is.",
-        testing="",
-    )
+def _reviewers(job: Job, rules: RepoConfig) -> tuple[str, ...]:
+    return tuple(job.requested_by.login if name == REQUESTER else name for name in rules.reviewers)
 
 
-def _banner(outcome: Outcome) -> str:
-    """Why this pull request is a draft, or "" when it is not."""
-    if outcome.kind == "stopped":
-        return f"**Unfinished**: {outcome.message}"
-    if outcome.kind == "submitted" and outcome.conclusion is not Conclusion.SUCCESS:
-        return "**Checks fail** on this change and did not fail on its base."
-    return ""
+def _ci_held(rules: RepoConfig, reading: Reading) -> wording.CiHeld | None:
+    """Why the head commit starts no workflow; None when it does."""
+    if rules.ci == "run":
+        return None
+    if reading.outsider:
+        return "outsider"
+    return "setting" if rules.ci == "hold" else None
 
 
-def _ended(job: Job, outcome: Outcome, opened: PullRequest | None) -> JobFinished:
-    message = answers.ended(
-        outcome.kind,
-        message=outcome.message,
-        submission=outcome.submission,
-        own_issue=job.issue.number,
-        pull_request=opened.number if opened else None,
-        draft=opened.draft if opened else False,
-    )
-    return JobFinished(outcome.conclusion, message)
+async def _check_instructions(rules: RepoConfig, workspace: Workspace) -> None:
+    if rules.instructions and not await workspace.base_file(rules.instructions):
+        raise UserError(f"`instructions` in `{PATH}` names `{rules.instructions}`, which is no file with text there.")
 
 
-def _shown(outcome: Outcome) -> JobFinished:
-    """A dry run's end: the patch in the comment, cut to what a comment holds."""
-    if outcome.patch is None or not outcome.patch.changes:
-        return JobFinished(outcome.conclusion, f"**Dry run**: no change. {outcome.message}".rstrip())
-    diff = outcome.patch.diff
-    cut = "" if len(diff) <= DRY_RUN_DIFF else "\n\nThe patch is cut here; the live log has all of it."
-    patch = fenced(diff[:DRY_RUN_DIFF], language="diff")
-    return JobFinished(outcome.conclusion, f"**Dry run**: nothing was pushed. The patch:\n\n{patch}{cut}")
+async def _template(workspace: Workspace) -> str | None:
+    """The repository's pull request template, from the base."""
+    path = template_path(await workspace.base_paths())
+    content = await workspace.base_file(path) if path else None
+    return content.decode("utf-8", "replace") if content else None

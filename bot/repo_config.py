@@ -15,6 +15,7 @@ from bot.domain.errors import UserError
 PATH = ".github/backspace.yml"
 MAX_BYTES = 64_000
 MAX_DEPTH = 10
+REQUESTER = "requester"  # among the reviewers: who asked
 NOT_BUILT_YET = ("labels", "setup", "network", "fix_ci")
 
 
@@ -54,15 +55,16 @@ class PathsWish(_Section):
 
 
 class RepoConfig(_Section):
-    """`model` names come in order of preference; `test` is the verification command; `reviewers` are logins, or
-    `requester`; `context_authors` says whose comments the model may read; `instructions` is a file beside AGENTS.md."""
+    """`model` names come in order of preference: the first that this bot has is taken. `test` is the verification
+    command; `reviewers` are logins, or `requester`; `context_authors` says whose comments the model may read;
+    `instructions` is a file that is read before AGENTS.md."""
 
     model: Lines | None = None
     budget: BudgetWish = BudgetWish()
     test: Line | None = None
     paths: PathsWish = PathsWish()
     draft: bool = False
-    reviewers: Annotated[tuple[Line, ...], BeforeValidator(_listed), Field(max_length=15)] = ("requester",)
+    reviewers: Annotated[tuple[Line, ...], BeforeValidator(_listed), Field(max_length=15)] = (REQUESTER,)
     context_authors: Literal["writers", "everyone"] = "writers"
     ci: Literal["auto", "hold", "run"] = "auto"
     instructions: Annotated[Line, AfterValidator(_inside)] | None = None

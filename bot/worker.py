@@ -85,7 +85,7 @@ class Worker:
             facts = await self._admitted(claim, github, journal)
         except UserError as refusal:
             if _has_started(journal):  # an earlier attempt left a check and a branch behind
-                await journal.record(_failed(refusal, started=True))
+                await journal.record(_failed(refusal, job, started=True))
                 await self._wind_up(claim, reporter, github, journal)
                 return
             await self._refuse(job, refusal, github, journal)
@@ -159,7 +159,7 @@ class Worker:
             if isinstance(error, ProviderError) and error.retryable and claim.attempts < ATTEMPTS:
                 raise
             log.warning("job stopped", error=str(error))
-            end = _failed(error, started=_has_started(journal))
+            end = _failed(error, claim.job, started=_has_started(journal))
         except Exception:
             log.exception("job broke")
             end = JobFinished(Conclusion.FAILURE, answers.our_fault())
@@ -190,11 +190,13 @@ class Worker:
         await self._react(job, github, "confused")
         async with self._refusing:
             due = not isinstance(refusal, NotPermitted) or await self._refusal_is_due(job, journal)
+            due = due or await _is_told(job, github)
             if due:
                 await journal.record(entry=Entry("effect", REFUSED, {"reason": str(refusal)}))
+        words = answers.not_started(refusal, asker=job.requested_by.login)
         if due:
-            await _say(job, answers.not_started(refusal), github)
-        await journal.record(JobFinished(Conclusion.ACTION_REQUIRED, answers.not_started(refusal)))
+            await _say(job, words, github)
+        await journal.record(JobFinished(Conclusion.ACTION_REQUIRED, words))
         log.info("job refused", reason=type(refusal).__name__)
 
     async def _refusal_is_due(self, job: Job, journal: Recorder) -> bool:
@@ -245,7 +247,7 @@ class Worker:
         if error.retryable and claim.attempts < ATTEMPTS:
             await self._store.release(claim, after_s=error.retry_after_s or FIRST_REST_S * 4 ** (claim.attempts - 1))
             return
-        end = JobFinished(Conclusion.FAILURE, answers.failed(error))
+        end = JobFinished(Conclusion.FAILURE, answers.failed(error, asker=claim.job.requested_by.login))
         events = await self._store.events(claim.job.id)
         told = any(isinstance(recorded.event, JobFinished) for recorded in events)
         await self._store.commit(claim, events=() if told else (end,), finish="failed")
@@ -264,12 +266,15 @@ async def _may_write(job: Job, github: GitHub) -> bool:
 
 
 async def _say(job: Job, text: str, github: GitHub) -> None:
-    """One comment, however often this is tried."""
+    """One comment, however often this is tried; it takes the place of what said that the job had to wait."""
+    body = f"{marker(job.id)}\n{text}"
     for _ in range(2):
-        if await github.find_comment(job.issue.number, marker(job.id)) is not None:
+        if (found := await github.find_comment(job.issue.number, marker(job.id))) is not None:
+            if found.body != body:
+                await github.update_comment(found.id, body)
             return
         try:
-            await github.create_comment(job.issue.number, f"{marker(job.id)}\n{text}")
+            await github.create_comment(job.issue.number, body)
         except AmbiguousWrite:
             continue
         return
@@ -304,12 +309,13 @@ def _cancelled(by: str, journal: Recorder) -> JobFinished:
     return JobFinished(Conclusion.NEUTRAL, f"{answers.cancelled(by)}{too_late}")
 
 
-def _failed(error: BotError, *, started: bool) -> JobFinished:
+def _failed(error: BotError, job: Job, *, started: bool) -> JobFinished:
+    asker = job.requested_by.login
     match error:
         case UserError():
-            message = answers.failed(error) if started else answers.not_started(error)
+            message = answers.failed(error, asker=asker) if started else answers.not_started(error, asker=asker)
             return JobFinished(Conclusion.ACTION_REQUIRED, message)
         case LimitReached():
-            return JobFinished(Conclusion.TIMED_OUT, answers.failed(error))
+            return JobFinished(Conclusion.TIMED_OUT, answers.failed(error, asker=asker))
         case _:
-            return JobFinished(Conclusion.FAILURE, answers.failed(error))
+            return JobFinished(Conclusion.FAILURE, answers.failed(error, asker=asker))

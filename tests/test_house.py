@@ -35,6 +35,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.vitals": PURE,
     "bot.reaper": PURE | {"bot.lease", "bot.publish", "bot.report", "bot.reporter"},
     "bot.sweeper": PURE | {"bot.intake"},
+    "bot.waiting": PURE | {"bot.intake", "bot.report"},
     "bot.runner": PURE | {"bot.lease", "bot.vitals"},
     "bot.ending": PURE | {"bot.report", "bot.agent"},
     "bot.journey": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.repo_config", "bot.ending"},

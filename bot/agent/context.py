@@ -9,12 +9,14 @@ from bot.agent.checks import detected, wanted_files
 from bot.agent.output import visible
 from bot.ports import Workspace
 
-INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md", "CONTRIBUTING.md")
+AGENTS = "AGENTS.md"
+INSTRUCTION_FILES = (AGENTS, "CLAUDE.md", ".github/copilot-instructions.md", "CONTRIBUTING.md")
 FIRST_INSTRUCTION_BYTES = 12_000
 NEXT_INSTRUCTION_BYTES = 3_000
 README_BYTES = 2_000
 TREE_BYTES = 8_000
 TOTAL_BYTES = 24_000
+LEAST_ROOM = 4_000  # for README and files beside long instructions
 FILES_SHOWN = 12  # of one folder, before it is only counted
 READMES = ("README.md", "README.rst", "README.txt", "README")
 
@@ -38,11 +40,14 @@ class Context:
         return tuple(path for path, _ in self.instructions)
 
 
-async def gather(workspace: Workspace, *, check_command: str | None) -> Context:
-    """Read the base commit; an explicit `check_command` wins over anything detected ("" switches checks off)."""
+async def gather(workspace: Workspace, *, check_command: str | None, first: str = "") -> Context:
+    """Read the base commit; an explicit `check_command` wins over anything detected ("" switches checks off).
+
+    `first` is an instruction file to read before the usual ones, or "".
+    """
     paths = await workspace.base_paths()
-    instructions = await _instructions(workspace, paths)
-    room = TOTAL_BYTES - sum(len(text.encode()) for _, text in instructions)
+    instructions = await _instructions(workspace, paths, tuple(dict.fromkeys((first or AGENTS, *INSTRUCTION_FILES))))
+    room = max(TOTAL_BYTES - sum(len(text.encode()) for _, text in instructions), LEAST_ROOM)
     readme = await _beginning(workspace, paths, READMES, min(README_BYTES, room))
     check = check_command
     if check is None:
@@ -58,14 +63,18 @@ async def gather(workspace: Workspace, *, check_command: str | None) -> Context:
     )
 
 
-async def _instructions(workspace: Workspace, paths: Sequence[str]) -> tuple[tuple[str, str], ...]:
+async def _instructions(
+    workspace: Workspace, paths: Sequence[str], wanted: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
     """Equal files (a link's target, a copy) are shown once."""
     there, found = set(paths), list[tuple[str, str]]()
     known: set[bytes] = set()
-    for path in INSTRUCTION_FILES:
+    for path in wanted:
         content = await workspace.base_file(path) if path in there else None
-        target = posixpath.normpath((content or b"").decode("utf-8", "replace"))
-        if not content or content in known or target in INSTRUCTION_FILES:
+        target = posixpath.normpath(
+            posixpath.join(posixpath.dirname(path), (content or b"").decode("utf-8", "replace"))
+        )
+        if not content or content in known or target in wanted:
             continue
         known.add(content)
         limit = NEXT_INSTRUCTION_BYTES if found else FIRST_INSTRUCTION_BYTES

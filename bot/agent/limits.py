@@ -112,12 +112,18 @@ def _gauges(spent: Spent, limits: Limits) -> tuple[_Gauge, ...]:
             _tokens(spent.output_tokens, limits.output_tokens, "output"),
             WRAP_UP_SHARE,
         ),
-        _Gauge("time", minutes, limits.minutes, f"{minutes:.1f} of {limits.minutes:g} minutes", WRAP_UP_TIME_SHARE),
+        _Gauge("time", minutes, limits.minutes, _minutes(minutes, limits.minutes), WRAP_UP_TIME_SHARE),
     )
 
 
 def _tokens(used: int, limit: int, kind: str) -> str:
     return f"{used:,} of {limit:,} {kind} tokens"
+
+
+def _minutes(used: float, limit: float) -> str:
+    """Never more than the limit; a limit below a minute keeps its decimals."""
+    used = min(used, limit)
+    return f"{used:.1f} of {limit:g} minutes" if limit >= 1 else f"{used:.2g} of {limit:g} minutes"
 
 
 def _stop(spent: Spent, limits: Limits, gauges: tuple[_Gauge, ...]) -> Stop | None:

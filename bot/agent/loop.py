@@ -94,7 +94,9 @@ class _Run:
             await self._move_in()
 
     async def _begin(self) -> None:
-        context = await gather(self._review.workspace, check_command=self._review.check_command)
+        context = await gather(
+            self._review.workspace, check_command=self._review.check_command, first=self._task.instructions
+        )
         nonce, limits = secrets.token_hex(4), self._ledger.limits
         budget = f"{limits.turns} turns, {limits.minutes:g} minutes"
         opening = header(

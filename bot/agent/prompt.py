@@ -115,7 +115,8 @@ _REQUEST = re.compile(r"\A<request-(?P<nonce>\w+) by=\"[^\"]*\">\n(?P<text>.*)\n
 class Task:
     """What one run is about. `issue_text` is already projected to what a reader of the issue sees, and may be "".
 
-    `issue_trusted`: the issue's author may write to the repository. `today` is an ISO date.
+    `issue_trusted`: the issue's author may write to the repository. `today` is an ISO date. `instructions` is a file of
+    the base to read before the repository's other instruction files, or "".
     """
 
     repo: str
@@ -129,6 +130,7 @@ class Task:
     request: str
     requested_by: str
     today: str
+    instructions: str = ""
 
 
 def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") -> UserTurn:

@@ -1,7 +1,7 @@
 """A patch becomes commits and a pull request: each step looks before it writes, so doing it twice changes nothing."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from bot.domain.errors import AmbiguousWrite, ProviderError, Unprocessable, UserError
 from bot.domain.events import BranchMoved, Noted, PullRequestOpened
@@ -25,13 +25,14 @@ async def publish(
     body: str,
     base_branch: str,
     draft: bool,
-    reviewer: str | None,
+    reviewers: Sequence[str],
     still_allowed: Callable[[], Awaitable[None]],
     github: GitHub,
     journal: Journal,
 ) -> PullRequest:
     """Push the patch to the branch `start_branch` made and open the pull request, or find what an earlier try left.
 
+    `reviewers` are logins; each is asked once, whatever became of the others.
     `still_allowed` looks the requester's permission up again before anything is written and raises UserError.
     Raises UserError for paths that never leave, whoever accepted the patch, and when people got in between (branch
     deleted, moved or its base gone); ProviderError otherwise.
@@ -48,8 +49,8 @@ async def publish(
     if not written(journal, OPENED):
         event = PullRequestOpened(number=opened.number, url=opened.url, draft=opened.draft, stats=patch.stats)
         await journal.record(event, entry=Entry("effect", OPENED, {"number": opened.number}))
-    if reviewer is not None and not written(journal, REVIEW_ASKED):
-        await _ask_for_review(opened.number, reviewer, github=github, journal=journal)
+    for login in {login.lower(): login for login in reviewers}.values():
+        await _ask_for_review(opened.number, login, github=github, journal=journal)
     return opened
 
 
@@ -151,12 +152,15 @@ async def _opened(
 
 async def _ask_for_review(number: int, reviewer: str, *, github: GitHub, journal: Journal) -> None:
     """A courtesy: GitHub refuses the author and people without access, and the job is done all the same."""
+    key = f"{REVIEW_ASKED} {reviewer}"
+    if written(journal, key):
+        return
     words: tuple[Noted, ...] = ()
     try:
         await github.request_review(number, reviewer)
     except ProviderError as error:
         words = (Noted(f"The review of @{reviewer} could not be requested: {error.message}"),)
-    await journal.record(*words, entry=Entry("effect", REVIEW_ASKED, {"number": number, "login": reviewer}))
+    await journal.record(*words, entry=Entry("effect", key, {"number": number, "login": reviewer}))
 
 
 def blob_sha(content: bytes) -> str:

@@ -20,8 +20,7 @@ from bot.domain.job import (
 )
 from bot.ports import JobRow, JobState
 from bot.report.amounts import duration
-from bot.report.restricted_markdown import words
-from bot.report.safe_text import safe
+from bot.report.safe_text import safe, sentence
 
 HELP = """\
 **What I understand**, as the first line of a comment:
@@ -33,9 +32,11 @@ HELP = """\
 | `/backspace cancel` | stops the running job |
 | `/backspace help` | this list |
 
-Flags go before the text: `--model NAME`, `--budget USD`, `--draft`, `--base BRANCH`.
+Flags go before the text: `--model NAME`, `--budget USD`, `--draft`, `--base BRANCH`, and `--dry-run`, which shows the
+patch in the comment and pushes nothing.
 The label `backspace` on an issue asks for the issue as it is written. Editing a comment starts nothing."""
 
+OPERATOR = "the operator"  # who cancels without an account; no login has a space
 SUMMARY_BYTES = 6_000
 STATUS_ROWS = 5
 _STATE: Mapping[JobState, str] = {
@@ -58,7 +59,7 @@ def answer(command: Command, *, jobs: Sequence[JobRow] = (), pages: Mapping[str,
         case Status():
             return _status(jobs, pages=pages or {}, now=now)
         case Unclear(problem=problem):
-            return f"**Not understood**: {words(problem)} `/backspace help` lists what I understand."
+            return _not_understood(problem)
         case Cancel():
             return _cancelling(jobs)
         case Start():
@@ -70,17 +71,24 @@ def answer(command: Command, *, jobs: Sequence[JobRow] = (), pages: Mapping[str,
             )
 
 
+def _not_understood(problem: str) -> str:
+    help_line = "" if "/backspace help" in problem else " `/backspace help` lists what I understand."
+    return f"**Not understood**: {sentence(problem)}{help_line}"
+
+
 def not_built_yet(what: str, *, instead: str) -> str:
     return f"**Not there yet**: {what} is planned but not built. {instead}"
 
 
-def not_started(refusal: UserError) -> str:
-    """A refusal, worded for the asker where it was decided."""
-    return f"**Not started**: {refusal}"
+def not_started(refusal: UserError, *, asker: str) -> str:
+    """A refusal, worded for the asker (a login) where it was decided."""
+    return f"**Not started**: {sentence(str(refusal), asker=asker)}"
 
 
 def cancelled(by: str) -> str:
-    return f"**Cancelled** by @{by}." if by else "**Cancelled**."
+    """`by` is a login, maybe with a reason in brackets after it, or the operator."""
+    who = by if by == OPERATOR else f"@{by}"
+    return f"**Cancelled** by {who}." if by else "**Cancelled**."
 
 
 def our_fault() -> str:
@@ -88,23 +96,20 @@ def our_fault() -> str:
     return "**Failed**: something broke on our side. It is recorded under this run; asking again can help."
 
 
-def failed(error: BotError) -> str:
-    """What happened, and whether asking again can help."""
+def failed(error: BotError, *, asker: str) -> str:
+    """What happened, and whether asking again can help; `asker` is the login of who asked."""
+    said = f"{sentence(str(error), asker=asker).rstrip('.')}."
     match error:
         case ProviderError(retryable=True):
-            return f"**Failed**: {_sentence(error)} Asking again later can help."
+            return f"**Failed**: {said} Asking again later can help."
         case ProviderError():
-            return f"**Failed**: {_sentence(error)} Asking again will not help until that is changed."
+            return f"**Failed**: {said} Asking again will not help until that is changed."
         case LimitReached():
-            return f"**Stopped**: {_sentence(error)}"
+            return f"**Stopped**: {said}"
         case UserError():
-            return f"**Not published**: {_sentence(error)}"
+            return f"**Not published**: {said}"
         case _:
-            return f"**Failed**: {_sentence(error)}"
-
-
-def _sentence(error: BotError) -> str:
-    return f"{words(str(error)).rstrip('.')}."
+            return f"**Failed**: {said}"
 
 
 Ending = Literal["submitted", "no_change", "blocked", "answered", "stopped"]
@@ -118,29 +123,31 @@ def ended(
     own_issue: int,
     pull_request: int | None = None,
     draft: bool = False,
+    why_draft: str = "",
     next_command: str = "",
 ) -> str:
     """The last sentence of a job by how the agent's work ended.
 
-    `message` is ours (why it stopped); the submission's summary is the model's and is made safe here;
-    `next_command` is what to type to go on, where there is such a command.
+    `message` is ours (why it stopped); the submission's summary is the model's and is made safe here; `why_draft`
+    completes "Opened draft #7:"; `next_command` is what to type to go on, where there is such a command.
     """
     summary = safe(submission.summary, own_issue=own_issue, max_bytes=SUMMARY_BYTES) if submission else ""
     match kind:
         case "submitted":
-            return f"**Opened {'draft ' if draft else ''}#{pull_request}**"
+            opened = f"**Opened {'draft ' if draft else ''}#{pull_request}**"
+            return f"{opened}: {why_draft}" if why_draft else opened
         case "no_change":
-            return _headed("**Nothing to change**", summary or words(message))
+            return _headed("**Nothing to change**", summary or sentence(message))
         case "blocked":
-            return _headed("**Could not do it**", summary or words(message))
+            return _headed("**Could not do it**", summary or sentence(message))
         case "answered":
-            return _headed("**Ended without a change**", summary or words(message))
+            return _headed("**Ended without a change**", summary or sentence(message))
         case "stopped":
             return _stopped(message, pull_request=pull_request, next_command=next_command)
 
 
 def _stopped(message: str, *, pull_request: int | None, next_command: str) -> str:
-    parts = [f"**Stopped: {words(message).rstrip('.')}**"]
+    parts = [f"**Stopped: {sentence(message).rstrip('.')}**"]
     if pull_request is not None:
         parts.append(f"what there is, is in draft #{pull_request}")
     if next_command:

@@ -31,16 +31,21 @@ _TRAILING = ".,;:!?)'\""
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#.-]{1,20}")
 
 
-def rendered(markdown: str, *, own_issue: int, repository: str) -> str:
-    """`repository` is its address in a browser: only links to files below it stay links."""
+def rendered(markdown: str, *, own_issue: int, repository: str, mention: str = "") -> str:
+    """`repository` is its address in a browser: only links to files below it stay links.
+
+    `mention` is the one login that stays a mention.
+    """
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     tree = SyntaxTreeNode(parser.parse(markdown))
-    return _Writer(own_issue=own_issue, repository=repository.rstrip("/")).blocks(tree.children).strip("\n")
+    writer = _Writer(own_issue=own_issue, repository=repository.rstrip("/"), mention=mention)
+    return writer.blocks(tree.children).strip("\n")
 
 
 class _Writer:
-    def __init__(self, *, own_issue: int, repository: str) -> None:
+    def __init__(self, *, own_issue: int, repository: str, mention: str = "") -> None:
         self._own = f"#{own_issue}"
+        self._mention = f"@{mention}"
         self._repository = repository
 
     def blocks(self, nodes: Sequence[SyntaxTreeNode], *, tight: bool = False) -> str:
@@ -139,7 +144,9 @@ class _Writer:
         out, end = "", 0
         for live in _LIVE.finditer(text):
             word = live[0].rstrip(_TRAILING)
-            if not word or (word == self._own and not _CLOSING.search(before + text[: live.start()])):
+            if word in ("", "@", self._mention):
+                continue
+            if word == self._own and not _CLOSING.search(before + text[: live.start()]):
                 continue
             out = _joined(out + _escaped(text[end : live.start()]), code_span(word))
             end = live.start() + len(word)

@@ -41,6 +41,14 @@ def safe(markdown: str, *, own_issue: int, repository: str = "", max_bytes: int 
     return text if whole else text + CUT_NOTE
 
 
+def sentence(text: str, *, asker: str = "") -> str:
+    """A sentence of ours that quotes others (a branch, a path, what GitHub answered): one line, our code spans kept.
+
+    Nothing in it is live but `@asker`, the login of who asked.
+    """
+    return rendered(" ".join(text.split()), own_issue=0, repository="", mention=asker)
+
+
 def safe_plain(text: str) -> str:
     """Text for places without Markdown, such as commit messages: `@` and `#` of live words become full-width.
 

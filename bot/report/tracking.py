@@ -8,10 +8,9 @@ from bot.report.amounts import change_size, cost, dollars, duration
 from bot.report.links import Links
 from bot.report.progress import Progress, progress
 from bot.report.receipts import verdict
+from bot.report.restricted_markdown import words
 from bot.report.safe_text import code
 from bot.report.steps import checklist
-
-WORTH_SAYING_S = 60  # a shorter wait in the queue is not mentioned
 
 
 def marker(job_id: str) -> str:
@@ -20,17 +19,14 @@ def marker(job_id: str) -> str:
 
 
 def tracking_comment(job: Job, events: Sequence[Recorded], *, now: float, links: Links) -> str:
+    """Of a job that a worker has: before its first step too it is being worked on."""
     so_far = progress(events)
     return f"{marker(job.id)}\n{_body(job, so_far, now=now, links=links)}"
 
 
 def _body(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
     match so_far.state:
-        case "queued":
-            waited = now - (so_far.queued_at or now)
-            since = f" for {duration(waited // 60 * 60)}" if waited >= WORTH_SAYING_S else ""
-            return f"**Queued**{since} · run {job.id} · [live log]({links.page})\n\n`/backspace cancel`"
-        case "running":
+        case "queued" | "running":
             return _running(job, so_far, links=links)
         case "finished":
             return _finished(job, so_far, now=now, links=links)
@@ -49,12 +45,19 @@ def _finished(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
     assert so_far.finished is not None, "state is finished"
     message = so_far.finished.message
     took, log = duration(so_far.seconds(now)), f"[log]({links.page})"
-    if so_far.finished.conclusion is Conclusion.SUCCESS and so_far.pull_request is not None:
-        facts = [f"{message} in {took}", dollars(so_far.usd), change_size(so_far.stats), _verified(so_far), log]
-        return " · ".join(fact for fact in facts if fact)
     if so_far.started_at is None:
         return f"{message}\n\nrun {job.id} · {log}"
-    return f"{message}\n\nrun {job.id} · {took} · {dollars(so_far.usd)} · {log}"
+    facts = [dollars(so_far.usd), *_change(so_far), log]
+    if so_far.finished.conclusion is Conclusion.SUCCESS and so_far.pull_request is not None:
+        return " · ".join([f"{message} in {took}", *facts])
+    return f"{message}\n\n{' · '.join([f'run {job.id}', took, *facts])}"
+
+
+def _change(so_far: Progress) -> list[str]:
+    """How large what was published is, and how its checks ended."""
+    if so_far.pull_request is None:
+        return []
+    return [fact for fact in (change_size(so_far.stats), _verified(so_far)) if fact]
 
 
 def _verified(so_far: Progress) -> str:
@@ -62,5 +65,5 @@ def _verified(so_far: Progress) -> str:
     if receipt is None:
         return ""
     if receipt.command is None:
-        return f"tests {verdict(receipt)}"
-    return f"{code(receipt.command)}: {verdict(receipt)}"
+        return f"tests {words(verdict(receipt))}"
+    return f"{code(receipt.command)}: {words(verdict(receipt))}"

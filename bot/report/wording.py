@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from bot.domain.conversation import Usage
 from bot.domain.job import Job, Patch, Receipt, Submission
@@ -23,6 +24,8 @@ HIDDEN_KINDS = 30
 
 SKIP_CI = "[skip ci]"  # holds `push` and `pull_request` workflows of the commit it stands in
 SKIP_CHECKS = "skip-checks: true"  # the trailer form; GitHub wants it last, after two empty lines
+
+CiHeld = Literal["outsider", "setting"]  # the model read an outsider's text, or only `ci: hold` says so
 
 _NOT_IN_A_LOGIN = re.compile(r"[^A-Za-z0-9_-]")
 _DESCRIPTION_HEADING = re.compile(r"(?im)^#{1,6}[ \t]+.*\b(?:description|summary|what|changes?|overview|why)\b.*$")
@@ -86,23 +89,25 @@ def pull_request_body(
     second_look: Sequence[str],
     totals: Totals,
     links: Links,
-    hold_ci: bool,
+    ci_held: CiHeld | None = None,
+    unfinished: bool = False,
     hidden_removed: Sequence[str] = (),
     banner: str = "",
     template: str | None = None,
 ) -> str:
     """Markdown of at most 65,536 characters.
 
-    `banner` is a sentence of ours for the top (why this is a draft); `hidden_removed` names what was taken out of the
-    issue's text before the model read it; `template` is the repository's own pull request template.
+    `banner` is a sentence of ours for the top (why this is a draft); `ci_held` is why its head starts no workflow;
+    `unfinished` work does not close the issue; `hidden_removed` names what was taken out of the issue's text before the
+    model read it; `template` is the repository's own pull request template.
     """
     own = job.issue.number
     summary = safe(submission.summary, own_issue=own, repository=links.repository, max_bytes=SUMMARY_BYTES)
     described = f"### What changed\n{summary}" if template is None else _filled_in(template, summary)
     parts = [
         f"> {banner}" if banner else "",
-        f"> {_CI_HELD}" if hold_ci else "",
-        f"Fixes #{own}",
+        f"> {_CI_HELD[ci_held]}" if ci_held else "",
+        f"For #{own}" if unfinished else f"Fixes #{own}",
         _second_look(second_look),
         described,
         _verification(receipt, submission, own_issue=own),
@@ -113,10 +118,12 @@ def pull_request_body(
     return "\n\n".join(part for part in parts if part)
 
 
-_CI_HELD = (
-    "**CI is held on this commit**: the model read text by somebody without write access. "
-    "Read the change; a push by one of you starts CI."
-)
+_CI_HELD: Mapping[CiHeld, str] = {
+    "outsider": "**CI is held on this commit**: the model read text by somebody without write access. "
+    "Read the change; a push by one of you starts CI.",
+    "setting": "**CI is held on this commit**, as `ci: hold` in `.github/backspace.yml` asks. "
+    "A push by one of you starts CI.",
+}
 
 
 def _filled_in(template: str, summary: str) -> str:

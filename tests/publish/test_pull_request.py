@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +97,7 @@ async def finish(
     branch: str = BRANCH,
     draft: bool = False,
     base_branch: str = "main",
-    reviewer: str | None = "alice",
+    reviewers: Sequence[str] = ("alice",),
     still_allowed: Callable[[], Awaitable[None]] = allowed,
 ) -> PullRequest:
     return await publish(
@@ -109,7 +109,7 @@ async def finish(
         body="Fixes #1",
         base_branch=base_branch,
         draft=draft,
-        reviewer=reviewer,
+        reviewers=reviewers,
         still_allowed=still_allowed,
         github=github,
         journal=journal,
@@ -388,18 +388,27 @@ async def test_objects_other_than_the_checked_ones_never_reach_the_branch(
     assert await github.ref(BRANCH) == started
 
 
-async def test_a_review_github_refuses_is_noted_and_not_fatal(here: Scene, github: RestGitHub, patch: Patch) -> None:
+async def test_everybody_named_is_asked_once_and_a_refusal_is_noted_and_not_fatal(
+    here: Scene, github: RestGitHub, patch: Patch
+) -> None:
+    """Red when one refusal ends the asking, or when one entry of the journal stands for all reviewers (tried)."""
     journal = MemoryJournal()
+    here.loopback.set_role(here.repository, "bob", "write")
     await start(here, github, journal)
-    await finish(here, github, journal, patch, reviewer="stranger")
+    for _ in range(2):
+        await finish(here, github, journal, patch, reviewers=("stranger", "alice", "bob", "Alice"))
     (noted,) = journal.of(Noted)
     assert noted.text.startswith("The review of @stranger could not be requested: ")
+    (issue,) = here.loopback.pull_requests(here.repository)
+    assert issue.pull is not None
+    assert sorted(reviewer.login for reviewer in issue.pull.requested_reviewers) == ["alice", "bob"]
+    assert here.asked("POST", "requested_reviewers") == 3
 
 
 async def test_nobody_is_asked_when_nobody_is_named(here: Scene, github: RestGitHub, patch: Patch) -> None:
     journal = MemoryJournal()
     await start(here, github, journal)
-    await finish(here, github, journal, patch, reviewer=None)
+    await finish(here, github, journal, patch, reviewers=())
     assert here.asked("POST", "requested_reviewers") == 0
 
 

@@ -1,0 +1,66 @@
+"""How a job's work ended, in the words of its comment and its pull request."""
+
+from bot.agent.loop import Outcome
+from bot.domain.events import Conclusion, JobFinished
+from bot.domain.job import Job, PullRequest, Submission
+from bot.report import answers
+from bot.report.restricted_markdown import fenced
+
+DRY_RUN_DIFF = 50_000  # characters of a patch in a comment; GitHub takes 65,536 in all
+CHECKS_FAIL = "**Checks fail** on this change"
+
+
+def unfinished(job: Job) -> Submission:
+    """Words for work that was stopped before its author described it."""
+    return Submission(
+        outcome="changes",
+        title=f"Unfinished work on issue {job.issue.number}",
+        summary="The work was stopped before it was finished; this is what there is.",
+        testing="",
+    )
+
+
+def banner(outcome: Outcome) -> str:
+    """Why this pull request is a draft, or "" when it is not."""
+    if outcome.kind == "stopped":
+        return f"**Unfinished**: {outcome.message}"
+    if not _fails_its_checks(outcome):
+        return ""
+    if _base_is_known(outcome):
+        return f"{CHECKS_FAIL} and did not fail on its base."
+    return f"{CHECKS_FAIL}; they could not be run on its base, so they may have failed before."
+
+
+def ended(job: Job, outcome: Outcome, opened: PullRequest | None) -> JobFinished:
+    message = answers.ended(
+        outcome.kind,
+        message=outcome.message,
+        submission=outcome.submission,
+        own_issue=job.issue.number,
+        pull_request=opened.number if opened else None,
+        draft=opened.draft if opened else False,
+        why_draft="its checks fail" if _fails_its_checks(outcome) else "",
+    )
+    return JobFinished(outcome.conclusion, message)
+
+
+def shown(job: Job, outcome: Outcome) -> JobFinished:
+    """A dry run's end: the patch in the comment, cut to what a comment holds, or why there is none."""
+    if outcome.patch is None or not outcome.patch.changes:
+        return JobFinished(outcome.conclusion, f"**Dry run** · {ended(job, outcome, None).message}")
+    diff = outcome.patch.diff
+    cut = "" if len(diff) <= DRY_RUN_DIFF else "\n\nThe patch is cut here; the live log has all of it."
+    patch = fenced(diff[:DRY_RUN_DIFF], language="diff")
+    if outcome.kind == "stopped":
+        head = f"**Dry run** · {ended(job, outcome, None).message}\n\nNothing was pushed. The patch so far:"
+    else:
+        head = "\n\n".join(part for part in ("**Dry run**: nothing was pushed. The patch:", banner(outcome)) if part)
+    return JobFinished(outcome.conclusion, f"{head}\n\n{patch}{cut}")
+
+
+def _fails_its_checks(outcome: Outcome) -> bool:
+    return outcome.kind == "submitted" and outcome.conclusion is not Conclusion.SUCCESS
+
+
+def _base_is_known(outcome: Outcome) -> bool:
+    return outcome.receipt is not None and any(run.where == "base" for run in outcome.receipt.runs)
