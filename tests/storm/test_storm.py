@@ -84,7 +84,7 @@ async def test_a_kill_before_and_after_every_effect(
     url = postgres.new_database() if database == "postgres" else ""
     async with storm(tmp_path / "storm", database_url=url, drops=drops, duplicates=duplicates) as here:
         network = "replies dropped" if drops else "duplicate deliveries" if duplicates else "clean network"
-        await every_kill(here, f"{database}, {network}", a_job=6 if drops or duplicates else 1)
+        await every_kill(here, f"{database}, {network}", a_job=6 if url or drops or duplicates else 1)
 
 
 @pytest.mark.slow

@@ -23,7 +23,10 @@ from bot.stores import QueueLimits, open_store
 from bot.wiring import configure_logging, models, runner, sandbox_provider
 from tests.storm.effects import Effects, Kill, watched_app, watched_model, watched_provider, watched_store
 
-USED = ("bot.journey", "bot.worker", "bot.runner", "bot.models.anthropic", "bot.stores.sqlite", "bot.stores.postgres")
+USED = (  # imported late by the bot, and by its clients
+    *("bot.journey", "bot.worker", "bot.runner", "bot.purse", "bot.models.anthropic", "bot.sandboxes.bubblewrap"),
+    *("bot.stores.sqlite", "bot.stores.postgres", "anyio._backends._asyncio", "httpcore", "httpcore2", "truststore"),
+)
 LEASE_S = 20.0
 MANY = 1_000_000  # deaths: a storm kills one job more often than R17 forgives
 HASTE = 50  # pauses before another try are so many times shorter
