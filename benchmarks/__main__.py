@@ -23,6 +23,7 @@ from benchmarks.processes import BenchmarkFailed
 from bot.domain.errors import BotError
 
 NAMES = ("door", "tree", "sandbox", "stream", "journey", "agent")
+WIDTH = 170  # characters of a table that goes into a file
 COLOURS = {"stretch": "green", "met": "green", "missed": "red", "": ""}
 
 
@@ -35,7 +36,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--peers", type=Path, help="keep the installed peers here and use them again")
     parser.add_argument("--without-peers", action="store_true", help="install nothing; ours alone")
     wish = parser.parse_args(words)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     results: Path = wish.json or Path(tempfile.mkdtemp(prefix="backspace-bench-")) / "results.json"
     with tempfile.TemporaryDirectory(prefix="backspace-bench-") as scratch:
         peers = Peers(wish.peers or Path(scratch) / "peers", allowed=not wish.without_peers)
