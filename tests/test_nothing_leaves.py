@@ -67,10 +67,8 @@ def in_a_tool_call(text: str) -> Script:
 
 WAYS = [in_a_file, in_a_file_of_bytes, in_a_file_name, in_the_title, in_the_summary, in_a_tool_call]
 QUICK = [
-    (in_a_file, "plain"),
     (in_a_file_name, "plain"),
     (in_the_title, "reversed"),
-    (in_the_summary, "base64"),
     (in_a_file_of_bytes, "hex"),
 ]
 CASES = [
