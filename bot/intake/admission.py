@@ -38,7 +38,7 @@ def admit(
 
     Raises NotPermitted for the wrong person, UserError for the wrong place.
     """
-    _check_person(job, permission)
+    check_person(job, permission)
     if repository.repo.id != job.repo.id:
         raise UserError(f"{job.repo.full_name} is another repository now than the one that was asked for.")
     if repository.archived:
@@ -57,7 +57,8 @@ def admit(
         )
 
 
-def _check_person(job: Job, permission: Permission) -> None:
+def check_person(job: Job, permission: Permission) -> None:
+    """Raises NotPermitted."""
     who = f"@{job.requested_by.login}"
     if permission.is_bot:
         raise NotPermitted(f"{who} is a bot, and only people can ask.")

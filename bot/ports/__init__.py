@@ -14,7 +14,16 @@ from bot.ports.github import (
     TreeEntry,
 )
 from bot.ports.model import Model
-from bot.ports.notices import AccessChanged, AccessState, Notice, RequestDeleted, Standing, ThreadStopped
+from bot.ports.notices import (
+    AccessChanged,
+    AccessState,
+    Line,
+    Notice,
+    RequestDeleted,
+    Standing,
+    ThreadStopped,
+    Waiting,
+)
 from bot.ports.sandbox import BaseFile, ExecResult, ExportedFile, Sandbox, SandboxProvider, Workspace
 from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease, Queue
 from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Upkeep
@@ -45,6 +54,7 @@ __all__ = [
     "Journal",
     "Lease",
     "Ledger",
+    "Line",
     "Listed",
     "Model",
     "Notice",
@@ -64,5 +74,6 @@ __all__ = [
     "ThreadStopped",
     "TreeEntry",
     "Upkeep",
+    "Waiting",
     "Workspace",
 ]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from bot.domain.job import Job
+
 if TYPE_CHECKING:
     from bot.ports.store import Claim
 
@@ -65,3 +67,31 @@ class Standing(Protocol):
     async def stored(self, guids: Sequence[str]) -> frozenset[str]:
         """Those of the deliveries that were kept."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job whose turn has not come, and the run of the same thread that comes before it, if there is one."""
+
+    job: Job
+    behind: str | None
+
+    @property
+    def mark(self) -> str:
+        """Set once its wait was told."""
+        return f"waits:{self.job.id}"
+
+
+class Line(Protocol):
+    """Those who wait. Every call raises ProviderError."""
+
+    async def waiting(self, longer_than_s: float) -> tuple[Waiting, ...]:
+        """The jobs that have waited so long for their first turn without being told, oldest first; twenty at most."""
+        ...
+
+    async def hold_back(self, job_id: str, seconds: float) -> bool:
+        """Nobody starts it for so long, or until `let_go`. False when it is held back already, or waits no more."""
+        ...
+
+    async def let_go(self, job_id: str) -> None: ...
+    async def set_mark(self, name: str, value: float) -> None: ...

@@ -1,18 +1,20 @@
 """What ends jobs from outside, and the small facts beside them: plain functions over one transaction."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.domain.errors import ProviderError
 from bot.domain.job import Job
-from bot.ports import AccessChanged, AccessState, Claim, Notice, RequestDeleted, ThreadStopped
+from bot.ports import AccessChanged, AccessState, Claim, Notice, RequestDeleted, ThreadStopped, Waiting
 from bot.stores import codec
 from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, UNFINISHED, WORK, Now
 
 WHOLE = 0  # stands for all repositories of an installation
 SECONDS_AN_HOUR = 3600.0
+WAITING_A_LOOK = 20
 STARTED = "job_started"  # the kind of JobStarted
 DELETED = "deleted:"  # marks of requests that must start nothing any more
 _SHUT_OUT: dict[AccessState, str] = {
@@ -126,3 +128,53 @@ def set_mark(connection: Connection, name: str, value: float) -> None:
 
 def stored(connection: Connection, guids: Sequence[str]) -> frozenset[str]:
     return frozenset(connection.execute(select(DELIVERIES.c.guid).where(DELIVERIES.c.guid.in_(guids))).scalars())
+
+
+def waiting(connection: Connection, longer_than_s: float) -> tuple[Waiting, ...]:
+    earlier = JOBS.alias("earlier")
+    behind = (
+        select(earlier.c.id)
+        .where(
+            earlier.c.repo_id == JOBS.c.repo_id,
+            earlier.c.issue == JOBS.c.issue,
+            earlier.c.position < JOBS.c.position,
+            earlier.c.priority == WORK,
+            earlier.c.state.in_(UNFINISHED),
+        )
+        .order_by(earlier.c.position.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    told = select(MARKS.c.name).where(MARKS.c.name == literal("waits:") + JOBS.c.id)
+    rows = connection.execute(
+        select(JOBS.c.spec, behind.label("behind"))
+        .where(_waits(), JOBS.c.created_at < Now() - literal(longer_than_s), ~told.exists())
+        .order_by(JOBS.c.position)
+        .limit(WAITING_A_LOOK)
+    )
+    found = []
+    for row in rows:
+        with suppress(ProviderError):  # another version's job
+            found.append(Waiting(codec.job_of(row.spec), row.behind))
+    return tuple(found)
+
+
+def hold_back(connection: Connection, job_id: str, seconds: float) -> bool:
+    held = update(JOBS).where(JOBS.c.id == job_id, _waits()).values(run_at=Now() + literal(seconds))
+    return connection.execute(held.returning(JOBS.c.id)).one_or_none() is not None
+
+
+def let_go(connection: Connection, job_id: str) -> tuple[str, ...]:
+    """The job's id, when it is still waiting."""
+    free = update(JOBS).where(JOBS.c.id == job_id, JOBS.c.state == "queued").values(run_at=Now())
+    return tuple(connection.execute(free.returning(JOBS.c.id)).scalars())
+
+
+def _waits() -> ColumnElement[bool]:
+    return and_(
+        JOBS.c.state == "queued",
+        JOBS.c.priority == WORK,
+        JOBS.c.attempts == 0,
+        JOBS.c.cancel_by.is_(None),
+        JOBS.c.run_at <= Now(),
+    )

@@ -25,6 +25,7 @@ from bot.ports import (
     Listed,
     Notice,
     Shortfall,
+    Waiting,
 )
 from bot.stores import census, claims, codec, ledger, notices, reports, retention, sql
 from bot.stores.claims import QueueLimits
@@ -124,6 +125,15 @@ class Store:
 
     async def started_this_hour(self, claim: Claim) -> int:
         return await self._database.read(lambda c: notices.started_this_hour(c, claim))
+
+    async def waiting(self, longer_than_s: float) -> tuple[Waiting, ...]:
+        return await self._database.read(lambda c: notices.waiting(c, longer_than_s))
+
+    async def hold_back(self, job_id: str, seconds: float) -> bool:
+        return await self._database.write(lambda c: notices.hold_back(c, job_id, seconds))
+
+    async def let_go(self, job_id: str) -> None:
+        await self._database.write(lambda c: self._announced(c, notices.let_go(c, job_id)))
 
     async def mark(self, name: str) -> float | None:
         return await self._database.read(lambda c: notices.mark(c, name))

@@ -186,3 +186,29 @@ async def test_the_store_knows_which_deliveries_it_keeps(store: Store) -> None:
     await heed(store, CLOSED, guid="b")
     assert await store.stored(["a", "b", "c"]) == {"a", "b"}
     assert await store.stored([]) == frozenset()
+
+
+async def test_who_waits_is_known_with_the_run_before_and_is_told_once(store: Store) -> None:
+    for name in ("first", "second", "third"):
+        await deliver(store, a_job(name, issue=5))
+    await deliver(store, replace(a_job("help", issue=5), command=Help()))
+    assert await store.claim("w", job_id="job-first") is not None
+    assert await store.waiting(60.0) == (), "nobody has waited that long"
+    waiting = await store.waiting(0.0)
+    assert [(one.job.id, one.behind) for one in waiting] == [("job-second", "job-first"), ("job-third", "job-second")]
+    await store.set_mark(waiting[0].mark, 0.0)
+    assert [one.job.id for one in await store.waiting(0.0)] == ["job-third"]
+    await store.request_cancel("job-third", "alice")
+    assert await store.waiting(0.0) == ()
+
+
+async def test_nobody_starts_a_job_while_its_wait_is_told(store: Store) -> None:
+    """Red when `hold_back` leaves the job's time alone (tried): two comments would be made."""
+    await deliver(store, a_job("a"))
+    assert await store.hold_back("job-a", 60.0)
+    assert not await store.hold_back("job-a", 60.0)
+    assert await store.claim("w") is None
+    await store.let_go("job-a")
+    assert await store.claim("w") is not None
+    assert not await store.hold_back("job-a", 60.0), "it runs"
+    await store.let_go("job-a")

@@ -1,0 +1,103 @@
+"""Tells people in the thread, at once, that their job has to wait, and behind which."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from bot.domain.errors import LeaseLost, ProviderError
+from bot.domain.job import Job, Start
+from bot.intake.admission import NotPermitted, check_person
+from bot.ports import GitHub, GitHubApp, Line, Waiting
+from bot.report.links import Links
+from bot.report.tracking import marker
+from bot.report.waiting import waiting_comment
+
+SECONDS_BETWEEN_LOOKS = 2.0
+PATIENCE_S = 1.0  # a job that starts within this time has not waited
+HELD_BACK_S = 60.0  # nobody starts the job while its comment is being made: two would be made else
+ASKING_S = 20.0  # no request begins later than this; one that began has ended before the job is free again
+REST_S = 60.0  # before a comment that failed is tried again
+
+log = structlog.get_logger()
+
+
+class WaitingRoom:
+    """One a worker process. The job edits the same comment when it begins."""
+
+    def __init__(
+        self,
+        store: Line,
+        app: GitHubApp,
+        *,
+        links: Callable[[Job], Links],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._app = app
+        self._links = links
+        self._now = now
+        self._not_before: dict[str, float] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set."""
+        while not stop.is_set():
+            try:
+                await self.look()
+            except ProviderError as error:
+                log.warning("nobody looked who waits", error=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS_BETWEEN_LOOKS):
+                    await stop.wait()
+
+    async def look(self) -> None:
+        """Tells everybody who waits and was not told. Raises ProviderError when the store fails."""
+        now = self._now()
+        self._not_before = {job_id: until for job_id, until in self._not_before.items() if until > now}
+        for waiting in await self._store.waiting(PATIENCE_S):
+            job = waiting.job
+            tells = isinstance(job.command, Start) and not job.issue.is_pull_request
+            if job.id in self._not_before or not tells:
+                continue
+            if not await self._store.hold_back(job.id, HELD_BACK_S):
+                continue
+            try:
+                told = await self._tell(waiting)
+            finally:
+                await self._store.let_go(job.id)
+            if told:
+                await self._store.set_mark(waiting.mark, 0.0)
+            else:
+                self._not_before[job.id] = self._now() + REST_S
+
+    async def _tell(self, waiting: Waiting) -> bool:
+        job, until = waiting.job, self._now() + ASKING_S
+
+        async def hold() -> None:
+            if self._now() >= until:
+                raise LeaseLost("the job may be started by now")
+
+        try:
+            async with self._app.repository(job.installation_id, job.repo, hold=hold) as github:
+                check_person(job, await github.permission(job.requested_by.login))
+                await self._say(waiting, github)
+        except NotPermitted:
+            return True  # a stranger is answered when the job's turn comes, if at all
+        except (ProviderError, LeaseLost) as error:
+            log.warning("wait not told", job=job.id, error=str(error))
+            return False
+        log.info("wait told", job=job.id, behind=waiting.behind)
+        return True
+
+    async def _say(self, waiting: Waiting, github: GitHub) -> None:
+        job = waiting.job
+        if await github.find_comment(job.issue.number, marker(job.id)) is not None:
+            return
+        if job.comment_id is None:
+            await github.react_to_issue(job.issue.number, "eyes")
+        else:
+            await github.react_to_comment(job.comment_id, "eyes")
+        body = waiting_comment(job, behind=waiting.behind, links=self._links(job))
+        await github.create_comment(job.issue.number, body)

@@ -1,0 +1,94 @@
+"""Who has to wait is told so in the thread, once, and the job goes on in the same comment."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.domain.job import Issue, Job, Person, Repo, Start
+from bot.report.links import Links
+from bot.report.waiting import waiting_comment
+from tests.test_journey import finished
+from tests.test_taken_back import WAIT, at_work, said, stage
+
+pytestmark = pytest.mark.anyio
+
+
+def test_the_words_of_waiting() -> None:
+    asker = Person(42, "octocat")
+    job = Job(
+        id="m2x9",
+        key="k",
+        watch_key="w",
+        delivery="d",
+        installation_id=1,
+        repo=Repo(7, "acme", "widget"),
+        default_branch="main",
+        issue=Issue(number=1, title="t", body="b", author=asker),
+        command=Start("fix it"),
+        requested_by=asker,
+    )
+    links = Links(page="https://bot/jobs/m2x9?t=w", check=None, repository="https://github.com/acme/widget")
+    assert waiting_comment(job, behind="k7f3", links=links) == (
+        "<!-- backspace:job:m2x9 -->\n"
+        "**Queued** behind run k7f3 · run m2x9 · [live log](https://bot/jobs/m2x9?t=w)\n\n"
+        "`/backspace cancel`"
+    )
+    assert "\n**Queued** until another job has ended · run m2x9" in waiting_comment(job, behind=None, links=links)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_second_request_says_behind_which_it_waits_and_then_goes_on_in_that_comment(tmp_path: Path) -> None:
+    """Red without the waiting room: nothing is said."""
+    async with stage(tmp_path) as scene:
+        issue, asked = await at_work(scene)
+        second = scene.github.comment(scene.repository, issue, "alice", WAIT)
+        await scene.github.deliver()
+        behind, first = await scene.jobs(issue)
+        queued = f"**Queued** behind run {first.job.id} · run {behind.job.id} · "
+        await until(lambda: any(queued in body for body in said(scene, issue)))
+        assert [r.content for r in second.reactions] == ["eyes"]
+        scene.github.delete_comment(scene.repository, asked, "alice")
+        await scene.github.deliver()
+        await until(lambda: any("**Working on it**" in body and behind.job.id in body for body in said(scene, issue)))
+        scene.github.close_issue(scene.repository, issue, "alice")
+        await finished(scene, issue)
+        assert len(said(scene, issue)) == 2, "one comment a job"
+
+
+async def test_a_request_that_is_taken_back_while_it_waits_says_so_where_it_waited(tmp_path: Path) -> None:
+    async with stage(tmp_path) as scene:
+        issue, _ = await at_work(scene)
+        second = scene.github.comment(scene.repository, issue, "alice", WAIT)
+        await scene.github.deliver()
+        await until(lambda: any("**Queued** behind run" in body for body in said(scene, issue)))
+        scene.github.delete_comment(scene.repository, second.id, "alice")
+        await scene.github.deliver()
+        await until(lambda: any("**Cancelled** by @alice" in body for body in said(scene, issue)))
+        _, first = await scene.jobs(issue)
+        assert first.state == "running"
+        assert not any("**Queued**" in body for body in said(scene, issue))
+        assert any("**Cancelled** by @alice (the request was deleted)." in body for body in said(scene, issue))
+        scene.github.close_issue(scene.repository, issue, "alice")
+        await finished(scene, issue)
+
+
+async def test_a_stranger_who_waits_hears_nothing_before_the_turn_comes(tmp_path: Path) -> None:
+    async with stage(tmp_path) as scene:
+        scene.github.set_role(scene.repository, "mallory", "read")
+        issue, _ = await at_work(scene)
+        scene.github.comment(scene.repository, issue, "mallory", WAIT)
+        await scene.github.deliver()
+        await until(lambda: any("/permission" in r.path and "mallory" in r.path for r in scene.github.requests))
+        assert len(said(scene, issue)) == 1
+        scene.github.close_issue(scene.repository, issue, "alice")
+        await finished(scene, issue)
+        assert len(said(scene, issue)) == 1
