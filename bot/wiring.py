@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bot.report.links import Links
     from bot.runner import Runner
     from bot.sweeper import Sweeper
+    from bot.waiting import WaitingRoom
 
 TURNS = 60
 MINUTES = 30.0
@@ -186,6 +187,12 @@ def sweeper(store: Store, app: "App") -> "Sweeper":
     return Sweeper(app=app, store=store, new_id=random_job_id, new_watch_key=random_watch_key)
 
 
+def waiting_room(config: Config, store: Store, app: "App") -> "WaitingRoom":
+    from bot.waiting import WaitingRoom
+
+    return WaitingRoom(store, app, links=links(config))
+
+
 def owner() -> str:
     """Who holds a lease, for people who look into the store."""
     return f"{socket.gethostname()}:{os.getpid()}"
@@ -227,6 +234,7 @@ async def working(
             prober(config, vitals, app=app, model_named=model_named, sandboxes=sandbox_provider(config)),
             reaper(config, store, app),
             sweeper(store, app),
+            waiting_room(config, store, app),
         )
         tasks = [asyncio.create_task(part.run(stop)) for part in parts]
         for task in tasks:
