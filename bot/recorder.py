@@ -9,6 +9,8 @@ from bot.domain.events import JobEvent, JobFinished, Recorded
 from bot.ports import Claim, Entry, JobState, JobStore
 from bot.report.leaks import Leaks
 
+WHERE = {"model": "what the model wrote", "tool": "what a tool showed", "effect": "the job's records"}
+
 OnRecorded = Callable[[Sequence[Recorded]], None]
 
 
@@ -65,9 +67,9 @@ class Recorder:
 
     async def _commit(self, events: Sequence[JobEvent], *, entries: Sequence[Entry], finish: JobState | None) -> None:
         for event in events:
-            self._leaks.check("\n".join(_strings(asdict(event))), f"the event {event.kind}")
+            self._leaks.check("\n".join(_strings(asdict(event))), "what was to be reported")
         for entry in entries:
-            self._leaks.check("\n".join((entry.key, *_strings(entry.data))), f"a journal entry ({entry.kind})")
+            self._leaks.check("\n".join((entry.key, *_strings(entry.data))), WHERE[entry.kind])
             for content in entry.contents.values():
                 self._leaks.check(content, "a file of the work tree")
         async with self._one_at_a_time:

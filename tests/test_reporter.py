@@ -136,6 +136,13 @@ async def test_the_comment_links_to_the_check(thread: Thread) -> None:
         assert " · [check](https://github.com/acme/widget/runs/1) · " in thread.comments[1]
 
 
+async def test_the_first_comment_says_that_the_work_is_going_on(thread: Thread) -> None:
+    async with reporter(thread) as reporting:
+        reporting.notice(log(running())[:1])
+        await settled()
+        assert "\n**Working on it** · run k7f3 · " in thread.comments[1]
+
+
 async def test_updates_are_ten_seconds_apart(thread: Thread) -> None:
     """Red when `_keep_up` does not ask `due` (tried)."""
     started = log(running())

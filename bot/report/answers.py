@@ -20,6 +20,7 @@ from bot.domain.job import (
 )
 from bot.ports import JobRow, JobState
 from bot.report.amounts import duration
+from bot.report.leaks import LeakFound
 from bot.report.safe_text import safe, sentence
 
 HELP = """\
@@ -104,6 +105,8 @@ def failed(error: BotError, *, asker: str) -> str:
             return f"**Failed**: {said} Asking again later can help."
         case ProviderError():
             return f"**Failed**: {said} Asking again will not help until that is changed."
+        case LeakFound():
+            return f"**Failed**: {said} Tell whoever runs this bot, so that the secret is changed."
         case LimitReached():
             return f"**Stopped**: {said}"
         case UserError():

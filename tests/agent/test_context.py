@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.agent.context import gather, overview, tree_map
+from bot.agent.context import INSTRUCTION_FILES, gather, overview, tree_map
 from tests.fakes import GitWorkspace
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +28,13 @@ async def test_instructions_readme_files_and_check_come_from_the_base(tmp_path: 
     assert context.check == "python3 -m pytest -q"
 
 
+@pytest.mark.parametrize("link", [pytest.param(b"docs/AGENT.md", id="link"), pytest.param(b"The rules.\n", id="copy")])
+async def test_the_file_a_repository_names_is_read_before_all_others(tmp_path: Path, link: bytes) -> None:
+    files = {"docs/AGENT.md": b"The rules.\n", "AGENTS.md": link, "CONTRIBUTING.md": b"Be kind.\n"}
+    context = await gather(GitWorkspace(tmp_path / "store", files), check_command=None, first="docs/AGENT.md")
+    assert context.instructions == (("docs/AGENT.md", "The rules.\n"), ("CONTRIBUTING.md", "Be kind.\n"))
+
+
 async def test_configuration_wins_over_what_is_found(tmp_path: Path) -> None:
     workspace = GitWorkspace(tmp_path / "store", {"Makefile": b"test:\n\ttrue\n"})
     assert (await gather(workspace, check_command=None)).check == "make test"
@@ -41,11 +48,13 @@ async def test_an_empty_repository_has_little_to_tell(tmp_path: Path) -> None:
 
 
 async def test_everything_together_stays_small(tmp_path: Path) -> None:
-    big = dict.fromkeys(("AGENTS.md", "CONTRIBUTING.md", "README.md"), b"x" * 50000)
+    big = {path: path.encode() * 5000 for path in ("docs/AGENT.md", *INSTRUCTION_FILES, "README.md")}
     many = {f"src/{n % 90}/deep/er/f{n}.py": b"" for n in range(3000)}
-    context = await gather(GitWorkspace(tmp_path / "store", {**big, **many}), check_command=None)
+    workspace = GitWorkspace(tmp_path / "store", {**big, **many})
+    context = await gather(workspace, check_command=None, first="docs/AGENT.md")
     told = [context.readme, context.tree, *(text for _, text in context.instructions)]
-    assert sum(len(text.encode()) for text in told) < 24_500
+    assert sum(len(text.encode()) for text in told) < 28_500
+    assert "src/ (3000)" in context.tree
 
 
 def test_the_map_counts_files_and_names_few() -> None:

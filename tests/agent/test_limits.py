@@ -69,5 +69,19 @@ def test_the_verdict(spent: Spent, expected: Verdict) -> None:
     assert verdict(spent, LIMITS) == expected
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        pytest.param(9.0, "0.15 of 0.15 minutes are used", id="at-the-limit"),
+        pytest.param(14.0, "0.15 of 0.15 minutes are used", id="beyond-it"),
+        pytest.param(8.0, "0.13 of 0.15 minutes are used", id="before-it"),
+    ],
+)
+def test_no_more_minutes_are_used_than_there_are(seconds: float, words: str) -> None:
+    said = verdict(Spent(seconds=seconds), Limits(minutes=0.15))
+    assert isinstance(said, Stop | WrapUp)
+    assert said.reason == words
+
+
 def test_a_budget_of_nothing_stops_at_once() -> None:
     assert isinstance(verdict(Spent(), Limits(minutes=0)), Stop)

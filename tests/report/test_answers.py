@@ -1,5 +1,7 @@
 """Replies and last sentences, as whole texts."""
 
+import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from bot.domain.job import (
     Command,
     Continue,
     Help,
+    Options,
     Plan,
     Retry,
     Start,
@@ -19,8 +22,10 @@ from bot.domain.job import (
     Unclear,
     Undo,
 )
+from bot.intake.commands import NO_PROMPT
 from bot.ports import JobRow
 from bot.report.answers import HELP, answer, cancelled, ended, failed, not_started, our_fault
+from bot.report.leaks import LeakFound
 from tests.report.samples import job
 
 INSTEAD = "`/backspace <what to change>` starts a job; `/backspace help` lists the rest."
@@ -34,9 +39,10 @@ OVER = JobRow(job=job(id="a2b4"), state="failed", attempts=1, created_at=10.0, f
         pytest.param(Help(), HELP, id="help"),
         pytest.param(
             Unclear("`--budget` wants dollars"),
-            "**Not understood**: \\`--budget\\` wants dollars `/backspace help` lists what I understand.",
+            "**Not understood**: `--budget` wants dollars `/backspace help` lists what I understand.",
             id="unclear",
         ),
+        pytest.param(Unclear(NO_PROMPT), f"**Not understood**: {NO_PROMPT}", id="no-prompt-names-help-once"),
         pytest.param(
             Start("x"),
             "**Not there yet**: A job on a pull request is planned but not built. Comment on an issue instead.",
@@ -87,17 +93,52 @@ def test_cancel_names_what_it_stops() -> None:
             id="not-retryable",
         ),
         pytest.param(LimitReached("60 files is more than 50"), "**Stopped**: 60 files is more than 50.", id="limit"),
-        pytest.param(UserError("`@all` is in the way"), "**Not published**: \\` `@all`\\` is in the way.", id="user"),
+        pytest.param(
+            UserError("The branch `main` is gone: @alice asked @all <b>too</b>."),
+            "**Not published**: The branch `main` is gone: @alice asked `@all` \\<b\\>too\\</b\\>.",
+            id="user",
+        ),
+        pytest.param(
+            LeakFound("One of the bot's own secrets turned up in what the model wrote, so nothing was published."),
+            "**Failed**: One of the bot's own secrets turned up in what the model wrote, so nothing was published. "
+            "Tell whoever runs this bot, so that the secret is changed.",
+            id="leak",
+        ),
         pytest.param(BotError("odd"), "**Failed**: odd.", id="other"),
     ],
 )
 def test_a_failure_says_what_happened_and_whether_asking_again_helps(error: BotError, words: str) -> None:
-    assert failed(error) == words
+    assert failed(error, asker="alice") == words
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        pytest.param("@bob", id="mention"),
+        pytest.param("@alice-evil", id="nearly-the-asker"),
+        pytest.param("acme/other#7", id="reference"),
+        pytest.param("x`@bob", id="out-of-its-code-span"),
+        pytest.param("https://evil.example/x", id="address"),
+        pytest.param("![x](https://evil.example/x.png)", id="image"),
+        pytest.param("[x](https://evil.example)", id="link"),
+    ],
+)
+def test_what_our_sentences_quote_is_not_live(quoted: str) -> None:
+    """Red when the sentence is published as it is (tried)."""
+    for text in (f"GitHub says {quoted}.", f"acme/widget has no branch `{quoted}`: name one."):
+        said = not_started(UserError(text), asker="alice")
+        outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", said)
+        assert not re.search(r"(?<!\\)(?:@\w|#\d|https?:|!?\[)", outside), said
+
+
+def test_help_names_every_flag() -> None:
+    for option in fields(Options):
+        assert f"`--{option.name.removesuffix('_usd').replace('_', '-')}" in HELP
 
 
 def test_short_sentences() -> None:
     refusal = UserError("@bob needs write access to acme/widget.")
-    assert not_started(refusal) == "**Not started**: @bob needs write access to acme/widget."
+    assert not_started(refusal, asker="bob") == "**Not started**: @bob needs write access to acme/widget."
     assert cancelled("alice") == "**Cancelled** by @alice."
     assert cancelled("") == "**Cancelled**."
     assert our_fault() == (
@@ -114,6 +155,11 @@ def said(summary: str) -> Submission:
     [
         pytest.param({"kind": "submitted", "pull_request": 42}, "**Opened #42**", id="submitted"),
         pytest.param({"kind": "submitted", "pull_request": 42, "draft": True}, "**Opened draft #42**", id="draft"),
+        pytest.param(
+            {"kind": "submitted", "pull_request": 42, "draft": True, "why_draft": "its checks fail"},
+            "**Opened draft #42**: its checks fail",
+            id="draft-with-failing-checks",
+        ),
         pytest.param(
             {"kind": "no_change", "submission": said("It prints `hello` already, @bob.")},
             "**Nothing to change**: It prints `hello` already, `@bob`.",

@@ -43,17 +43,44 @@ def test_a_job_that_opened_a_pull_request_is_one_line() -> None:
     )
 
 
+def test_a_job_a_worker_has_is_worked_on_before_its_first_step() -> None:
+    """The next update may be ten seconds away."""
+    assert comment(*QUEUED) == (
+        "<!-- backspace:job:k7f3 -->\n"
+        f"**Working on it** · run k7f3 · {LIVE} · [check](https://github.com/acme/widget/runs/9) · $0.00\n"
+        "\n"
+        "- [ ] Start the sandbox\n"
+        "- [ ] Read the repository\n"
+        "- [ ] Implement\n"
+        "- [ ] Verify\n"
+        "- [ ] Open the pull request\n"
+        "\n"
+        "`/backspace cancel`"
+    )
+
+
 @pytest.mark.parametrize(
-    ("now", "words"),
+    ("conclusion", "message"),
     [
-        pytest.param(1_005.0, "**Queued**", id="just-asked"),
-        pytest.param(1_185.0, "**Queued** for 3 min", id="waiting"),
+        pytest.param(Conclusion.NEUTRAL, "**Opened draft #42**: its checks fail", id="checks-fail"),
+        pytest.param(
+            Conclusion.TIMED_OUT, "**Stopped: budget reached** · what there is, is in draft #42", id="stopped"
+        ),
     ],
 )
-def test_a_queued_job_says_how_long_it_waits(now: float, words: str) -> None:
-    assert comment(*QUEUED, now=now) == (
-        f"<!-- backspace:job:k7f3 -->\n{words} · run k7f3 · {LIVE}\n\n`/backspace cancel`"
+def test_whoever_opened_a_pull_request_shows_the_facts(conclusion: Conclusion, message: str) -> None:
+    assert comment(*finished()[:-1], JobFinished(conclusion, message)) == (
+        f"<!-- backspace:job:k7f3 -->\n{message}\n\n"
+        "run k7f3 · 2 min 30 s · $0.04 · 3 files, +88 -4 · "
+        f"`uv run pytest`: 214 passed on base, 219 on head · {LOG}"
     )
+
+
+def test_a_verdict_that_quotes_the_sandbox_notifies_nobody() -> None:
+    """Red when the verdict is not escaped (tried)."""
+    receipt = Receipt(command="make", reason="the sandbox cannot run it (make: @alice not found)")
+    events = [Verified(receipt) if isinstance(e, Verified) else e for e in finished()]
+    assert "`make`: not run: the sandbox cannot run it (make: `@alice` not found) · " in comment(*events)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ EVIL = (
 
 
 def body(submission: Submission = SUBMISSION, receipt: Receipt = PASSED, **options: object) -> str:
-    facts: dict[str, object] = {"second_look": (), "totals": TOTALS, "links": LINKS, "hold_ci": False}
+    facts: dict[str, object] = {"second_look": (), "totals": TOTALS, "links": LINKS}
     return pull_request_body(job(), submission, receipt, PATCH, **{**facts, **options})  # type: ignore[arg-type]
 
 
@@ -106,7 +106,7 @@ def test_a_long_summary_is_cut_in_the_commit() -> None:
 def test_the_pull_request_says_what_changed_and_proves_it() -> None:
     text = body(
         second_look=("package-lock.json: a lock file",),
-        hold_ci=True,
+        ci_held="outsider",
         hidden_removed=("an HTML comment",),
         banner="This is a draft: the budget was reached.",
     )
@@ -155,6 +155,19 @@ def test_the_pull_request_says_what_changed_and_proves_it() -> None:
         "31 tool calls · 12.3k tokens in (83 % cached), 1.2k out · $0.71 · sandbox 2 min 10 s · "
         "prompt `a9730854f9f7` · base `aaaaaaaaaaaa`</sub>"
     )
+
+
+def test_ci_that_only_the_setting_holds_is_not_put_on_an_outsider() -> None:
+    assert body(ci_held="setting").startswith(
+        "> **CI is held on this commit**, as `ci: hold` in `.github/backspace.yml` asks. "
+        "A push by one of you starts CI.\n\nFixes #12\n"
+    )
+
+
+def test_unfinished_work_closes_no_issue() -> None:
+    text = body(unfinished=True, banner="**Unfinished**: budget reached.")
+    assert text.startswith("> **Unfinished**: budget reached.\n\nFor #12\n\n### What changed\n")
+    assert "Fixes" not in text
 
 
 def test_a_check_that_was_not_run_is_said_so() -> None:

@@ -1,0 +1,112 @@
+"""The end of a job in words: dry runs, drafts, and work that was stopped."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.agent.loop import Outcome
+from bot.domain.conversation import Usage
+from bot.domain.events import Conclusion, JobFinished
+from bot.domain.job import Change, Check, PullRequest, Receipt, Submission
+from bot.ending import banner, ended, shown, unfinished
+from bot.report.wording import pull_request_title
+from tests.report.samples import PASSED, PATCH, SUBMISSION, job
+
+READY = Outcome(
+    kind="submitted",
+    conclusion=Conclusion.SUCCESS,
+    message="The change is ready.",
+    submission=SUBMISSION,
+    patch=replace(PATCH, changes=(Change("a", "100644", b"new\n", "100644"),), diff="-old\n+new\n"),
+    receipt=PASSED,
+    turns=2,
+    tool_calls=2,
+    usage=Usage(),
+    usd=0.0,
+    nudges=0,
+)
+DRAFT = PullRequest(7, "https://github.com/acme/widget/pull/7", True, "a" * 40)
+BASE, HEAD = PASSED.runs
+RED = replace(HEAD, exit_code=1, tail="1 failed")
+DIFF = "```diff\n-old\n+new\n```"
+
+
+def failing(*runs: Check) -> Outcome:
+    return replace(READY, conclusion=Conclusion.NEUTRAL, receipt=Receipt(command="make test", runs=runs))
+
+
+def without_patch(kind: str, summary: str, conclusion: Conclusion) -> Outcome:
+    said = Submission(outcome="blocked", title="t", summary=summary, testing="")
+    return replace(READY, kind=kind, conclusion=conclusion, submission=said, patch=None)  # type: ignore[arg-type]
+
+
+STOPPED = replace(READY, kind="stopped", conclusion=Conclusion.TIMED_OUT, message="60 of 60 turns are used.")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        pytest.param(READY, f"**Dry run**: nothing was pushed. The patch:\n\n{DIFF}", id="patch"),
+        pytest.param(
+            failing(BASE, RED),
+            "**Dry run**: nothing was pushed. The patch:\n\n"
+            f"**Checks fail** on this change and did not fail on its base.\n\n{DIFF}",
+            id="failing-checks",
+        ),
+        pytest.param(
+            STOPPED,
+            f"**Dry run** · **Stopped: 60 of 60 turns are used**\n\nNothing was pushed. The patch so far:\n\n{DIFF}",
+            id="stopped-with-a-patch",
+        ),
+        pytest.param(
+            replace(STOPPED, patch=None), "**Dry run** · **Stopped: 60 of 60 turns are used**", id="stopped-without"
+        ),
+        pytest.param(
+            without_patch("blocked", "It understands:\n\n- a patch\n- a file", Conclusion.ACTION_REQUIRED),
+            "**Dry run** · **Could not do it**\n\nIt understands:\n\n- a patch\n- a file",
+            id="blocked-says-what-is-understood",
+        ),
+        pytest.param(
+            without_patch("answered", "It does that already.", Conclusion.NEUTRAL),
+            "**Dry run** · **Ended without a change**: It does that already.",
+            id="answered",
+        ),
+    ],
+)
+def test_a_dry_run_shows_its_patch_or_why_there_is_none(outcome: Outcome, words: str) -> None:
+    assert shown(job(), outcome) == JobFinished(outcome.conclusion, words)
+
+
+def test_a_long_patch_is_cut_to_what_a_comment_holds() -> None:
+    assert READY.patch is not None
+    end = shown(job(), replace(READY, patch=replace(READY.patch, diff="+x\n" * 40_000)))
+    assert len(end.message) < 60_000
+    assert end.message.endswith("\n\nThe patch is cut here; the live log has all of it.")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        pytest.param(READY, "", id="ready"),
+        pytest.param(STOPPED, "**Unfinished**: 60 of 60 turns are used.", id="stopped"),
+        pytest.param(
+            failing(BASE, RED), "**Checks fail** on this change and did not fail on its base.", id="base-passed"
+        ),
+        pytest.param(
+            failing(RED),
+            "**Checks fail** on this change; they could not be run on its base, so they may have failed before.",
+            id="base-unknown",
+        ),
+    ],
+)
+def test_a_draft_says_why_it_is_one(outcome: Outcome, words: str) -> None:
+    assert banner(outcome) == words
+
+
+def test_the_last_sentence_of_a_draft_with_failing_checks_names_them() -> None:
+    assert ended(job(), failing(BASE, RED), DRAFT).message == "**Opened draft #7**: its checks fail"
+    assert ended(job(), READY, DRAFT).message == "**Opened draft #7**"
+
+
+def test_our_own_title_reads_as_it_was_written() -> None:
+    assert pull_request_title(unfinished(job())) == "Unfinished work on issue 12"
