@@ -53,7 +53,8 @@ class Reaper:
                 await self.tell_all()
                 if self._now() >= prunes_at:
                     prunes_at = self._now() + PRUNES_EVERY_S
-                    log.info("pruned", rows=await self._store.prune())
+                    if rows := await self._store.prune():
+                        log.info("pruned", rows=rows)
             except BotError as error:
                 log.error("reaper", error=str(error))
             try:

@@ -38,13 +38,13 @@ WITHIN_S = 60.0
 
 @asynccontextmanager
 async def bot(
-    tmp_path: Path, make: Callable[[Path], Path], script: Script
+    tmp_path: Path, make: Callable[[Path], Path], script: Script, **more: str
 ) -> AsyncIterator[tuple[Stage, LoopbackMessages]]:
     messages = LoopbackMessages(script, api_key=KEY)
     source = tmp_path / "source"
     source.mkdir()
     async with serve(messages.asgi()) as url:
-        settings = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": url, "BACKSPACE_MODEL": "claude-opus-5-5"}
+        settings = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": url, "BACKSPACE_MODEL": "claude-opus-5-5", **more}
         async with staged(tmp_path / "stage", source=make(source), settings=settings) as stage:
             yield stage, messages
 
