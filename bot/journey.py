@@ -44,6 +44,7 @@ from bot.report.leaks import Leaks
 from bot.report.links import Links
 
 BASE = "base"  # journal key: the pinned base
+READ = "read"  # journal key: the request was read, and what was hidden in it was named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,9 @@ class Journey:
     async def _read(self, rules: RepoConfig) -> Reading:
         everyone = rules.context_authors == "everyone"
         reading = reading_of(self._job, author_writes=self._facts.author_writes, everyone=everyone)
-        await self._journal.record(*(Noted(note) for note in reading.notes()))
+        if not any(entry.key == READ for entry in self._journal.entries()):
+            notes = (Noted(note) for note in reading.notes())
+            await self._journal.record(*notes, entry=Entry("effect", READ, {}))
         return reading
 
     async def _start_branch(self, base_sha: str) -> None:
