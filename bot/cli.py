@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -13,7 +15,7 @@ from rich.console import Console
 
 from bot import __version__
 from bot.config import Config, ConfigFault, Role
-from bot.domain.errors import BotError
+from bot.domain.errors import BotError, UserError
 
 if TYPE_CHECKING:
     from bot.ports import Listed
@@ -31,23 +33,58 @@ errors = Console(stderr=True)
 
 
 def environment() -> Mapping[str, str]:
-    """The environment over `.env` in the current directory."""
-    return {**{k: v for k, v in dotenv_values(".env").items() if v is not None}, **os.environ}
+    """The environment over `.env` in the current directory. Raises ConfigFault when that cannot be read."""
+    try:
+        written = dotenv_values(".env")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigFault([".env cannot be read: it should be UTF-8 text that this user may read."]) from None
+    return {**{k: v for k, v in written.items() if v is not None}, **os.environ}
 
 
 def configured(role: Role = "both") -> Config:
     try:
         return Config.from_env(environment(), role=role)
     except ConfigFault as fault:
-        errors.print("[red]Not started.[/] These settings need a hand (environment or .env):")
-        for line in fault.faults:
-            errors.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+        not_started(fault)
+
+
+def not_started(fault: ConfigFault) -> NoReturn:
+    errors.print("[red]Not started.[/] These settings need a hand (environment or .env):")
+    for line in fault.faults:
+        errors.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(2) from None
 
 
 def fail(error: BotError) -> NoReturn:
     errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1) from None
+
+
+@contextmanager
+def worded() -> Iterator[None]:
+    """What the person at the terminal can put right ends the command in words."""
+    try:
+        yield
+    except ConfigFault as fault:
+        not_started(fault)
+    except BotError as error:
+        fail(error)
+
+
+def need_git() -> None:
+    if shutil.which("git") is None:
+        raise UserError("git is not installed: apt-get install git.")
+
+
+def need_home(home: Path) -> None:
+    """Makes the folder. Raises UserError when it cannot be written to."""
+    remedy = "set BACKSPACE_HOME to a folder that this user may write to."
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{home} cannot be made ({error.strerror}): {remedy}") from None
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise UserError(f"{home} cannot be written to: {remedy}")
 
 
 @app.command()
@@ -64,10 +101,11 @@ def serve(
     from bot.wiring import configure_logging, run
 
     configure_logging(config.log_level, config.log_format)
-    try:
+    with worded():
+        if role != "web":
+            need_git()
+        need_home(config.home)
         asyncio.run(run(config, role))
-    except BotError as error:
-        fail(error)
 
 
 @app.command()
@@ -80,15 +118,12 @@ def demo(
     With ANTHROPIC_API_KEY Claude does the work; without, the rule agent does.
     """
     from bot.demo import run_demo
-    from bot.wiring import configure_logging
 
-    configure_logging(environment().get("LOG_LEVEL", "warning"), "console")
-    try:
+    with worded():
+        need_git()
         raise typer.Exit(
             asyncio.run(run_demo(environment(), repo=repo and repo.resolve(), keep=keep, console=Console()))
         )
-    except BotError as error:
-        fail(error)
 
 
 @app.command()
@@ -98,14 +133,13 @@ def run(
     model: Annotated[str | None, typer.Option(help="A model, or `rules`.")] = None,
 ) -> None:
     """Let the agent work on a copy of a local checkout and print the patch. Nothing of yours is changed."""
-    from bot.local_run import run_locally
+    from bot.local_run import local_config, run_locally
 
-    try:
-        raise typer.Exit(
-            asyncio.run(run_locally(environment(), prompt, repo=repo.resolve(), model=model, console=errors))
-        )
-    except BotError as error:
-        fail(error)
+    with worded():
+        need_git()
+        config = local_config(environment(), model)
+        need_home(config.home)
+        raise typer.Exit(asyncio.run(run_locally(config, prompt, repo=repo.resolve(), console=errors)))
 
 
 @app.command()
@@ -117,23 +151,20 @@ def replay(
     """Sign a recorded payload with the webhook secret and post it to the bot."""
     import uuid
 
+    from bot.replay import recorded
     from bot.replay import replay as post
 
     config = configured("web")
-    target = url or f"{config.public_url}/webhook"
-    delivery = str(uuid.uuid4())
-    try:
+    with worded():
         answer = asyncio.run(
             post(
-                payload.read_bytes(),
+                recorded(payload),
                 event=event,
-                url=target,
+                url=url or f"{config.public_url}/webhook",
                 secret=config.webhook_secrets[0],
-                delivery_id=delivery,
+                delivery_id=str(uuid.uuid4()),
             )
         )
-    except BotError as error:
-        fail(error)
     Console().print(f"{answer.status_code} {answer.text}", markup=False, highlight=False)
     raise typer.Exit(0 if answer.is_success else 1)
 
@@ -194,9 +225,10 @@ def doctor() -> None:
     """Try each setting for real and say what to do about what fails."""
     from bot.doctor import findings, show
 
-    config = configured()
+    with worded():
+        config, faults = Config.read(environment())
     with errors.status("Trying each setting..."):
-        found = asyncio.run(findings(config))
+        found = asyncio.run(findings(config, faults=faults))
     raise typer.Exit(show(found, Console()))
 
 

@@ -10,17 +10,31 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.syntax import Syntax
 
-from bot.config import RULES
+from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.domain.events import DiffShown
 from bot.ports import JobRow
 from bot.stage import Stage, staged
 from bot.standins.github.state import Issue
 from bot.watch import watch
+from bot.wiring import configure_logging
 
 MAINTAINER = "alice"
+STRANGER = "mallory"  # without write access: what she asks for is refused
+PASSED_ON = (
+    "BACKSPACE_MODEL",
+    "BACKSPACE_BUDGET_USD",
+    "BACKSPACE_REPO_USD_PER_DAY",
+    "BACKSPACE_INSTALLATION_USD_PER_DAY",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "SANDBOX",
+    "SANDBOX_READONLY_PATHS",
+    "LOG_LEVEL",
+)
 ACCEPTED_WITHIN_S = 10.0  # GitHub itself gives up on a webhook after so long
 CONTENT = """\
 # Hello from Tiny Backspace
@@ -31,13 +45,16 @@ and published as a pull request.
 
 
 async def run_demo(env: Mapping[str, str], *, repo: Path | None, keep: bool, console: Console) -> int:
-    """0 only if the pull request holds exactly what the comment asked for. Raises UserError."""
+    """0 only if the pull request holds exactly what the comment asked for. Raises UserError, ConfigFault."""
     source = source_of(repo)
-    settings = _model_settings(env)
-    _say_which_model(settings, console)
+    settings = demo_settings(env)
+    config = Config.from_env(settings, role="local")
+    configure_logging(config.log_level, "console")
+    console.print(which_model(config))
     with tempfile.TemporaryDirectory(prefix="backspace-demo-") as root:
         console.print(f"Importing {source.name} into a loopback GitHub and starting the bot...", highlight=False)
         async with staged(Path(root), source=source, settings=settings, name=_repository_name(source)) as stage:
+            stage.github.set_role(stage.repository, STRANGER, "none")
             code = await _journey(stage, console)
             if keep:
                 await _until_interrupted(stage, console)
@@ -57,25 +74,24 @@ def _repository_name(source: Path) -> str:
     return name.removesuffix(".git")[:100] or "widget"
 
 
-def _model_settings(env: Mapping[str, str]) -> dict[str, str]:
-    """The real model with a key, the rule agent without; sandbox settings pass through."""
-    wanted = ("BACKSPACE_MODEL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "SANDBOX", "SANDBOX_READONLY_PATHS")
-    settings = {name: env[name] for name in wanted if env.get(name)}
+def demo_settings(env: Mapping[str, str]) -> dict[str, str]:
+    """Of the operator's settings those that hold here too: model and budgets, sandbox, log level."""
+    settings = {"LOG_LEVEL": "warning"} | {name: env[name] for name in PASSED_ON if env.get(name, "").strip()}
     if "ANTHROPIC_API_KEY" not in settings:
         settings["BACKSPACE_MODEL"] = RULES
     return settings
 
 
-def _say_which_model(settings: Mapping[str, str], console: Console) -> None:
-    if settings.get("BACKSPACE_MODEL") == RULES:
-        console.print(
-            "[bold]No ANTHROPIC_API_KEY[/], so the [bold]rule agent[/] does the work: it needs no model, and applies "
-            "patches and recipes written in the request."
-        )
-    else:
-        console.print(
-            f"[bold]{settings.get('BACKSPACE_MODEL', 'Claude')}[/] does the work, with your ANTHROPIC_API_KEY."
-        )
+def which_model(config: Config) -> str:
+    """Who does the work, and why; rich markup."""
+    if config.model != RULES:
+        budget = f"for ${config.budget_usd:.2f} at most"
+        return f"[bold]{escape(config.model)}[/] does the work, with your ANTHROPIC_API_KEY, {budget}."
+    why = "BACKSPACE_MODEL=rules" if config.anthropic_api_key else "No ANTHROPIC_API_KEY"
+    return (
+        f"[bold]{why}[/], so the [bold]rule agent[/] does the work: it needs no model, and applies patches and recipes "
+        "written in the request."
+    )
 
 
 async def _journey(stage: Stage, console: Console) -> int:
@@ -152,6 +168,7 @@ def _without_html(body: str) -> str:
 async def _until_interrupted(stage: Stage, console: Console) -> None:
     url = f"{stage.github.base_url}/{stage.repository.full_name}"
     console.print(f"\nStill up: comment, label and watch at {url} (Ctrl-C ends it).", highlight=False)
+    console.print(f"Act as {MAINTAINER}, who has write access, or as {STRANGER}, who has none.", highlight=False)
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:

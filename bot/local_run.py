@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,9 +18,10 @@ from bot.agent.review import Review
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.domain.events import JobEvent, ModelAnswered, Noted, ToolCalled, ToolReturned, Verified
+from bot.journey import path_rules
 from bot.ports import Entry, Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
-from bot.publish.policy import PathRules, problems
+from bot.publish.policy import problems
 from bot.repo_config import PATH, Budget, lowered, repo_config
 from bot.report.receipts import verdict
 from bot.wiring import MINUTES, TURNS, models, sandbox_provider
@@ -66,21 +68,24 @@ def spoken(event: JobEvent) -> str:
             return ""
 
 
-async def run_locally(env: Mapping[str, str], prompt: str, *, repo: Path, model: str | None, console: Console) -> int:
+async def run_locally(config: Config, prompt: str, *, repo: Path, console: Console) -> int:
     """Prints the patch on standard output, everything else on `console`. `repo` is an absolute path.
 
     0: there is a patch. 1: there is none. 3: stopped at a limit (the patch so far is printed).
     Raises UserError and ProviderError.
     """
-    config = local_config(env, model)
     provider = sandbox_provider(config)
     problem = provider.problem()
     if problem:
         raise UserError(problem)
     sha = await head_of(repo)
     remote = Remote(str(repo), "")
-    workspace = await Mirror(config.home / "mirrors").pin(remote, repo_id=LOCAL_REPOSITORY, sha=sha)
-    console.print(f"{config.model} works on {repo.name} at {sha[:12]}", highlight=False)
+    workspace = await Mirror(config.home / "mirrors", environment=os.environ).pin(
+        remote, repo_id=LOCAL_REPOSITORY, sha=sha
+    )
+    console.print(f"{config.model} works on {repo.name} at {sha[:12]}", markup=False, highlight=False)
+    if await has_uncommitted(repo):
+        console.print("Uncommitted changes are left out: the agent gets the last commit.", highlight=False)
     outcome = await _worked(config, workspace, provider, prompt, name=repo.name, console=console)
     stopped = "Stopped: " if outcome.kind == "stopped" else ""
     console.print(f"{stopped}{outcome.message}", markup=False, highlight=False, soft_wrap=True)
@@ -94,7 +99,10 @@ async def run_locally(env: Mapping[str, str], prompt: str, *, repo: Path, model:
 
 
 def local_config(env: Mapping[str, str], model: str | None) -> Config:
-    """The settings that matter without GitHub; without a key and without a wish, the rule agent works."""
+    """The settings that matter without GitHub; without a key and without a wish, the rule agent works.
+
+    Raises UserError, ConfigFault.
+    """
     wanted = model or env.get("BACKSPACE_MODEL") or ("" if env.get("ANTHROPIC_API_KEY") else RULES)
     settings = {k: v for k, v in env.items() if not k.startswith("GITHUB_")}
     if wanted:
@@ -124,7 +132,7 @@ async def _worked(
         review = Review(
             workspace,
             sandbox,
-            gate=lambda patch: problems(patch, PathRules(deny=rules.paths.deny), base_paths=paths),
+            gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
             check_command=rules.test,
             open_base=lambda: filled("local-base"),
         )
@@ -156,12 +164,21 @@ def _task(name: str, sha: str, prompt: str) -> Task:
 
 async def head_of(repo: Path) -> str:
     """The commit HEAD is on. Raises UserError when there is none."""
-    process = await asyncio.create_subprocess_exec(
-        *("git", "-C", str(repo), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    out, _ = await process.communicate()
-    if process.returncode != 0:
+    code, out = await _git(repo, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if code != 0:
         raise UserError(f"{repo} is not a git checkout with a commit: name one with --repo.")
     return out.decode().strip()
+
+
+async def has_uncommitted(repo: Path) -> bool:
+    """Whether there are changes, or new files that are not ignored, beside the commit HEAD is on."""
+    _, out = await _git(repo, "status", "--porcelain")
+    return bool(out)
+
+
+async def _git(repo: Path, *arguments: str) -> tuple[int, bytes]:
+    process = await asyncio.create_subprocess_exec(
+        *("git", "-C", str(repo), *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    out, _ = await process.communicate()
+    return process.returncode or 0, out

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.config import Config
+from bot.domain.errors import UserError
 from bot.domain.job import Start
 from bot.ports import JobRow
 from bot.standins.github import LoopbackGitHub
+from bot.standins.github.git import GitFailed
 from bot.standins.github.state import Repository
 from bot.standins.serving import serve
 from bot.stores import Store
@@ -83,8 +85,14 @@ class Host:
 
 @asynccontextmanager
 async def hosted(root: Path, *, source: Path, owner: str, name: str, maintainer: str) -> AsyncIterator[Host]:
+    """Raises UserError for a source that cannot be imported."""
     github = LoopbackGitHub(root / "github")
-    repository = github.add_repository(owner, name, source=source)
+    try:
+        repository = github.add_repository(owner, name, source=source)
+    except GitFailed:
+        raise UserError(f"{source} has no commit to work on: make one first, or name another repository.") from None
+    except OSError as error:
+        raise UserError(f"{source} cannot be imported: {error.filename or source}: {error.strerror}.") from None
     github.set_role(repository, maintainer, "write")
     secret, port = secrets.token_hex(16), _free_port()
     bot_url = f"http://127.0.0.1:{port}"

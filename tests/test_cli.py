@@ -3,13 +3,20 @@
 import asyncio
 import json
 import os
+import re
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
+from bot.config import Config
+from bot.demo import demo_settings, which_model
 from bot.stage import staged
+from tests.github.wire import private_key
 from tests.payloads.samples import mention
 from tests.repositories import PYTHON, python_bug
 
@@ -24,6 +31,7 @@ def backspace(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         cwd=cwd,
+        check=False,
         env={**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **env},
         timeout=100,
     )
@@ -92,12 +100,163 @@ def test_run_says_what_the_rule_agent_understands(tmp_path: Path) -> None:
     assert "replace `A` with `B`" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "doctor"])
-def test_nothing_starts_with_missing_settings_and_all_are_named(command: str, tmp_path: Path) -> None:
-    done = backspace(command, cwd=tmp_path)
+def test_run_says_that_uncommitted_changes_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    source = python_bug(tmp_path / "source")
+    (source / "notes.txt").write_text("not committed")
+    done = backspace("run", "--repo", str(source), PATCH, BACKSPACE_HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+    assert "Uncommitted changes are left out: the agent gets the last commit." in done.stderr
+    assert "notes.txt" not in done.stdout
+
+
+def test_run_keeps_to_the_repositorys_limits(tmp_path: Path) -> None:
+    """Red when only `paths.deny` reaches the gate (tried)."""
+    (tmp_path / "source").mkdir()
+    source = python_bug(tmp_path / "source")
+    rules = source / ".github/backspace.yml"
+    rules.parent.mkdir(exist_ok=True)
+    rules.write_text("paths: {max_lines: 1}\n")
+    for command in (("add", "-A"), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "Rules")):
+        subprocess.run(["git", "-C", str(source), *command], check=True)
+    done = backspace("run", "--repo", str(source), PATCH, BACKSPACE_HOME=str(tmp_path / "home"))
+    assert "2 lines are changed and 1 are allowed: make a smaller change." in done.stderr
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Uncommitted" not in done.stderr
+
+
+MISSING = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET", "ANTHROPIC_API_KEY")
+
+
+def test_nothing_starts_with_missing_settings_and_all_are_named(tmp_path: Path) -> None:
+    done = backspace("serve", cwd=tmp_path)
     assert done.returncode == 2
-    for name in ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET", "ANTHROPIC_API_KEY"):
+    for name in MISSING:
         assert f"- {name} is missing" in done.stderr
+
+
+def test_the_doctor_names_what_is_missing_and_tries_the_rest(tmp_path: Path) -> None:
+    done = backspace(
+        "doctor", cwd=tmp_path, BACKSPACE_HOME=str(tmp_path / "home"), GITHUB_API_URL=NOWHERE, PORT="nonsense"
+    )
+    assert done.returncode == 1
+    assert done.stderr == ""
+    for name in MISSING:
+        assert f"fix  Setting: {name}\n     {name} is missing: " in done.stdout
+    assert "     PORT is not a port from 0 to 65535: nonsense.\n" in done.stdout
+    assert "fix  Clock: not compared with GitHub's\n     Nothing answers at http://127.0.0.1:9" in done.stdout
+    assert "fix  GitHub App: not tried\n" in done.stdout
+    assert "fix  Model: not tried\n" in done.stdout
+    assert "ok   Sandbox: bubblewrap, commands run as uid " in done.stdout
+    assert "ok   Store: sqlite, opens and is current\n" in done.stdout
+
+
+NOWHERE = "http://127.0.0.1:9"
+SECRET = "0123456789abcdef0123"
+BOT = {
+    "GITHUB_APP_ID": "1",
+    "GITHUB_WEBHOOK_SECRET": SECRET,
+    "GITHUB_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----\\nMIIB\\n-----END RSA PRIVATE KEY-----",
+    "GITHUB_API_URL": NOWHERE,
+    "BACKSPACE_MODEL": "rules",
+    "BACKSPACE_HOME": "home",
+}
+WHOLE = BOT | {"GITHUB_PRIVATE_KEY": private_key()}
+REPLAY = ("replay", "--event", "ping")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "said"),
+    [
+        pytest.param((*REPLAY, "good.json", "--url", f"{NOWHERE}/webhook"), BOT, "Nobody answers at", id="replay-dead"),
+        pytest.param((*REPLAY, "good.json", "--url", "x"), BOT, "x is not an http(s) address", id="replay-nonsense"),
+        pytest.param((*REPLAY, "bad.json"), BOT, "bad.json is not JSON", id="replay-not-json"),
+        pytest.param((*REPLAY, "none.json"), BOT, "does not exist", id="replay-no-file"),
+        pytest.param(("demo", "--repo", "empty"), {}, "empty has no commit to work on", id="demo-no-commit"),
+        pytest.param(("demo",), {"LOG_LEVEL": "foo"}, "- LOG_LEVEL is not one of debug, info", id="demo-log-level"),
+        pytest.param(("demo",), {"PATH": "no-git"}, "git is not installed: apt-get install git.", id="demo-no-git"),
+        pytest.param(("run", "x"), {"BACKSPACE_BUDGET_USD": "x"}, "- BACKSPACE_BUDGET_USD is not", id="run-budget"),
+        pytest.param(("run", "x"), {"PATH": "no-bwrap"}, "bubblewrap is not installed", id="run-no-sandbox"),
+        pytest.param(("run", "x"), {"BACKSPACE_HOME": "/proc/x"}, "/proc/x cannot be made (No such", id="run-home"),
+        pytest.param(("serve",), BOT, "The App's private key is not an RSA key", id="serve-broken-key"),
+        pytest.param(("serve",), WHOLE | {"PATH": "no-bwrap"}, "bubblewrap is not installed", id="serve-no-sandbox"),
+        pytest.param(("serve", "--web-only"), BOT | {"BACKSPACE_HOME": "good.json/x"}, "cannot be made", id="no-home"),
+        pytest.param(
+            ("serve", "--web-only"),
+            BOT | {"DATABASE_URL": "sqlite:////proc/x/b.db"},
+            "the database file cannot be opened: its folder must exist",
+            id="no-folder",
+        ),
+        pytest.param(
+            ("serve", "--web-only"),
+            BOT | {"DATABASE_URL": "postgresql://bot:hunter22@127.0.0.1:9/bot"},
+            "the database server does not answer: is it running",
+            id="no-postgres",
+        ),
+        pytest.param(("watch", "nonsense"), {}, "That is no link to a job.", id="watch-nonsense"),
+    ],
+)
+def test_an_ordinary_mistake_is_one_sentence(
+    arguments: tuple[str, ...], env: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    """Red when a command leaves one of its errors to Python (tried: take `worded` from `serve`)."""
+    (tmp_path / "good.json").write_text("{}")
+    (tmp_path / "bad.json").write_text("not json")
+    for folder in ("no-git", "no-bwrap"):
+        (tmp_path / folder).mkdir()
+    for name in ("git", "sh"):
+        (tmp_path / "no-bwrap" / name).symlink_to(shutil.which(name) or "/nowhere")
+    subprocess.run(["git", "init", "-q", str(tmp_path / "empty")], check=True)
+    path = str(tmp_path / env["PATH"]) if "PATH" in env else os.environ["PATH"]
+    done = backspace(*arguments, cwd=tmp_path, **{**env, "PATH": path})
+    words = done.stdout + done.stderr
+    assert done.returncode in (1, 2)
+    assert said in words
+    assert "Traceback" not in words
+    assert "hunter22" not in words
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = backspace("serve", "--web-only", cwd=tmp_path, **BOT, PORT=port)
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port} cannot be listened on (Address already in use): change HOST or PORT." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
+    for command in (("serve",), ("doctor",), ("run", "x")):
+        done = backspace(*command, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "- .env cannot be read: it should be UTF-8 text that this user may read." in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "who"),
+    [
+        pytest.param({}, "No ANTHROPIC_API_KEY, so the rule agent does the work", id="no-key"),
+        pytest.param(
+            {"ANTHROPIC_API_KEY": "sk", "BACKSPACE_MODEL": "rules"},
+            "BACKSPACE_MODEL=rules, so the rule agent does the work",
+            id="a-key-and-the-rule-agent",
+        ),
+        pytest.param(
+            {"ANTHROPIC_API_KEY": "sk", "BACKSPACE_BUDGET_USD": "0.25"},
+            "claude-opus-5-5 does the work, with your ANTHROPIC_API_KEY, for $0.25 at most.",
+            id="a-key-and-a-budget",
+        ),
+        pytest.param({"ANTHROPIC_API_KEY": "sk", "BACKSPACE_MODEL": "m"}, "m does the work", id="another-model"),
+    ],
+)
+def test_the_demo_says_who_does_the_work_and_for_how_much(env: dict[str, str], who: str) -> None:
+    config = Config.from_env(demo_settings({**env, "GITHUB_APP_ID": "7", "HOST": "0.0.0.0"}), role="local")
+    assert Text.from_markup(which_model(config)).plain.startswith(who)
+    assert (config.app_id, config.host, config.log_level) == (0, "127.0.0.1", "warning")
+    assert config.budget_usd == float(env.get("BACKSPACE_BUDGET_USD", "3.00"))
 
 
 @pytest.mark.anyio
@@ -116,13 +275,23 @@ async def test_doctor_and_replay_against_a_running_bot(tmp_path: Path) -> None:
         }
         well = await asyncio.to_thread(backspace, "doctor", cwd=tmp_path, **env)
         assert well.returncode == 0, well.stdout
-        assert well.stdout.count("ok   ") == 5
+        parts = ["Clock", "GitHub App", "Permissions", "Events", "Webhook"]
+        parts += ["Model", "Sandbox", "Store", "Public address"]
+        assert re.findall(r"^ok   ([\w ]+):", well.stdout, re.MULTILINE) == parts
         ill = await asyncio.to_thread(
             backspace, "doctor", cwd=tmp_path, **{**env, "GITHUB_APP_ID": "1", "PUBLIC_URL": "http://127.0.0.1:9"}
         )
         assert ill.returncode == 1
         assert "Nothing answers at http://127.0.0.1:9: start `backspace serve`, or correct PUBLIC_URL." in ill.stdout
-        assert "fix  GitHub App" in ill.stdout
+        assert "GITHUB_APP_ID and the private key must be of one App, and the clock right (" in ill.stdout
+        lost = await asyncio.to_thread(backspace, "doctor", cwd=tmp_path, **{**env, "PUBLIC_URL": "http://127.0.0.1:9"})
+        assert lost.returncode == 1
+        assert f"fix  Webhook: GitHub delivers to {stage.config.public_url}/webhook\n" in lost.stdout
+        stage.github.world.apps[stage.config.app_id].webhook_secret = "another"
+        stage.github.open_issue(stage.repository, "alice", "Say hello")
+        await stage.github.deliver()
+        unlike = await asyncio.to_thread(backspace, "doctor", cwd=tmp_path, **env)
+        assert "fix  Last delivery: issues, answered 401\n" in unlike.stdout
         payload = tmp_path / "payload.json"
         payload.write_text(json.dumps(mention("no command here")))
         sent = await asyncio.to_thread(

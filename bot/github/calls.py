@@ -17,6 +17,7 @@ ALLOWED: Mapping[tuple[str, str], bool] = {
     ("GET", "/app/installations"): True,
     ("GET", "/app/installations/{installation_id}"): True,
     ("POST", "/app/installations/{installation_id}/access_tokens"): True,
+    ("GET", "/app/hook/config"): True,
     ("GET", "/app/hook/deliveries"): True,
     ("POST", "/app/hook/deliveries/{delivery_id}/attempts"): True,
     ("GET", "/installation/repositories"): True,

@@ -1,6 +1,7 @@
 """What the App asks in its own name: where it is installed, what was delivered to it, and to deliver it again."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
 from bot.github.answers import field, items, number, text
 from bot.github.client import Client, Values
@@ -8,6 +9,43 @@ from bot.github.shapes import instant, text_or_nothing
 from bot.ports import DeliveryAttempt, Installation
 
 _PAGE = 100  # GitHub's largest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """The App as it is registered: what an installation of it can grant, and what it is sent."""
+
+    slug: str
+    permissions: Mapping[str, str]
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where GitHub delivers; `url` is "" when nowhere."""
+
+    url: str
+    content_type: str
+    checks_certificate: bool
+
+
+async def registration(client: Client) -> Registration:
+    data = (await client.call("GET", "/app")).data
+    granted = field(data, "permissions")
+    return Registration(
+        slug=text(data, "slug"),
+        permissions={str(k): str(v) for k, v in granted.items()} if isinstance(granted, dict) else {},
+        events=tuple(str(name) for name in items(data, "events")),
+    )
+
+
+async def webhook(client: Client) -> Webhook:
+    data = (await client.call("GET", "/app/hook/config")).data
+    return Webhook(
+        url=text_or_nothing(data, "url"),
+        content_type=text_or_nothing(data, "content_type") or "form",
+        checks_certificate=str(field(data, "insecure_ssl")) != "1",
+    )
 
 
 async def deliveries(client: Client, *, since: float) -> AsyncIterator[DeliveryAttempt]:

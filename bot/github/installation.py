@@ -76,6 +76,14 @@ class App:
         async with self._as_app() as client:
             return f"{text((await client.call('GET', '/app')).data, 'slug')}[bot]"
 
+    async def registration(self) -> hooks.Registration:
+        async with self._as_app() as client:
+            return await hooks.registration(client)
+
+    async def webhook(self) -> hooks.Webhook:
+        async with self._as_app() as client:
+            return await hooks.webhook(client)
+
     async def deliveries(self, *, since: float) -> AsyncIterator[DeliveryAttempt]:
         async with self._as_app() as client:
             async for attempt in hooks.deliveries(client, since=since):

@@ -1,12 +1,16 @@
 """Serves the web application until it is told to stop; signals are somebody else's."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
 
+from bot.domain.errors import UserError
+
+BACKLOG = 2048  # connections that wait to be taken
 LAST_ANSWERS_S = 5  # what requests under way may take when the server stops
 
 
@@ -19,15 +23,35 @@ class _Server(uvicorn.Server):
 
 
 async def serve_until(stop: asyncio.Event, app: Starlette, *, host: str, port: int) -> None:
-    """Raises SystemExit when the address cannot be listened on; uvicorn has said why."""
+    """Raises UserError when the address cannot be listened on."""
+    listeners = listening(host, port)
     settings = uvicorn.Config(
         app, host=host, port=port, access_log=False, log_config=None, timeout_graceful_shutdown=LAST_ANSWERS_S
     )
     server = _Server(settings)
-    serving, stopping = asyncio.create_task(server.serve()), asyncio.create_task(stop.wait())
+    serving, stopping = asyncio.create_task(server.serve(listeners)), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
         server.should_exit = True
         await serving
+
+
+def listening(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of `host` that this machine has. Raises UserError."""
+    made: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            made.append(listener := socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+    except OSError as error:
+        for listener in made:
+            listener.close()
+        raise UserError(f"{host}:{port} cannot be listened on ({error.strerror}): change HOST or PORT.") from None
+    return made

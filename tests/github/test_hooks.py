@@ -64,6 +64,21 @@ async def test_a_redelivery_is_another_attempt_of_the_same_delivery(here: Scene)
         await hooks(here).redeliver(1)
 
 
+async def test_the_apps_registration_and_webhook_are_shown(here: Scene) -> None:
+    registration, webhook = await here.app().registration(), await here.app().webhook()
+    assert registration.slug == here.registered.app.slug
+    assert registration.permissions == {"metadata": "read", **here.registered.app.permissions}
+    assert registration.events == ("issue_comment", "issues")
+    assert (webhook.url, webhook.content_type) == (here.registered.app.webhook_url, "json")
+    assert webhook.checks_certificate
+
+
+async def test_an_app_without_a_webhook_has_no_address() -> None:
+    wire = Wire().on("GET /app/hook/config", answer(200, {"content_type": "form", "insecure_ssl": 1}))
+    webhook = await wire.app().webhook()
+    assert (webhook.url, webhook.content_type, webhook.checks_certificate) == ("", "form", False)
+
+
 async def test_installations_are_listed_and_looked_up(here: Scene) -> None:
     (one,) = [each async for each in hooks(here).installations()]
     assert (one.id, one.account, one.suspended) == (here.installation_id, "acme", False)

@@ -164,9 +164,17 @@ def routes(hooks: Hooks) -> tuple[Route, ...]:
         return Answer(202, {})
 
     return (
+        Route("GET", "/app/hook/config", get_config, caller=AsApp),
         Route("GET", "/app/hook/deliveries", list_deliveries, caller=AsApp),
         Route("GET", "/app/hook/deliveries/{id}", get_delivery, caller=AsApp),
         Route("POST", "/app/hook/deliveries/{id}/attempts", redeliver, caller=AsApp),
+    )
+
+
+async def get_config(call: Call) -> Answer:
+    """Nobody is shown the secret again."""
+    return Answer(
+        200, {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": call.app.webhook_url}
     )
 
 

@@ -104,6 +104,7 @@ async def test_what_an_app_reads_has_githubs_shape(tmp_path: Path) -> None:
         check(list[published.HookDeliveryItem], rows)
         one = await it.as_app("GET", f"/app/hook/deliveries/{rows[0]['id']}")
         check(published.HookDelivery, one.json())
+        check(published.WebhookConfig, (await it.as_app("GET", "/app/hook/config")).json())
 
 
 EVENTS: Mapping[tuple[str, str], type[BaseModel]] = {
