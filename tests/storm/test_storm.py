@@ -33,6 +33,7 @@ def kills_in(clean: Outcome) -> list[Kill]:
     return [Kill(effect, side) for effect in clean.effects for side in SIDES]
 
 
+@pytest.mark.timeout(300)
 async def test_a_job_whose_worker_is_killed_again_and_again_comes_to_its_one_end(tmp_path: Path) -> None:
     """Every ninth place of all, one after the other, in one job."""
     async with storm(tmp_path / "storm") as here:
