@@ -25,6 +25,7 @@ from bot.ports import (
     Survey,
 )
 
+SECONDS_BEFORE_THE_FIRST = 3.0  # the door beside may still be opening
 SECONDS_BETWEEN_SWEEPS = 600.0
 SECONDS_BETWEEN_SURVEYS = 3600.0  # each asks one request of every repository
 KEPT_S = 3 * 86_400.0  # GitHub redelivers nothing older
@@ -90,9 +91,11 @@ class Sweeper:
         store: JobStore,
         new_id: Callable[[], str],
         new_watch_key: Callable[[], str],
+        first_after_s: float = SECONDS_BEFORE_THE_FIRST,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
+        self._first_after_s = first_after_s
         self._store = store
         self._new_id = new_id
         self._new_watch_key = new_watch_key
@@ -100,8 +103,14 @@ class Sweeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """At start and then every ten minutes, until `stop` is set."""
-        surveyed_at = float("-inf")
-        while not stop.is_set():
+        surveyed_at, wait_s = float("-inf"), self._first_after_s
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await stop.wait()
+            if stop.is_set():
+                return
+            wait_s = SECONDS_BETWEEN_SWEEPS
             try:
                 await self.sweep()
                 if self._now() - surveyed_at >= SECONDS_BETWEEN_SURVEYS:
@@ -109,9 +118,6 @@ class Sweeper:
                     await self.survey()
             except (ProviderError, UserError) as error:
                 log.warning("sweep not finished", error=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SECONDS_BETWEEN_SWEEPS):
-                    await stop.wait()
 
     async def sweep(self) -> int:
         """Asks for what did not arrive; answers how much that was. Raises ProviderError: the next sweep goes on."""

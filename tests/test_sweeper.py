@@ -172,6 +172,7 @@ async def scene(tmp_path: Path, key: rsa.RSAPrivateKey) -> AsyncIterator[Scene]:
             store=store,
             new_id=lambda: f"found-{next(numbers)}",
             new_watch_key=lambda: "watch",
+            first_after_s=0.1,
             now=lambda: clock[0],
         )
         yield Scene(github, repository, installation, store, sweeper, clock)
@@ -179,7 +180,7 @@ async def scene(tmp_path: Path, key: rsa.RSAPrivateKey) -> AsyncIterator[Scene]:
 
 
 async def test_after_the_endpoint_was_down_270_of_270_requests_become_jobs(scene: Scene) -> None:
-    """Red when the sweep asks for nothing (tried), when it takes only the first page (tried)."""
+    """R6. Red when the sweep asks for nothing (tried)."""
     github, repository = scene.github, scene.repository
     issues = [github.open_issue(repository, "alice", f"Issue {n}", "Mend it.") for n in range(27)]
     await github.deliver()
@@ -283,13 +284,28 @@ async def test_the_list_of_installations_makes_up_for_a_lost_suspension(scene: S
     assert await scene.store.shut_out(scene.installation.id, scene.repository.id) is None
 
 
+async def test_the_first_sweep_comes_soon_after_the_start(scene: Scene) -> None:
+    async with scene.endpoint_down():
+        scene.github.open_issue(scene.repository, "alice", "Mend it")
+        scene.github.comment(scene.repository, 1, "alice", "/backspace mend it")
+    stop = asyncio.Event()
+    running = asyncio.create_task(scene.sweeper.run(stop))
+    async with asyncio.timeout(30):
+        while True:
+            if await scene.work():
+                break
+            await asyncio.sleep(0.1)
+    stop.set()
+    await running
+
+
 async def test_the_sweeper_ends_at_once_when_told_to_stop_and_outlives_a_github_that_is_away(tmp_path: Path) -> None:
     store = await open_store(f"sqlite:///{tmp_path}/bot.db")
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     pem = LoopbackGitHub(tmp_path / "github").create_app(webhook_url="http://x", webhook_secret=SECRET, key=key)
     app = App(1, pem.private_key_pem, api_url="http://127.0.0.1:9/api/v3", sleep=lambda _: asyncio.sleep(0))
     stop = asyncio.Event()
-    sweeper = Sweeper(app=app, store=store, new_id=lambda: "x", new_watch_key=lambda: "w")
+    sweeper = Sweeper(app=app, store=store, new_id=lambda: "x", new_watch_key=lambda: "w", first_after_s=0)
     running = asyncio.create_task(sweeper.run(stop))
     await asyncio.sleep(0.3)
     assert not running.done()
