@@ -92,10 +92,7 @@ class Runner:
             wish = asyncio.create_task(self._queue.cancelled(lease.claim))
             taken = False
             try:
-                await _keep(lease, job, wish)
-            except LeaseLost as lost:
-                await self._given_up(lease, job, lost)
-                taken = not job.done()
+                taken = not await self._kept(lease, job, wish)
             except asyncio.CancelledError:
                 log.info("job interrupted: the process goes down")
             wish.cancel()
@@ -109,12 +106,16 @@ class Runner:
             if (interrupted or lease.cancelled_by) and (job.cancelled() or not job.done()):
                 await self._put_back(lease)
 
-    async def _given_up(self, lease: KeptLease, job: asyncio.Future[None], lost: LeaseLost) -> None:
-        """A job that has just finished has no lease either: it may take its leave, such as revoking its token."""
-        lease.give_up()
-        await asyncio.wait({job}, timeout=LEAVE_S)
-        if not job.done():
-            log.warning("job given up", reason=str(lost))
+    async def _kept(self, lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Future[str | None]) -> bool:
+        """Whether the job ended by itself. One that has just finished has no lease either, and may take its leave."""
+        try:
+            await _keep(lease, job, wish)
+        except LeaseLost as lost:
+            lease.give_up()
+            await asyncio.wait({job}, timeout=LEAVE_S)
+            if not job.done():
+                log.warning("job given up", reason=str(lost))
+        return job.done()
 
     async def _put_back(self, lease: Lease) -> None:
         """For the next worker, at once. What is still under way here can write no more."""

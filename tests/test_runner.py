@@ -325,6 +325,20 @@ async def test_a_broken_store_does_not_keep_the_process_up(fault: str) -> None:
     assert work.ends == ["cancelled by None"]
 
 
+async def test_a_job_without_a_lease_is_stopped_also_when_the_process_goes_down_in_that_second() -> None:
+    queue = MemoryQueue("a")
+    work = Work(queue)
+    async with running(queue, work):
+        await work.started.wait()
+        queue.take_away("a")
+        before = queue.calls.count("renew")
+        await until(lambda: queue.calls.count("renew") > before)
+        await asyncio.sleep(0.05)
+        assert work.ends == []
+    assert work.ends == ["cancelled by None"]
+    assert queue.free() == []
+
+
 # ---------------------------------------------------------------- what goes wrong around the jobs
 
 
