@@ -89,6 +89,7 @@ class Reporter:
         self._closing.set()
         self._changed.set()
         await task
+        self._not_before = float("-inf")  # that was for progress; the last state waits for its own turn
         for attempt in range(self._final_attempts):
             wait = self._not_before - self._monotonic()
             if wait > 0:

@@ -223,6 +223,33 @@ async def test_a_limit_is_waited_for(thread: Thread) -> None:
     assert len(thread.comments) == 1
 
 
+async def test_the_end_does_not_wait_for_what_held_progress_up(thread: Thread, clock: Clock) -> None:
+    """Red when `close` keeps to what progress was told (tried)."""
+    events = log(finished())
+    left = [ProviderError("github", "rate limited", retryable=True, retry_after_s=2_400.0, status=429)]
+    thread.failing = lambda _: left.pop() if left else None
+
+    async def sleep(seconds: float) -> None:
+        if seconds > 60:
+            await asyncio.Event().wait()
+        await clock.sleep(seconds)
+
+    reporting = Reporter(
+        job(),
+        github=cast(GitHub, thread),
+        links=LINKS,
+        leaks=Leaks([]),
+        now=lambda: 1_200.0,
+        monotonic=clock,
+        sleep=sleep,
+    )
+    async with asyncio.timeout(5), reporting:
+        reporting.notice(events[:5])
+        await settled()
+        reporting.notice(events[5:])
+    assert "**Opened #42**" in thread.comments[1]
+
+
 async def test_a_dead_github_is_given_up_after_six_tries(thread: Thread) -> None:
     thread.failing = lambda _: ProviderError("github", "down", retryable=True)
     async with reporter(thread) as reporting:

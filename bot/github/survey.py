@@ -7,6 +7,7 @@ from bot.domain.errors import ProviderError
 from bot.domain.job import Person, Repo
 from bot.github.answers import field, items, number, text
 from bot.github.client import Client, Values
+from bot.github.pace import Priority
 from bot.github.shapes import instant, issue_facts, repository_facts, text_or_nothing
 from bot.ports import IssueFacts, RecentComment, RepositoryFacts
 
@@ -15,7 +16,10 @@ _PAGE = 100  # GitHub's largest
 
 
 class RestSurvey:
-    """`ports.Survey`; made by `App.survey`. `client_for` makes a client about one repository, or about none."""
+    """`ports.Survey`; made by `App.survey`. It gives way to the jobs of the same installation.
+
+    `client_for` makes a client about one repository, or about none.
+    """
 
     def __init__(self, client_for: Callable[[Repo | None], Client]) -> None:
         self._client_for = client_for
@@ -37,13 +41,16 @@ class RestSurvey:
 
     async def issue(self, repo: Repo, number: int) -> IssueFacts:
         client = self._client_for(repo)
-        return issue_facts((await client.call("GET", _REPO + "/issues/{number}", at={"number": number})).data)
+        at: Values = {"number": number}
+        answer = await client.call("GET", _REPO + "/issues/{number}", at=at, priority=Priority.PROGRESS)
+        return issue_facts(answer.data)
 
 
 async def _pages(client: Client, template: str, query: Values, *path: str) -> AsyncIterator[object]:
     page, last = 1, 1
     while page <= last:
-        answer = await client.call("GET", template, query={**query, "per_page": _PAGE, "page": page})
+        query = {**query, "per_page": _PAGE, "page": page}
+        answer = await client.call("GET", template, query=query, priority=Priority.PROGRESS)
         for row in items(answer.data, *path):
             yield row
         page, last = page + 1, max(last, answer.last_page)
