@@ -82,7 +82,7 @@ def said(github: Scene) -> list[str]:
 
 
 async def test_a_job_closed_as_poison_is_told_in_the_thread(opened: Open, database_url: str, github: Scene) -> None:
-    """R3, R8, R17. Red without the reaper: the check stays open for ever (tried)."""
+    """R3, R8, R17. Red when nobody looks for ends that nobody told: the check stays open for ever (tried)."""
     store = await opened(database_url, lease_s=0.2, deaths=1)
     await begun(store, github)
     await asyncio.sleep(0.3)

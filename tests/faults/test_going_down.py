@@ -66,7 +66,7 @@ async def told_to_go(bot: BotProcess) -> float:
 
 
 async def test_a_bot_told_to_go_during_a_tool_puts_its_job_back_and_the_next_one_finishes_it(tmp_path: Path) -> None:
-    """R3. Red when uvicorn handles the signal by itself: the process dies at once, the job still its own (tried)."""
+    """R3. Red when nobody handles the signal: the process dies at once, and the job stays its own (tried)."""
     database = tmp_path / "home" / "backspace.db"
     async with model() as (messages, settings), github(tmp_path) as host:
         async with serving(host, tmp_path, settings=settings) as bot:

@@ -46,7 +46,7 @@ async def spent(store: Store) -> float:
 
 
 async def test_concurrent_reservers_never_pass_the_limit(opened: Open, database_url: str) -> None:
-    """R14. Red without the lock on Postgres, and on both when the sum is read in a transaction of its own (tried)."""
+    """R14. Red on Postgres without the lock, and on both when only what is settled is summed up (tried)."""
     stores = [
         await opened(database_url, running=99, running_per_installation=99)
         for _ in range(1 if "sqlite" in database_url else 3)
