@@ -27,12 +27,19 @@ def heed(connection: Connection, notice: Notice) -> tuple[str, ...]:
     """The ids of the jobs that are cancelled by it."""
     match notice:
         case RequestDeleted(key=key, by=by):
+            alone_with(connection, key)
             set_mark(connection, DELETED + key, 0.0)
             return _cancel(connection, JOBS.c.key == key, by)
         case ThreadStopped():
             return _cancel(connection, JOBS.c.id.in_(_stopped(connection, notice)), notice.by)
         case AccessChanged():
             return set_access(connection, notice)
+
+
+def alone_with(connection: Connection, key: str) -> None:
+    """A request and its deletion at the same moment: one waits for the other. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
 
 
 def why_not(connection: Connection, job: Job) -> str:

@@ -110,6 +110,7 @@ def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
         "priority": WORK if isinstance(job.command, Work) else ANSWER,
         "deleted": notices.DELETED + job.key,
     }
+    notices.alone_with(connection, job.key)
     added = _driver_row(connection, _ADD_JOB[connection.dialect.name], values)
     if added is None:
         (job_id,) = _driver_row(connection, _ID_OF_KEY, {"key": job.key}) or (None,)

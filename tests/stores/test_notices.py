@@ -1,5 +1,6 @@
 """What ends jobs from outside, and the facts beside them, on SQLite and on Postgres."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -101,6 +102,21 @@ async def test_a_request_that_arrives_after_its_own_deletion_starts_nothing(stor
     assert await deliver(store, a_job("a")) == Accepted(None, False, "The comment that asked for it was deleted.")
     assert await deliver(store, a_job("b")) == Accepted("job-b", True)
     assert await store.job("job-a") is None
+
+
+async def test_a_request_and_its_deletion_at_the_same_moment_leave_nothing_to_do(
+    opened: Open, database_url: str
+) -> None:
+    """Red on Postgres when neither waits for the other (tried)."""
+    stores = [await opened(database_url) for _ in range(2)]
+    for n in range(60):
+        name = f"r{n}"
+        await asyncio.gather(
+            deliver(stores[0], a_job(name)),
+            heed(stores[1], RequestDeleted(key=f"key-{name}", by="alice (deleted)"), guid=f"gone-{name}"),
+        )
+        row = await stores[0].job(f"job-{name}")
+        assert row is None or row.cancel_by == "alice (deleted)"
 
 
 @pytest.mark.parametrize(("state", "words"), [("suspended", "is suspended here"), ("removed", "not installed here")])
