@@ -104,7 +104,7 @@ class Journey:
             await self._github.remote(), repo_id=job.repo.id, sha=base.sha, branch=base.branch
         )
         rules = repo_config(await workspace.base_file(PATH))
-        await _check_instructions(rules, workspace)
+        await check_instructions(rules, workspace)
         model, budget = self._model(rules), self._budget(rules)
         await journal.record(JobStarted(attempt=attempt, model=model.name, budget_usd=budget.usd))
         reading = await self._read(rules)
@@ -304,7 +304,8 @@ def _ci_held(rules: RepoConfig, reading: Reading) -> wording.CiHeld | None:
     return "setting" if rules.ci == "hold" else None
 
 
-async def _check_instructions(rules: RepoConfig, workspace: Workspace) -> None:
+async def check_instructions(rules: RepoConfig, workspace: Workspace) -> None:
+    """Raises UserError when the repository names a file that its base has not."""
     if rules.instructions and not await workspace.base_file(rules.instructions):
         raise UserError(f"`instructions` in `{PATH}` names `{rules.instructions}`, which is no file with text there.")
 

@@ -18,7 +18,7 @@ from bot.agent.review import Review
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.domain.events import JobEvent, ModelAnswered, Noted, ToolCalled, ToolReturned, Verified
-from bot.journey import path_rules
+from bot.journey import check_instructions, path_rules
 from bot.ports import Entry, Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
 from bot.publish.policy import problems
@@ -116,6 +116,7 @@ async def _worked(
     config: Config, workspace: Workspace, provider: SandboxProvider, prompt: str, *, name: str, console: Console
 ) -> Outcome:
     rules = repo_config(await workspace.base_file(PATH))
+    await check_instructions(rules, workspace)
     budget = lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget)
     paths = await workspace.base_paths()
 
@@ -137,7 +138,7 @@ async def _worked(
             open_base=lambda: filled("local-base"),
         )
         return await work(
-            _task(name, workspace.base_sha, prompt),
+            _task(name, workspace.base_sha, prompt, instructions=rules.instructions or ""),
             model=model_named(config.model),
             sandbox=sandbox,
             review=review,
@@ -146,7 +147,7 @@ async def _worked(
         )
 
 
-def _task(name: str, sha: str, prompt: str) -> Task:
+def _task(name: str, sha: str, prompt: str, *, instructions: str) -> Task:
     return Task(
         repo=name,
         branch="HEAD",
@@ -159,6 +160,7 @@ def _task(name: str, sha: str, prompt: str) -> Task:
         request=prompt,
         requested_by=getpass.getuser(),
         today=datetime.now(UTC).date().isoformat(),
+        instructions=instructions,
     )
 
 

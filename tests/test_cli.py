@@ -110,6 +110,19 @@ def test_run_says_that_uncommitted_changes_are_left_out(tmp_path: Path) -> None:
     assert "notes.txt" not in done.stdout
 
 
+def test_run_reads_the_instructions_the_repository_names(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    source = python_bug(tmp_path / "source")
+    rules = source / ".github/backspace.yml"
+    rules.write_text("instructions: docs/AGENT.md\n")
+    subprocess.run(
+        ["git", "-C", str(source), "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "Rules"], check=True
+    )
+    done = backspace("run", "--repo", str(source), PATCH, BACKSPACE_HOME=str(tmp_path / "home"))
+    assert done.returncode == 1
+    assert "names `docs/AGENT.md`, which is no file with text there." in done.stderr
+
+
 def test_run_keeps_to_the_repositorys_limits(tmp_path: Path) -> None:
     """Red when only `paths.deny` reaches the gate (tried)."""
     (tmp_path / "source").mkdir()

@@ -1,5 +1,8 @@
 """`.github/backspace.yml`: what it may say, and the sentence for each way it can be wrong."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from bot.domain.errors import UserError
@@ -35,6 +38,12 @@ instructions: docs/AGENT.md
         reviewers=("requester", "alice"),
         instructions="docs/AGENT.md",
     )
+
+
+def test_the_readme_s_example_is_read_and_names_every_key() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_bytes()
+    (example,) = re.findall(rb"```yaml\n(model: .*?)```", readme, re.DOTALL)
+    assert repo_config(example).model_fields_set == set(RepoConfig.model_fields)
 
 
 def test_one_word_will_do_for_a_list_of_one() -> None:

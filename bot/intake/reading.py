@@ -34,7 +34,7 @@ class Reading:
                 "(`context_authors: everyone` in .github/backspace.yml includes such text)."
             )
         elif self.outsider:
-            yield "The model reads text by somebody without write access: it is marked as such, and CI will be held."
+            yield "The model reads text by somebody without write access: it is marked as such."
         if self.hidden:
             yield f"Hidden text was kept from the model: {'; '.join(self.hidden)}."
 

@@ -48,5 +48,5 @@ def test_what_was_left_out_or_hidden_is_said() -> None:
         "(`context_authors: everyone` in .github/backspace.yml includes such text)."
     )
     marked, hidden = reading_of(COMMENT, author_writes=False, everyone=True).notes()
-    assert marked == "The model reads text by somebody without write access: it is marked as such, and CI will be held."
+    assert marked == "The model reads text by somebody without write access: it is marked as such."
     assert hidden == "Hidden text was kept from the model: 1 HTML comment."
