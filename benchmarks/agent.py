@@ -22,15 +22,17 @@ WARM_UP = 5  # turns that are not counted: connections, first imports
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`turns` of a run each; `early` and `late` are turns of one long run of ours, each the middle of ten."""
+    """`turns` of a run each, `files` in the larger repository; `early` and `late` are turns of one long run of ours,
+    each the middle of ten."""
 
     turns: int
+    files: int
     early: int
     late: int
     rounds: int
 
 
-FULL, QUICK = Size(100, 40, 400, 3), Size(60, 40, 400, 2)
+FULL, QUICK = Size(100, 5_000, 40, 400, 3), Size(60, 5_000, 40, 400, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,10 @@ async def rows(size: Size, at: Path, peers: Peers) -> list[Row]:
         python = await peers.python("litellm", "mcp", "mini-swe-agent")
     except NotHad as reason:
         note = str(reason)
-    ours, theirs = [], []
+    ours, theirs, large = [], [], []
     for number in range(size.rounds):
         ours.append(await _ours(size.turns, at / f"ours-{number}"))
+        large.append(await _ours(size.turns, at / f"large-{number}", files=size.files))
         if python:
             theirs.append(await _theirs(python, size.turns, at / f"theirs-{number}"))
     long = ours[-1] if size.turns > size.late + 5 else await _ours(size.late + 6, at / "long")
@@ -61,6 +64,15 @@ async def rows(size: Size, at: Path, peers: Peers) -> list[Row]:
             what="a trivial turn",
             unit="ms",
             ours=[median(run.turns_ms[WARM_UP:]) for run in ours],
+            peer=PEER,
+            theirs=[median(run.turns_ms[WARM_UP:]) for run in theirs],
+            goal=Goal("at most", 12.0, 8.0, of="ours"),
+            note=note,
+        ),
+        Row(
+            what=f"a trivial turn, {size.files:,} files in the repository",
+            unit="ms",
+            ours=[median(run.turns_ms[WARM_UP:]) for run in large],
             peer=PEER,
             theirs=[median(run.turns_ms[WARM_UP:]) for run in theirs],
             goal=Goal("at most", 12.0, 8.0, of="ours"),
@@ -85,10 +97,10 @@ async def rows(size: Size, at: Path, peers: Peers) -> list[Row]:
     ]
 
 
-async def _ours(turns: int, at: Path) -> Run:
+async def _ours(turns: int, at: Path, *, files: int = 1) -> Run:
     await asyncio.to_thread(at.mkdir)
     env = environment(PYTHONPATH=str(HERE.parent))
-    return await _run([sys.executable, str(SERVED / "our_agent.py")], turns, at, str(at), env=env)
+    return await _run([sys.executable, str(SERVED / "our_agent.py")], turns, at, str(at), str(files), env=env)
 
 
 async def _theirs(python: str, turns: int, at: Path) -> Run:
@@ -101,12 +113,12 @@ async def _theirs(python: str, turns: int, at: Path) -> Run:
     return await _run(program, turns, at, str(at / "trajectory.json"), env=env)
 
 
-async def _run(program: list[str], turns: int, at: Path, last: str, *, env: dict[str, str]) -> Run:
+async def _run(program: list[str], turns: int, at: Path, *last: str, env: dict[str, str]) -> Run:
     port = free_port()
     scripted = [sys.executable, str(SERVED / "scripted_messages.py"), str(port)]
     async with server(scripted, port=port, cwd=at, env=environment()):
         url = f"http://127.0.0.1:{port}"
-        heard = await told([*program, url, str(turns), last], cwd=at, env=env)
+        heard = await told([*program, url, str(turns), *last], cwd=at, env=env)
         arrivals = json.loads(await asyncio.to_thread(_fetched, f"{url}/turns"))
     if len(arrivals) < turns:
         raise BenchmarkFailed(f"{turns} turns were wished, {len(arrivals)} were asked for")

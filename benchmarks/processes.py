@@ -48,7 +48,7 @@ def free_port() -> int:
 def environment(**more: str) -> dict[str, str]:
     """What a peer or our own server gets: no setting of the person who runs the benchmark leaks in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **more}
+    return {**kept, **more}
 
 
 @asynccontextmanager

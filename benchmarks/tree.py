@@ -58,10 +58,6 @@ def committed(source: Path, files: int) -> str:
         folder = source / f"package{number // FILES_IN_A_FOLDER}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"module{number}.py").write_text(f"# module {number}\n" + f"value_{number} = {number}\n" * 60)
-    return commit(source)
-
-
-def commit(source: Path) -> str:
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "A repository to work on"]):
         _git(source, *words)
     return _git(source, "rev-parse", "HEAD")

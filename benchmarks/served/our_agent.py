@@ -1,4 +1,5 @@
-"""Ours: the agent loop with its real adapters for some turns of a scripted model. Arguments: base URL, turns, folder.
+"""Ours: the agent loop with its real adapters for some turns of a scripted model. Arguments: base URL, turns, folder,
+files in the repository.
 
 Claude's SDK, a bubblewrap sandbox and a journal in SQLite that is durable (FULL) before each step.
 """
@@ -11,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from benchmarks.jobs import job
-from benchmarks.tree import commit
+from benchmarks.tree import committed
 from bot.agent.limits import Limits
 from bot.agent.loop import work
 from bot.agent.prompt import Task
@@ -25,11 +26,9 @@ from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.stores import open_store
 
 
-async def worked(url: str, turns: int, at: Path) -> dict[str, float]:
+async def worked(url: str, turns: int, at: Path, files: int) -> dict[str, float]:
     source = at / "source"
-    source.mkdir()
-    (source / "README.md").write_text("# A repository\n")
-    sha = commit(source)
+    sha = committed(source, files)
     workspace = await Mirror(at / "mirrors").pin(Remote(str(source), ""), repo_id=1, sha=sha)
     store = await open_store(f"sqlite:///{at / 'store.db'}")
     await store.accept(guid="1", event="issue_comment", action="created", job=job(1))
@@ -79,5 +78,5 @@ def _no_base() -> AbstractAsyncContextManager[Sandbox]:
 
 
 if __name__ == "__main__":
-    url, turns, folder = sys.argv[1:]
-    sys.stdout.write(json.dumps(asyncio.run(worked(url, int(turns), Path(folder)))) + "\n")
+    url, turns, folder, files = sys.argv[1:]
+    sys.stdout.write(json.dumps(asyncio.run(worked(url, int(turns), Path(folder), int(files)))) + "\n")

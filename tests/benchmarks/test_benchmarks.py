@@ -56,7 +56,7 @@ async def test_a_journey_is_split_into_its_stages_and_calls(tmp_path: Path, nobo
 
 
 async def test_the_harness_is_timed_turn_by_turn(tmp_path: Path, nobody: Peers) -> None:
-    measured(await agent.rows(agent.Size(turns=12, early=3, late=6, rounds=1), tmp_path, nobody))
+    measured(await agent.rows(agent.Size(turns=12, files=2, early=3, late=6, rounds=1), tmp_path, nobody))
 
 
 async def test_contenders_take_turns() -> None:
