@@ -43,6 +43,7 @@ class Runner:
         self._vitals = vitals or Vitals()
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
+        self._leases: dict[str, KeptLease] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Returns when `stop` is set and every running job is finished, back in the queue or given up."""
@@ -74,6 +75,9 @@ class Runner:
             if claim is not None:
                 pause_s = 0.0
                 lease = KeptLease(self._queue, claim, claimed_at=asked_at, now=self._now)
+                if (older := self._leases.get(claim.job.id)) is not None:
+                    older.give_up()  # the store's clock jumped: it thinks us dead while we work
+                self._leases[claim.job.id] = lease
                 task = asyncio.create_task(self._supervise(lease), name=f"job {claim.job.id}")
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
@@ -101,6 +105,8 @@ class Runner:
                 job.cancel()
                 await asyncio.wait({job}, timeout=self._grace_s)
             lease.give_up()
+            if self._leases.get(job_id) is lease:
+                del self._leases[job_id]
             _tell(job)
             self._vitals.leases_lost += taken or _says_lost(job)
             if (interrupted or lease.cancelled_by) and (job.cancelled() or not job.done()):

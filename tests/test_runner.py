@@ -89,6 +89,10 @@ class MemoryQueue:
         self._fence += 1
         self.held[f"job-{name}"] = self._fence
 
+    def expire(self, name: str) -> None:
+        self.waiting.append(a_job(name))
+        self._tell()
+
     def finish(self, claim: Claim) -> None:
         self._owned(claim)
         del self.held[claim.job.id]
@@ -253,6 +257,24 @@ async def test_a_job_that_another_worker_has_is_stopped_and_not_put_back() -> No
         with pytest.raises(LeaseLost):
             await work.leases[0].hold()
     assert queue.free() == []
+
+
+async def test_a_store_whose_clock_jumps_starts_the_job_anew_and_the_first_attempt_does_no_more() -> None:
+    """Red when the runner does not give the older lease up: it is sure of it until its next renewal (tried)."""
+    queue = MemoryQueue("a")
+    effects: list[int] = []
+
+    async def work(lease: Lease) -> None:
+        while True:
+            await lease.hold()
+            effects.append(lease.claim.fence)
+            await asyncio.sleep(0.005)
+
+    async with running(queue, work):
+        await until(lambda: len(effects) > 3)
+        queue.expire("a")
+        await until(lambda: effects.count(2) > 20)
+    assert effects == sorted(effects)
 
 
 async def test_a_finished_job_may_take_its_leave() -> None:
