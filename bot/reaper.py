@@ -34,14 +34,17 @@ class Reaper:
         links: Callable[[Job], Links],
         leaks: Leaks,
         owner: str,
+        sweep: Callable[[], int] = lambda: 0,
         looks_every_s: float = LOOKS_EVERY_S,
         now: Callable[[], float] = boot_time,
     ) -> None:
+        """`sweep` removes what is left on the disk, in a thread, and answers how much went."""
         self._store = store
         self._app = app
         self._links = links
         self._leaks = leaks
         self._owner = owner
+        self._sweep = sweep
         self._looks_every_s = looks_every_s
         self._now = now
 
@@ -53,8 +56,7 @@ class Reaper:
                 await self.tell_all()
                 if self._now() >= prunes_at:
                     prunes_at = self._now() + PRUNES_EVERY_S
-                    if rows := await self._store.prune():
-                        log.info("pruned", rows=rows)
+                    await self._clear()
             except BotError as error:
                 log.error("reaper", error=str(error))
             try:
@@ -62,6 +64,11 @@ class Reaper:
                     await stop.wait()
             except TimeoutError:
                 continue
+
+    async def _clear(self) -> None:
+        rows, left = await self._store.prune(), await asyncio.to_thread(self._sweep)
+        if rows or left:
+            log.info("cleared", rows=rows, scratch=left)
 
     async def tell_all(self) -> None:
         """Every end that GitHub does not show and may be tried now. Raises what the store raises."""

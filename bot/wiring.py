@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
@@ -174,10 +176,14 @@ def runner(
 
 
 def reaper(config: Config, store: Store, app: GitHubApp) -> "Reaper":
+    from bot.publish.leftovers import sweep
     from bot.reaper import Reaper
     from bot.report.leaks import Leaks
 
-    return Reaper(store, app, links=links(config), leaks=Leaks(config.secrets), owner=f"{owner()}:reaper")
+    def swept() -> int:
+        return sweep([Path(tempfile.gettempdir()), *(config.home / "mirrors").glob("*/ready")])
+
+    return Reaper(store, app, links=links(config), leaks=Leaks(config.secrets), owner=f"{owner()}:reaper", sweep=swept)
 
 
 def sweeper(store: Store, app: "App") -> "Sweeper":

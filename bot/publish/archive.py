@@ -14,6 +14,7 @@ from typing import BinaryIO
 from bot.domain.errors import LimitReached, ProviderError
 from bot.ports import BaseFile, ExportedFile, Sandbox
 from bot.publish.git import Git, GitFailed
+from bot.publish.leftovers import SCRATCH
 
 BLOCK = tarfile.BLOCKSIZE
 SUBMODULE, LINK = "160000", "120000"
@@ -44,8 +45,8 @@ async def base_files(git: Git, sha: str, *, max_bytes: int) -> dict[str, BaseFil
 
 def write_archive(git: Git, sha: str, files: Mapping[str, BaseFile], target: Path) -> None:
     """All files, and a pack of the one commit, as a complete tar file. Blocking: run it in a thread."""
-    unfinished = target.with_suffix(".part")
-    with open(unfinished, "wb") as out, tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    unfinished = target.with_name(f"{SCRATCH}{target.name}")
+    with open(unfinished, "wb") as out, tempfile.TemporaryDirectory(prefix=SCRATCH, dir=target.parent) as scratch:
         for name, content in _pack(git, sha, Path(scratch)):
             _add_file(out, name, content, 0o444)
         _add_file(out, ".git/shallow", sha.encode() + b"\n", 0o644)

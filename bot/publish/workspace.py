@@ -14,6 +14,7 @@ from bot.domain.job import Change, FileStat, Mode, Patch
 from bot.ports import BaseFile, ExportedFile, Sandbox
 from bot.publish.archive import git_directory, put_changes
 from bot.publish.git import Git, GitFailed
+from bot.publish.leftovers import SCRATCH
 
 MAX_PATCH_BYTES = 50_000_000  # of changed files; GitHub takes blobs up to 40 MB
 CHUNK = 1 << 20
@@ -57,7 +58,7 @@ class PinnedWorkspace:
         exported = await sandbox.export_changes(self.base, max_bytes=MAX_PATCH_BYTES)
         for file in exported:
             _check_name(file.path)
-        with tempfile.TemporaryDirectory(prefix="backspace-") as scratch:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH) as scratch:
             store = _Scratch(self.git, Path(scratch))
             store.objects.mkdir()
             try:
