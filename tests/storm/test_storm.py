@@ -55,13 +55,18 @@ async def test_who_loses_access_between_two_attempts_leaves_no_check_open(tmp_pa
     assert not [fault for fault in outcome.faults if "open checks" in fault or "comments" in fault]
 
 
+def shared_out(kills: list[Kill], a_job: int) -> list[list[Kill]]:
+    """So many kills to a job, those of one job far apart."""
+    jobs = -(-len(kills) // a_job)
+    return [kills[first::jobs] for first in range(jobs)]
+
+
 async def every_kill(here: Storm, title: str, *, a_job: int) -> None:
     """Each effect of a whole job; then each on GitHub of a second attempt, which finds what the first one left."""
     clean, second = await here.run(), await here.run([IN_THE_MIDDLE])
     assert (clean.faults, second.faults) == ((), ())
-    kills, jobs = kills_in(clean), -(-2 * len(clean.effects) // a_job)
-    plans = [kills[first::jobs] for first in range(jobs)]
-    plans += [[IN_THE_MIDDLE, kill] for kill in kills_in(second) if kill.effect.startswith("github")]
+    later = [kill for kill in kills_in(second) if kill.effect.startswith("github")]
+    plans = shared_out(kills_in(clean), a_job) + [[IN_THE_MIDDLE, *kills] for kills in shared_out(later, a_job)]
     outcomes = [await here.run(plan) for plan in plans]
     show(title, [kill for plan in plans for kill in plan], outcomes)
     assert [(outcome.deaths, outcome.faults) for outcome in outcomes if outcome.faults] == []
