@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -49,9 +50,17 @@ class Reaper:
         self._now = now
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set."""
+        """Until `stop` is set; an end that is being told then is told again by whoever comes next."""
+        working, stopping = asyncio.create_task(self._keep_clear()), asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, stopping):
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+
+    async def _keep_clear(self) -> None:
         prunes_at = self._now()
-        while not stop.is_set():
+        while True:
             try:
                 await self.tell_all()
                 if self._now() >= prunes_at:
@@ -59,11 +68,7 @@ class Reaper:
                     await self._clear()
             except BotError as error:
                 log.error("reaper", error=str(error))
-            try:
-                async with asyncio.timeout(self._looks_every_s):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await asyncio.sleep(self._looks_every_s)
 
     async def _clear(self) -> None:
         rows, left = await self._store.prune(), await asyncio.to_thread(self._sweep)

@@ -17,7 +17,7 @@ from bot.report.leaks import Leaks
 from bot.report.links import Links
 from bot.report.wording import branch_name, start_commit_message
 from bot.reporter import Reporter
-from bot.standins.github.faults import Reply
+from bot.standins.github.faults import Delay, Reply
 from bot.standins.github.state import CheckRun
 from bot.stores import Store
 from tests.github.scene import Scene, scene
@@ -165,6 +165,26 @@ async def test_it_looks_and_prunes_until_it_is_stopped(opened: Open, database_ur
             if not (await store.census()).untold:
                 break
             await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
     stop.set()
     await task
     assert await store.prune() == 0, "the delivery of the dawn of time is gone"
+
+
+async def test_it_leaves_at_once_while_github_is_slow(opened: Open, sqlite_url: str, github: Scene) -> None:
+    """R3: the next one tells this end. Red when it finishes telling before it stops (tried)."""
+    store = await opened(sqlite_url, lease_s=0.05)
+    await ended(store, await begun(store, github))
+    await asyncio.sleep(0.1)
+    slow = github.loopback.faults.add(Delay(20), path="/issues/1/comments", times=9)
+    stop = asyncio.Event()
+    task = asyncio.create_task(reaper(store, github).run(stop))
+    async with asyncio.timeout(10):
+        while True:
+            if slow.left < 9:
+                break
+            await asyncio.sleep(0.02)
+    stop.set()
+    async with asyncio.timeout(8):
+        await task
+    assert (await store.census()).untold == 1
