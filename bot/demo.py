@@ -54,7 +54,7 @@ async def run_demo(env: Mapping[str, str], *, repo: Path | None, keep: bool, con
     with tempfile.TemporaryDirectory(prefix="backspace-demo-") as root:
         console.print(f"Importing {source.name} into a loopback GitHub and starting the bot...", highlight=False)
         async with staged(Path(root), source=source, settings=settings, name=_repository_name(source)) as stage:
-            stage.github.set_role(stage.repository, STRANGER, "none")
+            stage.github.add_user(STRANGER)
             code = await _journey(stage, console)
             if keep:
                 await _until_interrupted(stage, console)

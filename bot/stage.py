@@ -88,6 +88,7 @@ async def hosted(root: Path, *, source: Path, owner: str, name: str, maintainer:
     """Raises UserError for a source that cannot be imported."""
     github = LoopbackGitHub(root / "github")
     try:
+        github.add_user(owner, type="Organization")
         repository = github.add_repository(owner, name, source=source)
     except GitFailed:
         raise UserError(f"{source} has no commit to work on: make one first, or name another repository.") from None

@@ -37,12 +37,17 @@ from bot.report.sse import recorded_of
 SUCCESS, FAILURE, BAD_LINK = 0, 1, 2
 SILENCE_S = 45.0  # three missed heartbeats: the connection is dead
 RETRIES = 20  # in a row, without an event between them
+FIRST_TRIES = 3  # where nothing has ever answered
 LONGEST_WAIT_S = 15.0
 FAILED_LINES = 8  # of a tool's output that went wrong; the rest is on the page
 
 
 class _BadLink(Exception):
     """The link opens no job."""
+
+
+class _NobodyThere(Exception):
+    """No connection was ever made."""
 
 
 async def watch(
@@ -71,6 +76,11 @@ async def watch(
     except _BadLink as error:
         console.print(Text(str(error), style="red"))
         return BAD_LINK
+    except _NobodyThere:
+        where = urlsplit(stream).netloc
+        words = f"Nothing answers at {visible(where)}: is the bot running, and reached from here?"
+        console.print(Text(words, style="red"), soft_wrap=True)
+        return FAILURE
     finally:
         if client is None:
             await own_client.aclose()
@@ -91,12 +101,16 @@ def _stream_url(url: str) -> str:
 async def _events(
     url: str, *, client: httpx.AsyncClient, console: Console, sleep: Callable[[float], Awaitable[None]]
 ) -> AsyncIterator[Recorded]:
-    """Each event once, over as many connections as it takes; ends after the last one or when nothing helps."""
-    seen, failures = 0, 0
+    """Each event once, over as many connections as it takes; ends after the last one or when nothing helps.
+
+    Raises _BadLink, _NobodyThere.
+    """
+    seen, failures, reached = 0, 0, False
     while failures <= RETRIES:
         try:
             async with aconnect_sse(client, "GET", url, headers={"Last-Event-ID": str(seen)}) as source:
                 _opened(source.response)
+                reached = reached or source.response.is_success
                 async for message in source.aiter_sse():
                     if not message.data:  # a bare `retry:` is handed on as a message
                         continue
@@ -109,6 +123,8 @@ async def _events(
         except (httpx.TransportError, SSEError, ValueError):
             pass
         failures += 1
+        if not reached and failures == FIRST_TRIES:
+            raise _NobodyThere
         if failures == 1:
             console.print(Text("… reconnecting", style="dim"))
         await sleep(min(0.5 * 2**failures, LONGEST_WAIT_S))

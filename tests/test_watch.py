@@ -167,7 +167,42 @@ async def test_a_cut_stream_goes_on_and_repeats_nothing(store: JobStore, url: st
     assert [text.count(line) for line in ("Started with", "→ edit export/cli.py", "■ Opened #42")] == [1, 1, 1]
 
 
-async def test_a_server_that_is_gone_is_said_in_the_end() -> None:
-    code, text = await seen("http://127.0.0.1:9/jobs/k7f3?t=x")
-    assert code == 1
+class Dying(httpx.AsyncBaseTransport):
+    """A server that answers once and is gone then."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+        self.asked = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if self.asked > 1:
+            raise httpx.ConnectError("nobody there")
+        answer = await self._inner.handle_async_request(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Cut(answer, after=2))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+async def test_a_server_that_is_gone_is_said_in_the_end(store: JobStore, url: str) -> None:
+    await over(store, finished()[1:])
+    transport = Dying(httpx.AsyncHTTPTransport())
+    async with httpx.AsyncClient(transport=transport) as client:
+        code, text = await seen(url, client=client)
+    assert (code, transport.asked) == (1, 21)
     assert text.endswith("The stream was lost. The job goes on; run the same command again.\n")
+
+
+async def test_an_address_where_nothing_ever_answers_is_given_up_soon() -> None:
+    code, text = await seen("http://127.0.0.1:9/jobs/k7f3?t=secret")
+    assert code == 1
+    assert text == "… reconnecting\nNothing answers at 127.0.0.1:9: is the bot running, and reached from here?\n"
+
+
+async def test_a_server_that_only_apologises_is_given_up_soon() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(502, text="Bad Gateway"))
+    async with httpx.AsyncClient(transport=transport) as client:
+        code, text = await seen("https://bot.example/jobs/k7f3?t=secret", client=client)
+    assert code == 1
+    assert "Nothing answers at bot.example: is the bot running" in text

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 
 from bot.domain.job import (
     Approve,
@@ -50,6 +51,8 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,99}")
 _BUDGET = re.compile(r"\$?([0-9]{1,4}(?:\.[0-9]{1,2})?)")
 # The rules of git-check-ref-format(1) that a branch name can break, kept to ASCII; never an option.
 _BRANCH = re.compile(r"(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$))[A-Za-z0-9_][A-Za-z0-9._/@+#=-]{0,199}")
+
+_NEARLY = 0.75  # of `difflib`: one or two letters wrong, missing, doubled or in the wrong order
 
 NO_PROMPT = (
     "Say what to do after `/backspace`, as in `/backspace add a --json flag to the export command`; "
@@ -162,10 +165,23 @@ def _command(first_line: str, following: list[str]) -> Command:
     if word in _PLAIN_WORDS or word == "continue":
         return _plain(word, options, rest)
     prompt = _block([rest, *following])
-    problem = prompt_problem(prompt)
+    problem = prompt_problem(prompt) or _mistyped(prompt, meant=bool(word) or "--" in first_line.split())
     if problem is not None:
         raise _Mistake(problem)
     return Plan(prompt, options) if word == "plan" else Start(prompt, options)
+
+
+def _mistyped(prompt: str, *, meant: bool) -> str | None:
+    """One word that is nearly a command would make a job that nobody wants. `meant`: it follows `plan` or `--`."""
+    if meant or not (prompt.isascii() and prompt.rstrip(".!?").isalpha()):
+        return None
+    near = get_close_matches(prompt.rstrip(".!?").lower(), sorted(_WORDS), n=1, cutoff=_NEARLY)
+    if not near:
+        return None
+    return (
+        f"{_quoted(prompt)} is no command: did you mean `/backspace {near[0]}`? "
+        f"Write `/backspace -- {_quoted(prompt)[1:]} if it is a prompt."
+    )
 
 
 def _block(lines: list[str]) -> str:

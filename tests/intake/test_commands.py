@@ -68,6 +68,12 @@ DIFF = "```diff\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n \n```"
         pytest.param("/backspace status?", Status(), id="status"),
         pytest.param("/backspace help", Help(), id="help"),
         pytest.param("/backspace -- help the parser", Start("help the parser"), id="a-prompt-like-a-command"),
+        pytest.param("/backspace -- statsu", Start("statsu"), id="a-prompt-nearly-like-a-command"),
+        pytest.param("/backspace --draft -- statsu", Start("statsu", Options(draft=True)), id="and-a-flag"),
+        pytest.param("/backspace statsu is misspelt", Start("statsu is misspelt"), id="more-than-one-word"),
+        pytest.param("/backspace plan statsu", Plan("statsu"), id="a-plan-of-one-word"),
+        pytest.param("/backspace refactor", Start("refactor"), id="one-word-that-is-none"),
+        pytest.param("/backspace test", Start("test"), id="another"),
         pytest.param("/backspace helpful errors", Start("helpful errors"), id="a-longer-word"),
         pytest.param("/backspace 'plan'", Start("'plan'"), id="a-quoted-word"),
     ],
@@ -155,6 +161,25 @@ def test_flags_stand_before_the_prompt_or_the_word_plan(flags: str, options: Opt
 
 def test_flags_after_the_prompt_begins_belong_to_it() -> None:
     assert command_in("/backspace add --draft to the cli") == Start("add --draft to the cli")
+
+
+@pytest.mark.parametrize(
+    ("written", "command"),
+    [
+        pytest.param("statsu", "status", id="swapped"),
+        pytest.param("canel", "cancel", id="missing"),
+        pytest.param("cancell", "cancel", id="doubled"),
+        pytest.param("hlep", "help", id="short"),
+        pytest.param("Aprove!", "approve", id="any-case"),
+        pytest.param("--draft continu", "continue", id="after-a-flag"),
+        pytest.param("\nundoo", "undo", id="below"),
+    ],
+)
+def test_one_word_that_is_nearly_a_command_starts_nothing(written: str, command: str) -> None:
+    word = written.split()[-1]
+    assert command_in(f"/backspace {written}") == Unclear(
+        f"`{word}` is no command: did you mean `/backspace {command}`? Write `/backspace -- {word}` if it is a prompt."
+    )
 
 
 def test_continue_takes_a_budget_and_a_model() -> None:

@@ -90,7 +90,7 @@ class Pages:
 
     def _page(self, name: str, request: Request, **facts: Any) -> HTMLResponse:
         facts.setdefault("repo", None)
-        people = self._world.human_users()
+        people = self._world.people(facts["repo"])
         chosen = request.cookies.get("as", "")
         whole = {"people": people, "chosen": chosen, "world": self._world} | facts
         if facts["repo"] is not None:

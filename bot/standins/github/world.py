@@ -75,5 +75,10 @@ class World:
             used = self.used[who] = Used(0, self.now() + 3_600)
         return used
 
+    def people(self, repo: Repository | None) -> list[tuple[User, str]]:
+        """Everybody who can act on the pages, with their role in `repo`; who may write there comes first."""
+        known = [(user, repo.role_of(user) if repo else "") for user in self.human_users()]
+        return sorted(known, key=lambda one: one[1] not in ("admin", "maintain", "write"))
+
     def human_users(self) -> list[User]:
         return [user for user in self.users.values() if user.type == "User"]

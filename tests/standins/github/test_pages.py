@@ -1,5 +1,6 @@
 """The pages a person uses: what they show, what their buttons do, and that nothing in a thread runs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,22 @@ async def test_a_person_opens_an_issue_and_comments(tmp_path: Path) -> None:
             assert words in page
         assert [one.event for one in it.github.deliveries] == ["issues", "issue_comment"]
         assert it.repo.issues[1].body == "It says `hullo`.\nToday."
+
+
+async def test_who_may_write_is_offered_first_and_a_stranger_too(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.github.add_user("mallory")
+        it.github.add_user("acme", type="Organization")
+        it.github.set_role(it.repo, "zoe", "write")
+        it.github.open_issue(it.repo, "mona", "Say hello")
+        page = (await it.http.get("/octo/tool/issues/1")).text
+        offered = re.findall(r'<option value="([^"]+)"(?: selected)?>([^<]+)<', page)
+        logins = [login for login, _ in offered]
+        assert dict(offered) == {login: f"{login} ({it.repo.role_of(it.github.user(login))})" for login in logins}
+        roles = [it.repo.role_of(it.github.user(login)) in ("admin", "write") for login in logins]
+        assert roles == sorted(roles, reverse=True)
+        assert {"zoe", "mallory"} <= set(logins)
+        assert "acme" not in logins
 
 
 async def test_the_buttons_label_close_and_reopen(tmp_path: Path) -> None:
