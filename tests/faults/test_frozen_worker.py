@@ -123,13 +123,20 @@ async def thawed_writes_nothing(stage: Stage, issue: int, frozen: subprocess.Pop
 
 
 EVERY_KIND = [
-    pytest.param("create_pull_request"),
+    "create_pull_request",
     *(
         pytest.param(method, marks=pytest.mark.slow)
-        for method in ("create_ref", "create_comment", "update_comment", "create_check_run", "update_check_run")
+        for method in (
+            "react_to_comment",
+            "create_comment",
+            "create_ref",
+            "create_commit",
+            "advance_ref",
+            "request_review",
+            "create_check_run",
+            "update_comment",
+        )
     ),
-    pytest.param("advance_ref", marks=pytest.mark.slow),
-    pytest.param("react_to_comment", marks=pytest.mark.slow),
 ]
 
 
