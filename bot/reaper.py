@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
@@ -52,11 +51,14 @@ class Reaper:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; an end that is being told then is told again by whoever comes next."""
         working, stopping = asyncio.create_task(self._keep_clear()), asyncio.create_task(stop.wait())
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (working, stopping):
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+        await asyncio.wait({working})
+        if not working.cancelled():
+            working.result()
 
     async def _keep_clear(self) -> None:
         prunes_at = self._now()
