@@ -81,10 +81,12 @@ class Prober:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
         tasks = [asyncio.create_task(self._keep_trying(probe)) for probe in self._probes]
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await stop.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_trying(self, probe: Probe) -> None:
         failed = ""
