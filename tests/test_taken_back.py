@@ -53,7 +53,9 @@ def said(stage: Stage, issue: int) -> list[str]:
 def assert_cancelled(stage: Stage, row: JobRow, issue: int, why: str) -> None:
     assert row.state == "cancelled"
     assert any(f"**Cancelled** by @alice ({why})." in body for body in said(stage, issue))
-    assert all(run.conclusion == "neutral" for run in stage.github.check_runs(stage.repository))
+    runs = stage.github.check_runs(stage.repository)
+    assert all(run.conclusion == "neutral" for run in runs)
+    assert any("@alice" in (run.summary or "") and why in (run.summary or "") for run in runs), "the check says who"
     assert list(stage.github.refs(stage.repository)) == ["refs/heads/main"]
 
 
