@@ -84,7 +84,7 @@ BREAKS = [
 async def test_nothing_is_acknowledged_that_is_not_stored_and_the_bot_comes_back_by_itself(
     tmp_path: Path, broken: Break
 ) -> None:
-    """R18; red when the door answers before the commit (202 without a row), and when health only reads (tried)."""
+    """R18; red when readiness only reads, and when a line of the log that cannot be written raises (both tried)."""
     database = tmp_path / "home" / "backspace.db"
     async with github(tmp_path) as host, serving(host, tmp_path) as bot:
         with broken(bot, database):
