@@ -65,6 +65,11 @@ def test_an_empty_environment_names_every_missing_setting_at_once() -> None:
         pytest.param("PORT", "99999", "is not a port from 0 to 65535: 99999.", id="port"),
         pytest.param("PORT", "٣", "is not a port", id="arabic-digit"),
         pytest.param("BACKSPACE_BUDGET_USD", "nan", "is not a number of dollars from 0.01 to 1000: nan.", id="nan"),
+        pytest.param(
+            "BACKSPACE_REPO_USD_PER_DAY", "0", "is not a number of dollars from 0.01 to 100000: 0.", id="no-day"
+        ),
+        pytest.param("BACKSPACE_OPERATOR_TOKEN", "x" * 23, "is too short or not plain: 24 ASCII", id="short-token"),
+        pytest.param("BACKSPACE_OPERATOR_TOKEN", "\u00fc" * 30, "is too short or not plain", id="not-ascii-token"),
         pytest.param("LOG_LEVEL", "loud", "is not one of", id="log-level"),
         pytest.param("PUBLIC_URL", "https://x.test/?a=b", "is not an http(s) address", id="query"),
     ],
@@ -106,7 +111,8 @@ def test_a_worker_process_does_not_hold_the_webhook_secret() -> None:
 
 
 def test_no_secret_is_in_the_text_of_a_config() -> None:
-    config = Config.from_env(WHOLE)
+    config = Config.from_env({**WHOLE, "BACKSPACE_OPERATOR_TOKEN": "o" * 24})
+    assert "o" * 24 in config.secrets
     assert not any(secret in repr(config) or secret in str(config) for secret in config.secrets)
 
 

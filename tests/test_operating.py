@@ -1,5 +1,9 @@
 """The operator's commands: what they ask the bot, and what they print."""
 
+import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -55,7 +59,16 @@ async def test_what_cannot_be_asked_is_told_with_its_remedy(job_id: str, url: st
         await cancel(job_id, url=url, token=token)
 
 
-async def test_the_table_shows_state_and_cost(store: Store) -> None:
+def printed(folder: Path) -> str:
+    """`backspace jobs`, in a process of its own, beside the bot."""
+    env = {"PATH": os.environ["PATH"], "COLUMNS": "200", "DATABASE_URL": f"sqlite:///{folder / 'bot.db'}"}
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-m", "bot", "jobs"], cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_the_table_shows_state_and_cost(store: Store, tmp_path: Path) -> None:
     day = DayBudgets(repo_usd=30.0, installation_usd=100.0)
     failed, cheap = await claimed(store, "failed"), await claimed(store, "cheap")
     await store.reserve(failed, usd=1.0, spent_usd=1.25, budgets=day)
@@ -74,4 +87,5 @@ async def test_the_table_shows_state_and_cost(store: Store) -> None:
     assert lines[3].startswith("job-cheap succeeded octo-org/widgets#")
     assert lines[4].startswith("job-failed failed (timed out) octo-org/widgets#")
     assert lines[4].endswith("s $1.25")
+    assert (await asyncio.to_thread(printed, tmp_path)).split()[8:10] == ["job-waits", "queued"]
     assert [listed.row.job.id for listed in await store.latest(finished=1)] == ["job-waits", "job-stops", "job-cheap"]
