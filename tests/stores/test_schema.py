@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 
 from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobFinished, Noted
-from bot.ports import Entry
+from bot.ports import DayBudgets, Entry
 from bot.stores import Store, open_store
 from bot.stores.schema import VERSION
 from tests.stores.conftest import Open
@@ -74,3 +74,30 @@ async def test_a_database_of_the_first_version_learns_to_keep_work_trees(opened:
     newer = await opened(database_url)
     await newer.commit(claim, entries=[Entry("tool", "1", {}, {"f" * 64: b"kept"})])
     assert await newer.content("job-a", "f" * 64) == b"kept"
+
+
+async def test_an_older_database_is_brought_up_with_its_jobs(opened: Open, database_url: str) -> None:
+    """A job in flight goes on; an end from before is old news, and nobody is told of it again."""
+    older = await open_store(database_url)
+    claim = await claimed(older, "ended")
+    await older.commit(claim, events=[JobFinished(Conclusion.SUCCESS, "Done.")], finish="succeeded")
+    await deliver(older, a_job("waits"))
+    await older.close()
+    for statement in (
+        *(f"ALTER TABLE jobs DROP COLUMN {column}" for column in ("conclusion", "reported", "tellings")),
+        *(f"DROP TABLE {table}" for table in ("spending", "contents")),
+        "UPDATE schema_version SET version = 1",
+    ):
+        await asyncio.to_thread(run, database_url, statement)
+    store = await opened(database_url)
+    assert await store.untold("reaper") is None
+    assert (await store.census()).finished == {"succeeded": 1}
+    going_on = await store.claim("worker")
+    assert going_on is not None
+    assert going_on.job.id == "job-waits"
+    assert (
+        await store.reserve(going_on, usd=1.0, spent_usd=0.0, budgets=DayBudgets(repo_usd=2, installation_usd=2))
+        is None
+    )
+    await store.commit(going_on, events=[JobFinished(Conclusion.FAILURE, "No.")], finish="failed")
+    assert (await store.census()).untold == 1
