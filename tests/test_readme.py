@@ -1,16 +1,187 @@
 """What the README promises is so."""
 
+import asyncio
+import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 
-from bot.config import SETTINGS
+from bot.config import SETTINGS, Config
+from bot.github.tokens import JOB
+from bot.intake.triggers import EVENTS
+from bot.stage import Host, hosted
+from bot.standins.messages import LoopbackMessages, by_turn, say
+from bot.standins.serving import serve
+from tests.repositories import python_bug
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+SH = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+ENV_FILE = re.compile(r"cat > \.env <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)
+MAKE_DEMO = [
+    ".ci/install-system git:git bwrap:bubblewrap /usr/bin/python3:python3",
+    ".venv/bin/backspace demo",
+]
+
+
+def made(*arguments: str) -> list[str]:
+    """The commands of a make target whose packages are there already."""
+    command = ["make", "-n", "-o", ".venv/.installed", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [line.strip() for line in done.stdout.splitlines() if not line.startswith("make")]
+
+
+def started(*arguments: str, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    """A `backspace` command in a folder of its own, with nothing but `env` set."""
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bot", *arguments],
+        cwd=cwd,
+        env={**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_every_line_of_its_shell_blocks_is_run_by_a_test_here() -> None:
+    """A new line turns this red until a test below runs it."""
+    lines = [line for block in SH for line in ENV_FILE.sub("WRITE .env\n", block).splitlines()]
+    assert lines == [
+        *("make demo", "make test"),
+        *("WRITE .env", ".venv/bin/backspace doctor", ".venv/bin/backspace serve"),
+    ]
+
+
+def test_make_demo_installs_nothing_that_is_there_and_hands_on_its_arguments() -> None:
+    """The demo itself runs below and in tests/test_cli.py."""
+    assert made("demo") == MAKE_DEMO
+    assert made("demo", "ARGS=--keep") == [MAKE_DEMO[0], f"{MAKE_DEMO[1]} --keep"]
+    assert made("demo", "ARGS=--repo PATH")[1] == f"{MAKE_DEMO[1]} --repo PATH"
+    for command in re.findall(r"`(make demo [^`]+)`", README):
+        assert len(made(*shlex.split(command)[1:])) == 2
+    done = subprocess.run(shlex.split(MAKE_DEMO[0]), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_make_test_runs_every_check() -> None:
+    bin = ".venv/bin"
+    *commands, pytests = made("test")
+    checks = [f"{bin}/ruff format --check .", f"{bin}/ruff check .", f"{bin}/mypy"]
+    assert commands[:3] == checks
+    assert pytests == f'{bin}/pytest -n 2 -m "not slow"'
+    assert made("lint") == checks
+
+
+def test_the_demo_that_stays_up_ends_with_control_c(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    source = python_bug(tmp_path / "source")
+    process = started("demo", "--keep", "--repo", str(source), cwd=tmp_path, env={})
+    assert process.stdout is not None
+    said = ""
+    while "Act as alice" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    address = re.findall(r"watch at (http://\S+) ", said)[0]
+    page = httpx.get(f"{address}/issues/1", trust_env=False).text
+    offered = re.findall(r'<option value="(\w+)"', page)
+    assert (offered[0], offered[-1]) == ("alice", "mallory")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out.strip(), err) == (0, "Bye.", "")
+
+
+def settings_of(host: Host, folder: Path) -> str:
+    """Carries out the lines that write `.env`, with this App's values in place of those shown. The webhook's secret."""
+    (line,) = re.findall(r"`(openssl rand [^`]+)`", README)
+    secret = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True).stdout.strip()
+    (folder / "key.pem").write_text(host.settings["GITHUB_PRIVATE_KEY"])
+    (lines,) = [found[0] for block in SH if (found := ENV_FILE.search(block))]
+    for shown, real in {
+        "123456": host.settings["GITHUB_APP_ID"],
+        "/path/to/your-app.private-key.pem": str(folder / "key.pem"),
+        "the-secret-of-step-2": secret,
+        "https://YOUR-HOST": host.settings["PUBLIC_URL"],
+    }.items():
+        assert lines.count(shown) == 1
+        lines = lines.replace(shown, real)
+    subprocess.run(["bash", "-c", lines], cwd=folder, check=True)
+    return secret
+
+
+@pytest.mark.anyio
+async def test_the_settings_it_shows_make_a_bot_that_runs_and_a_doctor_that_finds_all_well(tmp_path: Path) -> None:
+    """The lines of "Install the App", in a folder of their own: only the services are on this machine."""
+    (tmp_path / "source").mkdir()
+    source = python_bug(tmp_path / "source")
+    model = LoopbackMessages(by_turn(say("Hello")), api_key="your-key")
+    stage = hosted(tmp_path / "stage", source=source, owner="acme", name="widget", maintainer="alice")
+    async with stage as host, serve(model.asgi()) as model_url:
+        (app,) = host.github.world.apps.values()
+        app.webhook_secret = await asyncio.to_thread(settings_of, host, tmp_path)
+        env = {
+            "GITHUB_API_URL": host.settings["GITHUB_API_URL"],
+            "ANTHROPIC_BASE_URL": model_url,
+            "BACKSPACE_HOME": str(tmp_path / "home"),
+            "PORT": host.settings["PORT"],
+        }
+        bot = started("serve", cwd=tmp_path, env=env)
+        try:
+            await answering(f"{host.settings['PUBLIC_URL']}/healthz", bot)
+            doctor = started("doctor", cwd=tmp_path, env=env)
+            out, err = await asyncio.to_thread(doctor.communicate, timeout=60)
+            assert (doctor.returncode, err) == (0, ""), out
+            assert "fix" not in out
+            assert "ok   Model: claude-opus-5-5\n" in out
+        finally:
+            bot.terminate()
+            _, log = await asyncio.to_thread(bot.communicate, timeout=60)
+        assert bot.returncode == 0, log
+        assert "Traceback" not in log
+
+
+async def answering(url: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if (await client.get(url)).is_success:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+    process.kill()
+    raise AssertionError(process.communicate())
+
+
+def test_the_env_file_it_shows_names_settings_only() -> None:
+    (written,) = [found[1] for block in SH if (found := ENV_FILE.search(block))]
+    names = re.findall(r"^([A-Z_]+)=", written, re.MULTILINE)
+    assert len(names) == len(written.splitlines())
+    assert set(names) <= {setting.name for setting in SETTINGS}
+    shown = dict(line.split("=", 1) for line in written.splitlines())
+    config, faults = Config.read(shown)
+    assert [fault.split(" ", 1)[0] for fault in faults] == ["GITHUB_PRIVATE_KEY_PATH"], "all but the file is as it is"
+    assert config.app_id == 123456
+
+
+def test_the_permissions_and_events_it_names_are_the_apps() -> None:
+    manifest = yaml.safe_load((ROOT / "app.yml").read_text(encoding="utf-8"))
+    assert manifest["default_permissions"] == JOB
+    assert tuple(manifest["default_events"]) == EVENTS
+    for name in JOB:
+        assert name.replace("_", " ").capitalize() in README
 
 
 def settings_table() -> str:
