@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import logging
 import os
 import platform
 import sys
@@ -21,6 +22,7 @@ from benchmarks.measuring import Goal, Row
 from benchmarks.peers import Peers
 from benchmarks.processes import BenchmarkFailed
 from bot.domain.errors import BotError
+from bot.wiring import configure_logging
 
 NAMES = ("door", "tree", "sandbox", "stream", "journey", "agent")
 WIDTH = 170  # characters of a table that goes into a file
@@ -36,6 +38,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--peers", type=Path, help="keep the installed peers here and use them again")
     parser.add_argument("--without-peers", action="store_true", help="install nothing; ours alone")
     wish = parser.parse_args(words)
+    configure_logging("error", "console")
+    logging.getLogger("uvicorn.error").disabled = True  # who hangs up when a stage is taken down is no news
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     results: Path = wish.json or Path(tempfile.mkdtemp(prefix="backspace-bench-")) / "results.json"
     with tempfile.TemporaryDirectory(prefix="backspace-bench-") as scratch:
