@@ -26,6 +26,7 @@ def measured(rows: list[Row]) -> None:
     json.dumps(as_json({"all": rows}, quick=True))
 
 
+@pytest.mark.slow
 async def test_the_door_acknowledges_what_is_ignored_and_what_is_stored(tmp_path: Path, nobody: Peers) -> None:
     rows = await door.rows(door.Size(count=20, seconds=10.0, connections=2, rounds=1), tmp_path, nobody)
     measured(rows)
@@ -55,6 +56,7 @@ async def test_a_journey_is_split_into_its_stages_and_calls(tmp_path: Path, nobo
     assert any(row.what == "warm, until pull request opened" for row in rows)
 
 
+@pytest.mark.slow
 async def test_the_harness_is_timed_turn_by_turn(tmp_path: Path, nobody: Peers) -> None:
     measured(await agent.rows(agent.Size(turns=12, files=2, early=3, late=6, rounds=1), tmp_path, nobody))
 
