@@ -38,7 +38,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	@.ci/install-system $(NEEDS_TO_RUN)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 $(STAMP): requirements.lock pyproject.toml
 	@.ci/install-system git:git
