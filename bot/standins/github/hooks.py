@@ -173,9 +173,7 @@ def routes(hooks: Hooks) -> tuple[Route, ...]:
 
 async def get_config(call: Call) -> Answer:
     """Nobody is shown the secret again."""
-    return Answer(
-        200, {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": call.app.webhook_url}
-    )
+    return Answer(200, {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": call.app.webhook_url})
 
 
 async def list_deliveries(call: Call) -> Answer:
