@@ -19,7 +19,7 @@ from tests.storm.table import show
 pytestmark = pytest.mark.anyio
 SIDES: tuple[When, When] = ("before", "after")
 IN_THE_MIDDLE = Kill("model ask #2", "before")
-EVERY = 9  # of the kills, in `make test`
+EVERY = 13  # of the kills, in `make test`
 RANDOM_KILLS = 200
 
 
@@ -35,7 +35,7 @@ def kills_in(clean: Outcome) -> list[Kill]:
 
 @pytest.mark.timeout(300)
 async def test_a_job_whose_worker_is_killed_again_and_again_comes_to_its_one_end(tmp_path: Path) -> None:
-    """Every ninth place of all, one after the other, in one job."""
+    """Every thirteenth place of all, one after the other, in one job."""
     async with storm(tmp_path / "storm") as here:
         clean = await here.run()
         assert clean.faults == ()
