@@ -85,6 +85,7 @@ class Storm:
     drops: bool
     duplicates: bool
     jobs: int = 0
+    job_s: float = 1.8  # how long a job takes that nobody kills
 
     async def run(
         self,
@@ -139,7 +140,7 @@ class Storm:
 
     async def _kill_at_random(self, pid: int, chance: random.Random) -> None:
         """Somewhere between the first and the last thing a worker does; a worker that was faster goes free."""
-        await asyncio.sleep(chance.uniform(0.0, 1.8))
+        await asyncio.sleep(chance.uniform(0.0, self.job_s))
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
