@@ -1,10 +1,10 @@
 """A claimed job's log: nothing counts as having happened before it stands in the store, and no secret stands there."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
+from bot.domain.conversation import texts_in
 from bot.domain.events import JobEvent, JobFinished, Recorded
 from bot.ports import Claim, Entry, JobState, JobStore
 from bot.report.leaks import Leaks
@@ -67,9 +67,9 @@ class Recorder:
 
     async def _commit(self, events: Sequence[JobEvent], *, entries: Sequence[Entry], finish: JobState | None) -> None:
         for event in events:
-            self._leaks.check("\n".join(_strings(asdict(event))), "what was to be reported")
+            self._leaks.check("\n".join(texts_in(asdict(event))), "what was to be reported")
         for entry in entries:
-            self._leaks.check("\n".join((entry.key, *_strings(entry.data))), WHERE[entry.kind])
+            self._leaks.check("\n".join((entry.key, *texts_in(entry.data))), WHERE[entry.kind])
             for content in entry.contents.values():
                 self._leaks.check(content, "a file of the work tree")
         async with self._one_at_a_time:
@@ -78,19 +78,3 @@ class Recorder:
             self._events.extend(recorded)
         if recorded:
             self._on_recorded(recorded)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Every text inside, as it is and not as JSON spells it: an escape inside a secret would hide it."""
-    match value:
-        case str():
-            yield value
-        case dict():
-            for key, inner in value.items():
-                yield str(key)
-                yield from _strings(inner)
-        case list() | tuple():
-            for inner in value:
-                yield from _strings(inner)
-        case _:
-            return

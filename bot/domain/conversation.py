@@ -1,6 +1,6 @@
 """What the model and the agent say to each other, in the Messages API's words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,3 +100,19 @@ class Reply:
 def calls_of(blocks: Sequence[Json]) -> tuple[ToolUse, ...]:
     """The tool uses among a provider's content blocks, in their order."""
     return tuple(ToolUse(b["id"], b["name"], b["input"]) for b in blocks if b.get("type") == "tool_use")
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every text inside a JSON value, as it is and not as JSON spells it: an escape inside a secret would hide it."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, inner in value.items():
+                yield str(key)
+                yield from texts_in(inner)
+        case list() | tuple():
+            for inner in value:
+                yield from texts_in(inner)
+        case _:
+            return

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from asyncio import sleep
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -15,6 +15,7 @@ from githubkit.exception import RequestError, RequestFailed
 from githubkit.response import Response
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from bot.domain.conversation import texts_in
 from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError
 from bot.domain.job import Repo
 from bot.github.answers import number, text
@@ -115,7 +116,7 @@ class Client:
         """
         call = _Call(method, template, None if body is None else json.dumps(body).encode(), query, at, priority)
         if self.check is not None:
-            for words in _texts((body, dict(query), dict(at))):
+            for words in texts_in((body, dict(query), dict(at))):
                 self.check(words, f"what was about to be sent to GitHub ({call})")
         retrying = AsyncRetrying(
             retry=retry_if_exception(_worth_repeating),
@@ -260,19 +261,3 @@ def _pause_s(state: RetryCallState) -> float:
     """A limit is waited for in the next attempt's turn."""
     error = state.outcome.exception() if state.outcome else None
     return 0.0 if isinstance(error, ProviderError) and error.retry_after_s is not None else _BACKOFF(state)
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Every text inside, as it is and not as JSON spells it: an escape inside a secret would hide it."""
-    match value:
-        case str():
-            yield value
-        case dict():
-            for key, inner in value.items():
-                yield str(key)
-                yield from _texts(inner)
-        case list() | tuple():
-            for inner in value:
-                yield from _texts(inner)
-        case _:
-            return
