@@ -6,9 +6,12 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+LOCK_HOW := pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url
+RUNS := .venv/.runs
+TESTS := .venv/.tests
 NEEDS_TO_RUN := git:git bwrap:bubblewrap /usr/bin/python3:python3
-NEEDS_TO_TEST := $(NEEDS_TO_RUN) chromium:chromium /usr/lib/postgresql:postgresql node:nodejs
+NEEDS_TO_TEST := $(NEEDS_TO_RUN) chromium:chromium /usr/lib/postgresql:postgresql node:nodejs dockerd:docker.io debootstrap:debootstrap
 
 .PHONY: help demo test test-all lint bench lock clean
 help:
@@ -17,41 +20,47 @@ help:
 	@echo "make test-all  the same and the slow suites"
 	@echo "make lint      ruff and mypy alone"
 	@echo "make bench     measure, as ratios against named peers"
-	@echo "make lock      resolve requirements.lock again from pyproject.toml"
+	@echo "make lock      resolve the lock files again from pyproject.toml"
 
-demo: $(STAMP)
+demo: $(RUNS)
 	@.ci/install-system $(NEEDS_TO_RUN)
 	$(BIN)/backspace demo $(ARGS)
 
-test: $(STAMP) lint
+test: $(TESTS) lint
 	@.ci/install-system $(NEEDS_TO_TEST)
 	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
 
-test-all: $(STAMP) lint
+test-all: $(TESTS) lint
 	@.ci/install-system $(NEEDS_TO_TEST)
 	$(BIN)/pytest -n 2 $(ARGS)
 
-lint: $(STAMP)
+lint: $(TESTS)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(STAMP)
+bench: $(TESTS)
 	@.ci/install-system $(NEEDS_TO_RUN)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-$(STAMP): requirements.lock pyproject.toml
+$(RUNS): requirements.lock pyproject.toml
 	@.ci/install-system git:git
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3.12 make ... names one." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/install-system --always python3-venv
 	@echo "Installing the Python packages of requirements.lock into .venv (about a minute the first time)."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(TESTS): $(RUNS) requirements-dev.lock
+	@echo "Installing the Python packages of requirements-dev.lock into .venv (every provider's SDK, and the test tools)."
+	$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
 
 lock:
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url -o requirements.lock
+	uv pip compile $(LOCK_HOW) --all-extras -o requirements-dev.lock
+	uv pip compile $(LOCK_HOW) --extra build -c requirements-dev.lock -o requirements.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
