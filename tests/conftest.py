@@ -1,8 +1,38 @@
 """Fixtures every test may use."""
 
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from tests.standins.modal.server import ModalStandIn
+
+os.environ["MODAL_CONFIG_PATH"] = os.devnull  # modal reads it when it is imported: nobody's account is used by a test
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def _modal_session(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ModalStandIn]":
+    """One for all tests, since the SDK keeps one client a process."""
+    from tests.standins.modal.server import modal_standin
+
+    with modal_standin(tmp_path_factory.mktemp("modal")) as standin:
+        yield standin
+
+
+@pytest.fixture
+def modal_server(_modal_session: "ModalStandIn", monkeypatch: pytest.MonkeyPatch) -> "Iterator[ModalStandIn]":
+    """The loopback Modal, its address in the environment; a call it does not know fails the test."""
+    monkeypatch.setenv("MODAL_SERVER_URL", _modal_session.url)
+    yield _modal_session
+    unanswered, faults = [*_modal_session.unanswered], [*_modal_session.faults]
+    _modal_session.unanswered.clear()
+    _modal_session.faults.clear()
+    assert not unanswered, f"the stand-in does not know {unanswered}"
+    assert not faults, "\n".join(faults)

@@ -1,0 +1,154 @@
+"""A Modal to talk to on loopback: the real SDK, command line and container runtime speak gRPC with it.
+
+It is put together of parts, a module each. A part is any object with coroutines named as the calls it answers: a call
+with one request and one answer takes the request and returns the answer, every other kind takes grpclib's stream.
+`parts_of` lists them; one with `aclose` is told when it is over. A call that nobody answers is refused and written down
+in `unanswered`: the test fails.
+"""
+
+import asyncio
+import base64
+import json
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
+from grpclib import GRPCError, Status
+from grpclib.const import Cardinality, Handler
+from grpclib.exceptions import StreamTerminatedError
+from grpclib.server import Server
+from grpclib.server import Stream as GrpcStream
+from modal_proto import api_pb2
+from modal_proto.api_grpc import ModalClientBase
+from modal_proto.task_command_router_grpc import TaskCommandRouterBase
+
+TOKEN_LIFE_S = 3_600
+Stream = GrpcStream[Any, Any]
+Part = TypeVar("Part")
+Call = Callable[[Any], Coroutine[Any, Any, Any]]
+
+
+@dataclass
+class ModalStandIn:
+    """`calls` are the names of all calls in order, `home` a directory for whatever the parts keep.
+
+    `unanswered` are calls no part knows, `faults` what went wrong in a part.
+    """
+
+    home: Path
+    url: str
+    calls: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+    parts: dict[type, Any] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def new_id(self, prefix: str) -> str:
+        """Unique, such as ap-1. No sandbox id may be `sb-` and 22 letters or digits: that is the older backend's."""
+        self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
+        return f"{prefix}-{self._numbers[prefix]}"
+
+    def part(self, kind: type[Part]) -> Part:
+        """The one part of this class: how a part finds its neighbours."""
+        found: Part = self.parts[kind]
+        return found
+
+
+class Account:
+    """Who asks, and for how long they may."""
+
+    def __init__(self, standin: ModalStandIn) -> None:
+        self._standin = standin
+
+    async def ClientHello(self, request: Empty) -> api_pb2.ClientHelloResponse:
+        return api_pb2.ClientHelloResponse()
+
+    async def AuthTokenGet(self, request: api_pb2.AuthTokenGetRequest) -> api_pb2.AuthTokenGetResponse:
+        return api_pb2.AuthTokenGetResponse(token=signed_for(TOKEN_LIFE_S))
+
+
+def signed_for(seconds: float) -> str:
+    """A JSON web token nobody checks but for its `exp`."""
+    parts = ({"alg": "none"}, {"exp": int(time.time() + seconds)})
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + ".x"
+
+
+def parts_of() -> list[Callable[[ModalStandIn], object]]:
+    """Every part there is; a new module adds its class here."""
+    from tests.standins.modal.apps import Apps
+
+    return [Account, Apps]
+
+
+def served(base: type, standin: ModalStandIn) -> Any:
+    """A grpclib service of this generated base class, each call answered by the part that knows it."""
+    names = [name for name in vars(base) if not name.startswith("_")]
+    return type("Served", (base,), {name: staticmethod(_call(name, standin)) for name in names})()
+
+
+def _call(name: str, standin: ModalStandIn) -> Call:
+    async def answer(stream: Stream) -> None:
+        standin.calls.append(name)
+        call: Call | None = next((getattr(part, name) for part in standin.parts.values() if hasattr(part, name)), None)
+        if call is None:
+            standin.unanswered.append(name)
+            raise GRPCError(Status.UNIMPLEMENTED, f"the stand-in does not know {name}")
+        try:
+            if KINDS[name] is not Cardinality.UNARY_UNARY:
+                await call(stream)
+            elif (request := await stream.recv_message()) is not None:
+                await stream.send_message(await call(request))
+        except (GRPCError, asyncio.CancelledError, StreamTerminatedError):
+            raise
+        except Exception:
+            standin.faults.append(f"{name}: {traceback.format_exc()}")
+            raise
+
+    return answer
+
+
+def _kinds(base: type) -> dict[str, Cardinality]:
+    nothing = {name: lambda self, stream: None for name in vars(base) if not name.startswith("_")}
+    mapping: dict[str, Handler] = type("Nothing", (base,), nothing)().__mapping__()
+    return {path.rsplit("/", 1)[1]: handler.cardinality for path, handler in mapping.items()}
+
+
+KINDS = _kinds(ModalClientBase) | _kinds(TaskCommandRouterBase)
+
+
+@contextmanager
+def modal_standin(home: Path) -> Iterator[ModalStandIn]:
+    """Serves on a free loopback port, from a thread of its own, until the block ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    standin = ModalStandIn(home, url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    standin.parts = {type(part): part for part in (make(standin) for make in parts_of())}
+    loop, ready = asyncio.new_event_loop(), threading.Event()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        server = Server([served(ModalClientBase, standin), served(TaskCommandRouterBase, standin)])
+        await server.start(sock=listener)
+        ready.set()
+        await stop.wait()
+        for part in standin.parts.values():
+            if hasattr(part, "aclose"):
+                await part.aclose()
+        server.close()
+        await server.wait_closed()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="modal-standin", daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield standin
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
