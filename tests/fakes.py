@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain.conversation import Conversation, Json, Reply, Usage, UserTurn, calls_of
-from bot.domain.errors import LimitReached, ModelError, UserError
+from bot.domain.errors import LimitReached, ModelError, ProviderError, UserError
 from bot.domain.events import JobEvent
 from bot.domain.job import Change, FileStat, Mode, Patch
 from bot.ports import BaseFile, Entry, ExecResult, ExportedFile, Sandbox
@@ -163,6 +163,19 @@ class DirectorySandbox:
     @property
     def provider(self) -> str:
         return "directory"
+
+    @property
+    def warm(self) -> bool:
+        return False
+
+    async def allow_network(self, names: Sequence[str]) -> None:
+        raise ProviderError("directory", "it has no network to give")
+
+    async def end_network(self) -> tuple[str, ...]:
+        return ()
+
+    async def keep(self, key: str) -> None:
+        raise ProviderError("directory", "it keeps nothing")
 
     async def exec(
         self,

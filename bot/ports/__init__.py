@@ -24,7 +24,15 @@ from bot.ports.notices import (
     ThreadStopped,
     Waiting,
 )
-from bot.ports.sandbox import BaseFile, ExecResult, ExportedFile, Sandbox, SandboxProvider, Workspace
+from bot.ports.sandbox import (
+    BaseFile,
+    ExecResult,
+    ExportedFile,
+    LastingSandboxes,
+    Sandbox,
+    SandboxProvider,
+    Workspace,
+)
 from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease, Queue
 from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Upkeep
 
@@ -52,6 +60,7 @@ __all__ = [
     "JobState",
     "JobStore",
     "Journal",
+    "LastingSandboxes",
     "Lease",
     "Ledger",
     "Line",

@@ -1,6 +1,6 @@
 """A disposable machine around one work tree, and the base it starts from."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +47,33 @@ class Sandbox(Protocol):
 
     @property
     def provider(self) -> str: ...
+
+    @property
+    def warm(self) -> bool:
+        """Whether it began with what `keep` saved under the key it was opened with."""
+        ...
+
+    async def allow_network(self, names: Sequence[str]) -> None:
+        """The setup phase: from now on commands reach these hosts by TLS or HTTP, and nothing else.
+
+        `*.` in front of a name takes in its subdomains. Raises ProviderError where the provider cannot.
+        """
+        ...
+
+    async def end_network(self) -> tuple[str, ...]:
+        """No network from now on, for good; processes left over from the setup phase are gone.
+
+        Answers which hosts were asked for and refused meanwhile, each once, in order; () where the provider cannot
+        tell. Hostile text: names only, but check before showing.
+        """
+        ...
+
+    async def keep(self, key: str) -> None:
+        """Save what the setup phase made (work tree without `.git`, home), for a later `open(..., warm=key)`.
+
+        Raises ProviderError.
+        """
+        ...
 
     async def exec(
         self,
@@ -99,8 +126,20 @@ class SandboxProvider(Protocol):
         """Why sandboxes cannot start here, as one sentence that says what to do; None when they can."""
         ...
 
-    async def open(self, job_id: str) -> Sandbox:
-        """Raises ProviderError."""
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> Sandbox:
+        """Find or create the sandbox of a job, with its files as they are. Raises ProviderError.
+
+        A sandbox has no network unless `allow_network` is called. `image` is one of the names in sandbox_images/, ""
+        the provider's default; `warm` a key of `keep`, used when what was saved is still there.
+        """
+        ...
+
+
+class LastingSandboxes(Protocol):
+    """What a provider has besides, whose sandboxes outlive the process that opened them."""
+
+    async def reap(self, alive: Collection[str]) -> int:
+        """Close those of this bot whose job id is not in `alive`; how many."""
         ...
 
 

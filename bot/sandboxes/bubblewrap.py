@@ -62,7 +62,8 @@ class Bubblewrap:
                 return fault
         return self._trial()
 
-    async def open(self, job_id: str) -> ServedSandbox:
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
+        """Every sandbox is a new one, made of this machine's /usr: `image` means nothing here."""
         python = _python()
         if python is None or shutil.which("bwrap") is None:
             raise ProviderError(NAME, self.problem() or "bubblewrap or /usr/bin/python3 is gone")

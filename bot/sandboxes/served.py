@@ -62,6 +62,19 @@ class ServedSandbox:
     def provider(self) -> str:
         return self._provider
 
+    @property
+    def warm(self) -> bool:
+        return False
+
+    async def allow_network(self, names: Sequence[str]) -> None:
+        raise ProviderError(self._provider, "its sandboxes have no network in the setup phase yet")
+
+    async def end_network(self) -> tuple[str, ...]:
+        return ()
+
+    async def keep(self, key: str) -> None:
+        raise ProviderError(self._provider, "it cannot save what the setup phase made yet")
+
     async def exec(
         self,
         argv: Sequence[str],

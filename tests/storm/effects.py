@@ -126,8 +126,8 @@ def watched_app(app: GitHubApp, effects: Effects) -> GitHubApp:
 
 
 class _Provider(_Watched):
-    async def open(self, job_id: str) -> Sandbox:
-        sandbox = await self._effects.around("sandbox open", lambda: self._port.open(job_id))
+    async def open(self, job_id: str, **given: str) -> Sandbox:
+        sandbox = await self._effects.around("sandbox open", lambda: self._port.open(job_id, **given))
         return cast(Sandbox, _Watched(sandbox, "sandbox", self._effects, IN_A_SANDBOX.__contains__))
 
 
