@@ -7,7 +7,7 @@ import structlog
 
 from bot.domain.errors import BotError, LeaseLost, ProviderError
 from bot.lease import KeptLease, boot_time
-from bot.ports import Lease, Queue
+from bot.ports import Claim, Lease, Queue
 from bot.vitals import Vitals
 
 IDLE_S = 5.0  # how long to sleep when nothing wakes us, and after a claim that failed
@@ -61,6 +61,25 @@ class Runner:
         if claiming.done() and not claiming.cancelled():
             claiming.result()
 
+    async def run_one(self, job_id: str) -> bool:
+        """This job to its end, where no queue is followed; False when it may not run now. Raises what the store raises.
+
+        Cancelled because the process goes down, it puts the job back in the queue first.
+        """
+        asked_at = self._now()
+        claim = await self._queue.claim(self._owner, job_id=job_id)
+        if claim is None:
+            return False
+        task = self._start(claim, asked_at)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task}, timeout=self._grace_s + RELEASE_WITHIN_S)
+            raise
+        task.result()
+        return True
+
     async def _claim_and_start(self) -> None:
         loop, pause_s = asyncio.get_running_loop(), 0.0
         while True:
@@ -74,19 +93,23 @@ class Runner:
             self._vitals.worked(PART)
             if claim is not None:
                 pause_s = 0.0
-                lease = KeptLease(self._queue, claim, claimed_at=asked_at, now=self._now)
-                if (older := self._leases.get(claim.job.id)) is not None:
-                    older.give_up()  # the store's clock jumped: it thinks us dead while we work
-                self._leases[claim.job.id] = lease
-                task = asyncio.create_task(self._supervise(lease), name=f"job {claim.job.id}")
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
+                self._start(claim, asked_at)
                 continue
             began = loop.time()
             await self._queue.wait_for_work(self._idle_s)
             woken = loop.time() - began < self._idle_s
             await asyncio.sleep(pause_s)
             pause_s = min(max(2 * pause_s, 0.01), LONGEST_PAUSE_S) if woken else 0.0
+
+    def _start(self, claim: Claim, claimed_at: float) -> asyncio.Task[None]:
+        lease = KeptLease(self._queue, claim, claimed_at=claimed_at, now=self._now)
+        if (older := self._leases.get(claim.job.id)) is not None:
+            older.give_up()  # the store's clock jumped: it thinks us dead while we work
+        self._leases[claim.job.id] = lease
+        task = asyncio.create_task(self._supervise(lease), name=f"job {claim.job.id}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
     async def _supervise(self, lease: KeptLease) -> None:
         """The job beside its heartbeat; whichever ends first ends both."""

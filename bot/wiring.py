@@ -102,8 +102,10 @@ async def opened_store(config: Config) -> Store:
     return await open_store(config.database_url, limits=limits)
 
 
-def web_app(config: Config, store: Store, vitals: Vitals | None = None) -> "Starlette":
-    """`vitals`: of the worker in this process, where there is one."""
+def web_app(
+    config: Config, store: Store, vitals: Vitals | None = None, on_accept: Callable[[str], None] | None = None
+) -> "Starlette":
+    """`vitals`: of the worker in this process, where there is one. `on_accept` hears the id of each new job."""
     from bot.web import health, live, operator
     from bot.web.app import create_app
 
@@ -112,7 +114,7 @@ def web_app(config: Config, store: Store, vitals: Vitals | None = None) -> "Star
         *operator.routes(store, operator_token=config.operator_token),
         *health.routes(store, vitals or Vitals(), operator_token=config.operator_token),
     ]
-    return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes)
+    return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes, on_accept=on_accept)
 
 
 def github_app(config: Config) -> "App":
