@@ -1,7 +1,7 @@
 """Tidies up after the dead: tells GitHub the ends it does not show, and deletes what is old."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -135,7 +135,7 @@ class PastJournal:
     def entries(self) -> tuple[Entry, ...]:
         return self._entries
 
-    async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
+    async def record(self, *events: JobEvent, entry: Entry | None = None, before: Sequence[Entry] = ()) -> None:
         raise LeaseLost("the job has ended")
 
     async def content(self, sha256: str) -> bytes | None:

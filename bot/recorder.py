@@ -54,12 +54,12 @@ class Recorder:
     async def content(self, sha256: str) -> bytes | None:
         return await self._store.content(self._claim.job.id, sha256)
 
-    async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
-        """Entry and events become durable together.
+    async def record(self, *events: JobEvent, entry: Entry | None = None, before: Sequence[Entry] = ()) -> None:
+        """Entries and events become durable together.
 
         Raises LeakFound before anything is written, LeaseLost, ProviderError.
         """
-        await self._commit(events, entries=() if entry is None else (entry,), finish=None)
+        await self._commit(events, entries=(*before, *(() if entry is None else (entry,))), finish=None)
 
     async def finish(self, state: JobState, event: JobFinished) -> None:
         """The terminal event and the terminal state, in one commit."""

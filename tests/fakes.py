@@ -51,12 +51,12 @@ class MemoryJournal:
     async def content(self, sha256: str) -> bytes | None:
         return self.contents.get(sha256)
 
-    async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
+    async def record(self, *events: JobEvent, entry: Entry | None = None, before: Sequence[Entry] = ()) -> None:
         await asyncio.sleep(0)
         self.events += events
-        if entry is not None:
-            self._entries.append(replace(entry, contents={}))
-            self.contents |= entry.contents
+        for kept in (*before, *(() if entry is None else (entry,))):
+            self._entries.append(replace(kept, contents={}))
+            self.contents |= kept.contents
         self.records += 1
         if self.records == self._crash_after:
             raise Crash
@@ -112,10 +112,19 @@ class ScriptedModel:
     """A model whose replies are a function of the conversation; `asked` holds what it was asked."""
 
     def __init__(
-        self, script: Script, *, name: str = "scripted", usage: Usage | None = None, stop_reason: str | None = None
+        self,
+        script: Script,
+        *,
+        name: str = "scripted",
+        family: str = "scripted",
+        longest_prompt: int = 400_000,
+        usage: Usage | None = None,
+        stop_reason: str | None = None,
     ) -> None:
         self._script = script
         self._name = name
+        self.family = family
+        self.longest_prompt = longest_prompt
         self._usage = usage or Usage(fresh=1000, output=100)
         self._stop_reason = stop_reason
         self.asked: list[Conversation] = []
