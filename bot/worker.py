@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import structlog
 
-from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, LimitReached, NotFound, ProviderError, UserError
-from bot.domain.events import Conclusion, JobFinished, JobStarted, PullRequestOpened
+from bot import last_word
+from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, NotFound, ProviderError, UserError
+from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Cancel, Job, Start
 from bot.intake.admission import MAY_ASK, HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
-from bot.ports import Claim, Entry, GitHub, GitHubApp, JobState, JobStore, Lease
+from bot.ports import Claim, Entry, GitHub, GitHubApp, JobStore, Lease
 from bot.publish.branch import drop_branch
 from bot.recorder import Recorder
 from bot.report import answers
@@ -21,16 +22,7 @@ from bot.report.tracking import marker
 from bot.report.wording import branch_name
 from bot.reporter import Reporter
 
-ATTEMPTS = 3  # of a job whose provider failed in a way that a later try can mend
-FIRST_REST_S = 15.0  # before the second attempt, when the provider does not say; four times as long before the third
 REFUSED = "refused"  # journal key: a refusal was said in the thread
-STATE_OF: dict[Conclusion, JobState] = {
-    Conclusion.SUCCESS: "succeeded",
-    Conclusion.NEUTRAL: "succeeded",
-    Conclusion.FAILURE: "failed",
-    Conclusion.TIMED_OUT: "failed",
-    Conclusion.ACTION_REQUIRED: "failed",
-}
 
 log = structlog.get_logger()
 
@@ -78,14 +70,14 @@ class Worker:
         claim, job = lease.claim, lease.claim.job
         reporter = Reporter(job, github=github, links=self._links(job), leaks=self._leaks)
         journal = await Recorder.open(self._store, claim, leaks=self._leaks, on_recorded=reporter.notice)
-        if claim.cancel_by or _end_in(journal):
+        if claim.cancel_by or last_word.end_in(journal.events()):
             await self._wind_up(claim, reporter, github, journal)
             return
         try:
             facts = await self._admitted(claim, github, journal)
         except UserError as refusal:
-            if _has_started(journal):  # an earlier attempt left a check and a branch behind
-                await journal.record(_failed(refusal, job, started=True))
+            if last_word.has_started(journal.events()):  # an earlier attempt left a check and a branch behind
+                await journal.record(last_word.failed(refusal, job, started=True))
                 await self._wind_up(claim, reporter, github, journal)
                 return
             await self._refuse(job, refusal, github, journal)
@@ -114,7 +106,7 @@ class Worker:
             else:
                 await self._tidy(end, job, github, journal)
                 told = await reporter.close()
-        await self._store.commit(claim, finish=_state_of(end, cancelled_by=lease.cancelled_by), reported=told)
+        await self._store.commit(claim, finish=last_word.state_of(end, cancelled_by=lease.cancelled_by), reported=told)
         log.info("job finished", conclusion=end.conclusion.value)
 
     async def _wind_up(self, claim: Claim, reporter: Reporter, github: GitHub, journal: Recorder) -> None:
@@ -122,22 +114,22 @@ class Worker:
 
         Where the thread shows nothing of it yet, nothing is said: a request that was taken back at once is no news.
         """
-        job, end = claim.job, _end_in(journal)
+        job, end = claim.job, last_word.end_in(journal.events())
         if end is None:
-            end = _cancelled(claim.cancel_by or "", journal)
+            end = last_word.cancelled(claim.cancel_by or "", journal.events())
             await journal.record(end)
         await self._tidy(end, job, github, journal)
         told = True
-        if _has_started(journal) or await _is_told(job, github):
+        if last_word.has_started(journal.events()) or await _is_told(job, github):
             async with reporter:
                 told = await reporter.close()
-        await self._store.commit(claim, finish=_state_of(end, cancelled_by=claim.cancel_by), reported=told)
+        await self._store.commit(claim, finish=last_word.state_of(end, cancelled_by=claim.cancel_by), reported=told)
         log.info("job wound up", conclusion=end.conclusion.value)
 
     async def _end_unseen(self, claim: Claim, reason: str) -> None:
         """Where the App may not work any more, nobody can be told."""
         log.info("job ended without a word", reason=reason)
-        known = any(isinstance(recorded.event, JobFinished) for recorded in await self._store.events(claim.job.id))
+        known = last_word.end_in(await self._store.events(claim.job.id))
         words = answers.cancelled(claim.cancel_by) if claim.cancel_by else reason
         end = JobFinished(Conclusion.NEUTRAL, words)
         await self._store.commit(claim, events=() if known else (end,), finish="cancelled", reported=True)
@@ -152,14 +144,16 @@ class Worker:
             if by is None or task is None:
                 raise
             task.uncancel()
-            end = _cancelled(by, journal)
+            end = last_word.cancelled(by, journal.events())
         except LeaseLost:
             raise
         except BotError as error:
-            if isinstance(error, ProviderError) and error.retryable and claim.attempts < ATTEMPTS:
+            if last_word.may_retry(error, claim):
                 raise
             log.warning("job stopped", error=str(error))
-            end = _failed(error, claim.job, started=_has_started(journal))
+            end = last_word.failed(
+                last_word.counted(error, claim), claim.job, started=last_word.has_started(journal.events())
+            )
         except Exception:
             log.exception("job broke")
             end = JobFinished(Conclusion.FAILURE, answers.our_fault())
@@ -169,7 +163,7 @@ class Worker:
     async def _admitted(self, claim: Claim, github: GitHub, journal: Recorder) -> Facts:
         """Live facts, gathered at once. Raises UserError when the job may not run, or GitHub will never say."""
         job, limit = claim.job, None
-        if not _has_started(journal):
+        if not last_word.has_started(journal.events()):
             limit = HourlyLimit(self._jobs_per_hour, await self._store.started_this_hour(claim))
         try:
             permission, issue, repository, author_writes = await asyncio.gather(
@@ -179,9 +173,10 @@ class Worker:
                 _may_write(job, github),
             )
         except ProviderError as error:
-            if error.retryable and claim.attempts < ATTEMPTS:
+            if last_word.may_retry(error, claim):
                 raise
-            raise NotPermitted(f"GitHub did not say whether this may be done ({error}).") from error
+            words = f"GitHub did not say whether this may be done ({last_word.counted(error, claim)})."
+            raise NotPermitted(words) from error
         admit(job, permission=permission, issue=issue, repository=repository, limit=limit)
         return Facts(issue=issue, repository=repository, author_writes=author_writes)
 
@@ -242,15 +237,14 @@ class Worker:
             log.warning("branch not dropped", error=str(error))
 
     async def _give_back(self, claim: Claim, error: ProviderError) -> None:
-        """GitHub cannot be reached, so nothing can be told there: later, or, after three attempts, never."""
-        log.warning("job could not go on", error=str(error), attempt=claim.attempts)
-        if error.retryable and claim.attempts < ATTEMPTS:
-            await self._store.release(claim, after_s=error.retry_after_s or FIRST_REST_S * 4 ** (claim.attempts - 1))
+        """GitHub cannot be reached, so nothing can be told there: later, or, after two retries, never."""
+        log.warning("job could not go on", error=str(error), attempt=claim.attempts, retries=claim.retries)
+        if last_word.may_retry(error, claim):
+            await self._store.retry(claim, after_s=last_word.rest_s(error, claim))
             return
-        end = JobFinished(Conclusion.FAILURE, answers.failed(error, asker=claim.job.requested_by.login))
-        events = await self._store.events(claim.job.id)
-        told = any(isinstance(recorded.event, JobFinished) for recorded in events)
-        await self._store.commit(claim, events=() if told else (end,), finish="failed")
+        end = last_word.failed(last_word.counted(error, claim), claim.job, started=False)
+        known = last_word.end_in(await self._store.events(claim.job.id))
+        await self._store.commit(claim, events=() if known else (end,), finish="failed")
 
 
 async def _may_write(job: Job, github: GitHub) -> bool:
@@ -285,37 +279,3 @@ async def _is_told(job: Job, github: GitHub) -> bool:
         return await github.find_comment(job.issue.number, marker(job.id)) is not None
     except NotFound:  # the issue is gone
         return False
-
-
-def _end_in(journal: Recorder) -> JobFinished | None:
-    return next((r.event for r in journal.events() if isinstance(r.event, JobFinished)), None)
-
-
-def _has_started(journal: Recorder) -> bool:
-    return any(isinstance(recorded.event, JobStarted) for recorded in journal.events())
-
-
-def _state_of(end: JobFinished, *, cancelled_by: str | None) -> JobState:
-    """A cancel that came after the end changes nothing."""
-    in_time = cancelled_by is not None and end.message.startswith(answers.cancelled(cancelled_by))
-    return "cancelled" if in_time else STATE_OF[end.conclusion]
-
-
-def _cancelled(by: str, journal: Recorder) -> JobFinished:
-    """What was opened already stays open, and is named."""
-    events = (recorded.event for recorded in journal.events())
-    opened = next((event.number for event in events if isinstance(event, PullRequestOpened)), None)
-    too_late = f" #{opened} was open already." if opened else ""
-    return JobFinished(Conclusion.NEUTRAL, f"{answers.cancelled(by)}{too_late}")
-
-
-def _failed(error: BotError, job: Job, *, started: bool) -> JobFinished:
-    asker = job.requested_by.login
-    match error:
-        case UserError():
-            message = answers.failed(error, asker=asker) if started else answers.not_started(error, asker=asker)
-            return JobFinished(Conclusion.ACTION_REQUIRED, message)
-        case LimitReached():
-            return JobFinished(Conclusion.TIMED_OUT, answers.failed(error, asker=asker))
-        case _:
-            return JobFinished(Conclusion.FAILURE, answers.failed(error, asker=asker))

@@ -39,14 +39,26 @@ FLOORS: dict[str, set[str]] = {
     "bot.runner": PURE | {"bot.lease", "bot.vitals"},
     "bot.ending": PURE | {"bot.report", "bot.agent"},
     "bot.journey": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.repo_config", "bot.ending"},
-    "bot.worker": PURE | {"bot.intake", "bot.report", "bot.publish", "bot.journey", "bot.recorder", "bot.reporter"},
+    "bot.last_word": PURE | {"bot.report"},
+    "bot.worker": PURE
+    | {"bot.intake", "bot.report", "bot.publish", "bot.journey", "bot.last_word", "bot.recorder", "bot.reporter"},
     "bot.web": PURE | {"bot.intake", "bot.report", "bot.vitals"},
     "bot.standins": set(),
     "bot.operating": PURE | {"bot.report"},
     "bot.replay": PURE,
     "bot.watch": PURE | {"bot.report"},
 }
-TOP = {"bot.wiring", "bot.probing", "bot.cli", "bot.demo", "bot.stage", "bot.doctor", "bot.local_run", "bot.__main__"}
+TOP = {
+    "bot.wiring",
+    "bot.on_modal",
+    "bot.probing",
+    "bot.cli",
+    "bot.demo",
+    "bot.stage",
+    "bot.doctor",
+    "bot.local_run",
+    "bot.__main__",
+}
 
 DOORS = {  # vendor: the rooms that may meet it
     "starlette": {"bot.web", "bot.standins"},

@@ -62,7 +62,7 @@ class MemoryQueue:
         self._owned(claim)
         return self.cancel_by.get(claim.job.id)
 
-    async def release(self, claim: Claim, *, after_s: float = 0.0) -> None:
+    async def release(self, claim: Claim) -> None:
         await self._called("release")
         self._owned(claim)
         self._free(claim)

@@ -38,13 +38,17 @@ class Accepted:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to work on a job until the lease ends (`lease_s` after the last renewal or commit, by the store's
-    clock); `fence` proves it at every commit."""
+    clock); `fence` proves it at every commit.
+
+    `attempts` counts every claim, whatever ended the one before; `retries` those that a provider's failure ended.
+    """
 
     job: Job
     fence: int
     attempts: int
     cancel_by: str | None
     lease_s: float = 30.0
+    retries: int = 0
 
 
 class Lease(Protocol):
@@ -77,7 +81,7 @@ class JobRow:
 
 
 class Queue(Protocol):
-    """Who works on what. `renew` and `release` raise LeaseLost when the fence is stale."""
+    """Who works on what. `renew`, `release` and `retry` raise LeaseLost when the fence is stale."""
 
     async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None:
         """The next job that may run. A call that is cancelled gives back what it took."""
@@ -87,8 +91,8 @@ class Queue(Protocol):
         """Extends the lease; answers who asked to cancel, if anybody."""
         ...
 
-    async def release(self, claim: Claim, *, after_s: float = 0.0) -> None:
-        """Back to the queue, and claimable in `after_s` seconds."""
+    async def release(self, claim: Claim) -> None:
+        """Back to the queue, as if it had not been claimed: the worker stops, and the job did nothing wrong."""
         ...
 
     async def cancelled(self, claim: Claim) -> str | None:
@@ -106,6 +110,10 @@ class JobStore(Queue, Standing, Protocol):
     async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted: ...
     async def heed(self, *, guid: str, event: str, action: str, notice: Notice) -> tuple[str, ...]:
         """Keeps the delivery and does what it says, once; answers the jobs it cancels."""
+        ...
+
+    async def retry(self, claim: Claim, *, after_s: float) -> None:
+        """Back to the queue after a provider's failure, which is counted; claimable in `after_s` seconds."""
         ...
 
     async def commit(
@@ -153,8 +161,11 @@ class Journal(Protocol):
         """What earlier attempts and this one have written."""
         ...
 
-    async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
-        """Entry and events become durable together, before this returns. Raises LeaseLost."""
+    async def record(self, *events: JobEvent, entry: Entry | None = None, before: Sequence[Entry] = ()) -> None:
+        """Entries and events become durable together, before this returns; `before` in their order, and then `entry`.
+
+        Raises LeaseLost.
+        """
         ...
 
     async def content(self, sha256: str) -> bytes | None:

@@ -63,7 +63,14 @@ def claim(
             _close(connection, row, DEADLY.format(deaths=row.deaths), announce)
             continue
         try:
-            return Claim(codec.job_of(row.spec), row.fence, row.attempts, row.cancel_by, limits.lease_s)
+            return Claim(
+                job=codec.job_of(row.spec),
+                fence=row.fence,
+                attempts=row.attempts,
+                cancel_by=row.cancel_by,
+                lease_s=limits.lease_s,
+                retries=row.retries,
+            )
         except ProviderError:
             _close(connection, row, UNREADABLE, announce)
     return None
@@ -72,6 +79,15 @@ def claim(
 def claimable(connection: Connection, limits: QueueLimits) -> bool:
     """Whether a claim would find something now."""
     return connection.execute(_next_job(None, limits, lock=False)).one_or_none() is not None
+
+
+def due(connection: Connection, limits: QueueLimits) -> tuple[str, ...]:
+    """Ids of jobs that a claim would take now, in its order; no more than may run at once."""
+    most = limits.running + limits.answering
+    positions = connection.execute(_next_job(None, limits, lock=False).limit(most)).scalars().all()
+    found = select(JOBS.c.id, JOBS.c.position).where(JOBS.c.position.in_(positions))
+    ids = {row.position: row.id for row in connection.execute(found)}
+    return tuple(ids[position] for position in positions if position in ids)
 
 
 def take_over(connection: Connection) -> None:
@@ -94,7 +110,14 @@ def _take(connection: Connection, owner: str, job_id: str | None, limits: QueueL
             lease_until=Now() + literal(limits.lease_s),
         )
         .returning(
-            JOBS.c.id, JOBS.c.spec, JOBS.c.fence, JOBS.c.attempts, JOBS.c.deaths, JOBS.c.cancel_by, JOBS.c.next_event
+            JOBS.c.id,
+            JOBS.c.spec,
+            JOBS.c.fence,
+            JOBS.c.attempts,
+            JOBS.c.deaths,
+            JOBS.c.retries,
+            JOBS.c.cancel_by,
+            JOBS.c.next_event,
         )
     )
     row: Row[Any] | None = connection.execute(statement).one_or_none()

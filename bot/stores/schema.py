@@ -88,6 +88,7 @@ JOBS = Table(
     Column("lease_until", Double, nullable=False, default=0.0),
     Column("attempts", Integer, nullable=False, default=0),
     Column("deaths", Integer, nullable=False, default=0),
+    Column("retries", Integer, nullable=False, server_default="0"),
     Column("cancel_by", String),
     Column("next_event", BigInteger, nullable=False),
     Column("next_entry", BigInteger, nullable=False, default=1),
@@ -194,8 +195,19 @@ def _marks_and_access(connection: Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
+def _retries(connection: Connection) -> None:
+    if "retries" not in {column["name"] for column in inspect(connection).get_columns(JOBS.name)}:
+        connection.execute(text("ALTER TABLE jobs ADD COLUMN retries INTEGER DEFAULT 0 NOT NULL"))
+
+
 # Each step brings a database from version n to n + 1. Steps that were released are never edited.
-STEPS: tuple[Callable[[Connection], None], ...] = (_first_tables, _contents, _spending_and_reports, _marks_and_access)
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _first_tables,
+    _contents,
+    _spending_and_reports,
+    _marks_and_access,
+    _retries,
+)
 VERSION = len(STEPS)
 
 

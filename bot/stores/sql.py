@@ -215,9 +215,20 @@ def renew(connection: Connection, claim: Claim, *, lease_s: float) -> str | None
     return cancel_by
 
 
-def release(connection: Connection, claim: Claim, *, after_s: float) -> None:
-    free = {"state": "queued", "owner": None, "lease_until": 0.0, "run_at": Now() + literal(after_s)}
-    statement = update(JOBS).where(_MINE).values(free).returning(JOBS.c.id)
+def release(connection: Connection, claim: Claim, *, after_s: float, failures: int) -> None:
+    """`failures`: 1 when a provider's failure sends the job back, 0 when its worker just stops."""
+    statement = (
+        update(JOBS)
+        .where(_MINE)
+        .values(
+            state="queued",
+            owner=None,
+            lease_until=0.0,
+            run_at=Now() + literal(after_s),
+            retries=JOBS.c.retries + literal(failures),
+        )
+        .returning(JOBS.c.id)
+    )
     _owned(connection.execute(statement, _held(claim)).one_or_none(), claim)
 
 

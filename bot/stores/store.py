@@ -174,6 +174,10 @@ class Store:
                 await self.release(claim)
             raise
 
+    async def due(self) -> tuple[str, ...]:
+        """Ids of jobs that `claim` would give out now, where each has to be asked for by its id."""
+        return await self._database.read(lambda c: claims.due(c, self._limits))
+
     async def renew(self, claim: Claim) -> str | None:
         return await self._database.write(lambda c: sql.renew(c, claim, lease_s=self._limits.lease_s))
 
@@ -209,8 +213,11 @@ class Store:
 
         return await self._under(claim, act)
 
-    async def release(self, claim: Claim, *, after_s: float = 0.0) -> None:
-        await self._under(claim, lambda c: sql.release(c, claim, after_s=after_s))
+    async def release(self, claim: Claim) -> None:
+        await self._under(claim, lambda c: sql.release(c, claim, after_s=0.0, failures=0))
+
+    async def retry(self, claim: Claim, *, after_s: float) -> None:
+        await self._under(claim, lambda c: sql.release(c, claim, after_s=after_s, failures=1))
 
     async def cancelled(self, claim: Claim) -> str | None:
         return await self._hub.cancelled(claim.job.id)

@@ -84,7 +84,7 @@ async def test_an_older_database_is_brought_up_with_its_jobs(opened: Open, datab
     await deliver(older, a_job("waits"))
     await older.close()
     for statement in (
-        *(f"ALTER TABLE jobs DROP COLUMN {column}" for column in ("conclusion", "reported", "tellings")),
+        *(f"ALTER TABLE jobs DROP COLUMN {column}" for column in ("conclusion", "reported", "tellings", "retries")),
         *(f"DROP TABLE {table}" for table in ("spending", "contents")),
         "UPDATE schema_version SET version = 1",
     ):

@@ -338,14 +338,36 @@ async def test_an_orderly_release_is_no_death(opened: Open, database_url: str) -
         await store.release(claim)
 
 
+async def test_failed_tries_dead_workers_and_orderly_stops_are_counted_apart(opened: Open, database_url: str) -> None:
+    """Red when every claim counts as a try: six of them are here (seen)."""
+    store = await opened(database_url, lease_s=0.05)
+    claim = await claimed(store, "a")
+    for tries in (1, 2):
+        await store.release(claim)
+        claim = await again(store)
+        await asyncio.sleep(0.1)  # its worker dies
+        claim = await again(store)
+        assert claim.retries == tries - 1
+        await store.retry(claim, after_s=0.0)
+        claim = await again(store)
+        assert claim.retries == tries
+    assert claim.attempts == 7
+
+
+async def again(store: Store) -> Claim:
+    claim = await store.claim("worker")
+    assert claim is not None
+    return claim
+
+
 async def test_a_job_that_was_put_back_rests_unless_somebody_cancels_it(store: Store) -> None:
     claim = await claimed(store, "a")
-    await store.release(claim, after_s=0.3)
+    await store.retry(claim, after_s=0.3)
     assert await store.claim("w") is None
     await asyncio.sleep(0.35)
     again = await store.claim("w")
     assert again is not None
-    await store.release(again, after_s=60)
+    await store.retry(again, after_s=60)
     assert await store.claim("w") is None
     await store.request_cancel("job-a", "octocat")
     assert await store.claim("w") is not None

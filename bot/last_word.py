@@ -1,0 +1,69 @@
+"""A job's last event: which it is, what state it leaves, and whether a failure is one yet or is tried again first."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
+from bot.domain.events import Conclusion, JobFinished, JobStarted, PullRequestOpened, Recorded
+from bot.domain.job import Job
+from bot.ports import Claim, JobState
+from bot.report import answers
+
+RETRIES = 2  # of a job whose provider failed in a way that a later try can mend; workers that died do not count here
+FIRST_REST_S = 15.0  # before the first of them, when the provider does not say; four times as long before the next
+STATE_OF: dict[Conclusion, JobState] = {
+    Conclusion.SUCCESS: "succeeded",
+    Conclusion.NEUTRAL: "succeeded",
+    Conclusion.FAILURE: "failed",
+    Conclusion.TIMED_OUT: "failed",
+    Conclusion.ACTION_REQUIRED: "failed",
+}
+
+
+def end_in(events: Iterable[Recorded]) -> JobFinished | None:
+    return next((r.event for r in events if isinstance(r.event, JobFinished)), None)
+
+
+def has_started(events: Iterable[Recorded]) -> bool:
+    return any(isinstance(recorded.event, JobStarted) for recorded in events)
+
+
+def state_of(end: JobFinished, *, cancelled_by: str | None) -> JobState:
+    """A cancel that came after the end changes nothing."""
+    in_time = cancelled_by is not None and end.message.startswith(answers.cancelled(cancelled_by))
+    return "cancelled" if in_time else STATE_OF[end.conclusion]
+
+
+def cancelled(by: str, events: Iterable[Recorded]) -> JobFinished:
+    """What was opened already stays open, and is named."""
+    opened = next((r.event.number for r in events if isinstance(r.event, PullRequestOpened)), None)
+    too_late = f" #{opened} was open already." if opened else ""
+    return JobFinished(Conclusion.NEUTRAL, f"{answers.cancelled(by)}{too_late}")
+
+
+def failed(error: BotError, job: Job, *, started: bool) -> JobFinished:
+    asker = job.requested_by.login
+    match error:
+        case UserError():
+            message = answers.failed(error, asker=asker) if started else answers.not_started(error, asker=asker)
+            return JobFinished(Conclusion.ACTION_REQUIRED, message)
+        case LimitReached():
+            return JobFinished(Conclusion.TIMED_OUT, answers.failed(error, asker=asker))
+        case _:
+            return JobFinished(Conclusion.FAILURE, answers.failed(error, asker=asker))
+
+
+def may_retry(error: BotError, claim: Claim) -> bool:
+    return isinstance(error, ProviderError) and error.retryable and claim.retries < RETRIES
+
+
+def rest_s(error: ProviderError, claim: Claim) -> float:
+    """How long before the next try."""
+    return error.retry_after_s or FIRST_REST_S * 4**claim.retries
+
+
+def counted(error: BotError, claim: Claim) -> BotError:
+    """With how often it was tried, where a later try could have helped."""
+    if not (isinstance(error, ProviderError) and error.retryable and claim.retries):
+        return error
+    return replace(error, message=f"{error.message.rstrip('.')} (tried {claim.retries + 1} times)")

@@ -1,0 +1,100 @@
+"""When a provider fails: how often a job is tried again, and what does not count as a try."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bot.agent.rules import RuleModel
+from bot.domain.errors import ProviderError
+from bot.domain.events import Conclusion, JobFinished
+from bot.domain.job import Job, Repo
+from bot.journey import Workshop
+from bot.last_word import RETRIES
+from bot.lease import KeptLease, boot_time
+from bot.ports import DayBudgets, GitHub
+from bot.ports.github import Hold
+from bot.publish.mirror import Mirror
+from bot.purse import purse_of
+from bot.repo_config import Budget
+from bot.report.leaks import Leaks
+from bot.report.links import Links
+from bot.sandboxes.bubblewrap import Bubblewrap
+from bot.stores import Store
+from bot.worker import Worker
+from tests.stores.conftest import Open, database_url, opened, postgres, sqlite_url
+from tests.stores.samples import a_job, deliver
+
+__all__ = ["database_url", "opened", "postgres", "sqlite_url"]  # fixtures
+
+pytestmark = pytest.mark.anyio
+
+LEASE_S = 0.1
+A_DAY = DayBudgets(repo_usd=1, installation_usd=1)
+
+
+class Away:
+    """A GitHub that cannot be reached, and says when to come back."""
+
+    @asynccontextmanager
+    async def repository(self, installation_id: int, repo: Repo, *, hold: Hold | None = None) -> AsyncIterator[GitHub]:
+        raise ProviderError("github", "no answer", retryable=True, retry_after_s=0.001)
+        yield
+
+    async def login(self) -> str:
+        raise ProviderError("github", "no answer", retryable=True)
+
+
+def links(_: Job) -> Links:
+    return Links(page="https://bot.example/jobs/1", check=None, repository="https://github.com/octo-org/widgets")
+
+
+def a_worker(store: Store, root: Path) -> Worker:
+    workshop = Workshop(
+        mirror=Mirror(root / "mirrors", environment={}),
+        sandboxes=Bubblewrap(),
+        model_named=lambda _: RuleModel(),
+        model="rules",
+        budget=Budget(usd=1, turns=1, minutes=1),
+        purse_of=lambda claim, wish: purse_of(store, claim, A_DAY, repo_wish_usd=wish),
+    )
+    return Worker(store=store, app=Away(), workshop=workshop, leaks=Leaks(()), links=links, jobs_per_hour=9)
+
+
+async def taken(store: Store) -> KeptLease:
+    asked_at = boot_time()
+    async with asyncio.timeout(5):
+        while True:
+            if (claim := await store.claim("worker")) is not None:
+                return KeptLease(store, claim, claimed_at=asked_at)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_provider_that_fails_is_tried_three_times_however_often_the_worker_was_restarted(
+    opened: Open, database_url: str, tmp_path: Path
+) -> None:
+    """Red when the retries are counted by `attempts`: the first failure ends the job (seen)."""
+    store = await opened(database_url, lease_s=LEASE_S)
+    await deliver(store, a_job("a"))
+    for _ in range(2):
+        await taken(store)
+        await asyncio.sleep(1.5 * LEASE_S)  # kill -9
+    for _ in range(2):
+        await store.release((await taken(store)).claim)  # SIGTERM
+    worker = a_worker(store, tmp_path)
+    for tries in range(1, RETRIES + 1):
+        await worker.run_job(await taken(store))
+        row = await store.job("job-a")
+        assert row is not None
+        assert (row.state, tries) == ("queued", tries)
+    await worker.run_job(await taken(store))
+    row = await store.job("job-a")
+    assert row is not None
+    assert row.state == "failed"
+    end = (await store.events("job-a"))[-1].event
+    assert end == JobFinished(
+        Conclusion.FAILURE, "**Failed**: github: no answer (tried 3 times). Asking again later can help."
+    )
+    assert (await store.census()).untold == 1, "the reaper tells it when GitHub is back"
