@@ -12,6 +12,8 @@ from collections import deque
 from typing import Any
 
 PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 TICK_S = 0.2  # how often memory and inodes are looked at while a command runs
 CHUNK = 1 << 20
 F_SETPIPE_SZ = 1031
@@ -62,10 +64,12 @@ def guard_first_process() -> int:
     """Make this process, number 1 of its namespace, deaf and opaque to the rest; answers a descriptor that wakes.
 
     A first process gets no signal it has no handler for, so Python's own for SIGINT goes. Not dumpable: no process
-    of the same user can trace it or read its memory, descriptors and environment.
+    of the same user can trace it or read its memory, descriptors and environment. Where the first process is another
+    one, orphans come to this one nevertheless.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake, woken = os.pipe()
     for descriptor in (wake, woken):
         os.set_blocking(descriptor, False)
@@ -226,6 +230,7 @@ def _become(streams: tuple[int, ...], request: dict[str, Any], limits: dict[str,
     for number in (signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     with open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
     os.umask(0o022)
@@ -234,13 +239,14 @@ def _become(streams: tuple[int, ...], request: dict[str, Any], limits: dict[str,
     for name in ("NPROC", "DATA", "FSIZE", "NOFILE", "CPU"):
         if limits[name]:
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limits[name], limits[name]))
+    os.setresuid(os.geteuid(), os.geteuid(), os.geteuid())  # the helper's own real user may be another: see landing.py
 
 
 def _private_bytes() -> int:
     """Memory of all processes that is not shared with another or with a file."""
     pages = 0
     for name in os.listdir("/proc"):
-        if name.isdigit() and name != "1":
+        if name.isdigit() and name not in ("1", str(os.getpid())):
             try:
                 with open(f"/proc/{name}/statm", "rb") as statm:
                     _, resident, shared, *_ = statm.read().split()

@@ -24,7 +24,7 @@ class Server:
         self._wake = guard_first_process()
 
     def serve(self) -> None:
-        self._send(({"ready": sys.version_info[:2]}, b""))
+        self._send(({"ready": sys.version_info[:2], "path": os.environ.get("PATH", "")}, b""))
         while True:
             frame = self._receive()
             if frame is None:
