@@ -1,4 +1,4 @@
-"""The helper's arrival in a sandbox whose first process is somebody else's: files laid down, root given up, then served.
+"""The helper's arrival in a sandbox whose first process is not its own: files laid down, root given up, then served.
 
 Run as `python3 -I -S -c <this text> <bytes> <work tree> <home> <user id>`; standard input begins with that many bytes
 of JSON, path to text of the helper's files, and goes on with frames.
@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 
 
 def received(count: int) -> bytes:
@@ -55,10 +56,8 @@ def land(size: int, work_tree: str, home: str, user: int) -> None:
     lay_down(json.loads(received(size)))
     make_places([work_tree, home], user)
     give_up_root(user)
-    try:
+    with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)  # what an earlier helper left, and that helper
-    except ProcessLookupError:
-        pass
 
 
 if __name__ == "__main__":
