@@ -17,35 +17,53 @@ _log = structlog.get_logger(__name__)
 
 
 class Feed:
-    """`frames[n]` is the frame of `seq` n + 1. Watchers only hold a place in it, so a slow one costs nothing."""
+    """`frames[n]` is the frame of `seq` n + 1. Watchers only hold a place in it, so a slow one costs nothing.
 
-    def __init__(self) -> None:
+    One timer tells all of them when nothing has come for `heartbeat_s` seconds.
+    """
+
+    def __init__(self, *, heartbeat_s: float) -> None:
         self.frames: list[bytes] = []
         self.ended = False
         self._news = asyncio.Event()
+        self._silences = 0
+        self._heartbeat_s = heartbeat_s
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._timer = self._loop.call_later(heartbeat_s, self._listen)
 
     def add(self, encoded: bytes, *, last: bool) -> None:
         self.frames.append(encoded)
         self.ended = self.ended or last
-        self.wake()
+        self._heard = self._loop.time()
+        self._wake()
 
-    def wake(self) -> None:
+    async def change(self) -> bool:
+        """False when nothing has come for a heartbeat's time."""
+        silences = self._silences
+        await self._news.wait()
+        return self._silences == silences
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def change(self, *, timeout_s: float) -> bool:
-        """False when nothing has come in `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
+    def _listen(self) -> None:
+        now = self._loop.time()
+        if now >= self._heard + self._heartbeat_s:
+            self._silences += 1
+            self._heard = now
+            self._wake()
+        self._timer = self._loop.call_at(self._heard + self._heartbeat_s, self._listen)
 
 
 class Feeds:
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, *, heartbeat_s: float) -> None:
         self._store = store
+        self._heartbeat_s = heartbeat_s
         self._open: dict[str, tuple[Feed, asyncio.Task[None]]] = {}
         self._watchers: dict[str, int] = {}
 
@@ -53,7 +71,7 @@ class Feeds:
     async def watch(self, job_id: str) -> AsyncIterator[Feed]:
         """The job's feed, read for as long as anybody watches."""
         if job_id not in self._open:
-            feed = Feed()
+            feed = Feed(heartbeat_s=self._heartbeat_s)
             self._open[job_id] = (feed, asyncio.create_task(self._pump(job_id, feed)))
         feed, pump = self._open[job_id]
         self._watchers[job_id] = self._watchers.get(job_id, 0) + 1
@@ -63,6 +81,7 @@ class Feeds:
             self._watchers[job_id] -= 1
             if not self._watchers[job_id]:
                 del self._watchers[job_id], self._open[job_id]
+                feed.close()
                 pump.cancel()
                 with suppress(asyncio.CancelledError):
                     await pump

@@ -87,9 +87,8 @@ class _Pages:
     ) -> None:
         self._store = store
         self._github_url = github_url
-        self._heartbeat_s = heartbeat_s
         self._now = now
-        self._feeds = Feeds(store)
+        self._feeds = Feeds(store, heartbeat_s=heartbeat_s)
         self._static = _static_files()
         environment = Environment(
             loader=PackageLoader("bot.web"),
@@ -125,7 +124,7 @@ class _Pages:
         if row is None:
             return _html(self._absent, status=404)
         after = _seq(request.headers.get("last-event-id") or request.query_params.get("last_event_id") or "")
-        return EventStream(self._feeds, row.job.id, after=after, heartbeat_s=self._heartbeat_s)
+        return EventStream(self._feeds, row.job.id, after=after)
 
     async def static(self, request: Request) -> Response:
         file = self._static.get(request.path_params["name"])

@@ -23,12 +23,11 @@ HEADERS = (
 class EventStream(Response):
     """Events after `after`, then live ones, a heartbeat in every silence; ends with the job's last event."""
 
-    def __init__(self, feeds: Feeds, job_id: str, *, after: int, heartbeat_s: float) -> None:
+    def __init__(self, feeds: Feeds, job_id: str, *, after: int) -> None:
         super().__init__()
         self._feeds = feeds
         self._job_id = job_id
         self._after = after
-        self._heartbeat_s = heartbeat_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
@@ -54,7 +53,7 @@ class EventStream(Response):
                 elif feed.ended:
                     await send({"type": "http.response.body", "body": b""})
                     return
-                elif not await feed.change(timeout_s=self._heartbeat_s):
+                elif not await feed.change():
                     await send(_chunk([HEARTBEAT]))
 
 

@@ -241,16 +241,16 @@ async def test_head_opens_no_stream(store: JobStore, web: httpx.AsyncClient) -> 
 async def test_a_hundred_watchers_cost_one_reader_and_one_encoding(store: JobStore) -> None:
     """One pump a job: every watcher reads the same bytes objects, and it stops with the last watcher."""
     claim = await started(store, running()[1:])
-    feeds = Feeds(store)
+    feeds = Feeds(store, heartbeat_s=15)
     async with feeds.watch("k7f3") as one, feeds.watch("k7f3") as other:
         assert one is other
         async with asyncio.timeout(5):
             while len(one.frames) < len(running()):
-                await one.change(timeout_s=1)
+                await one.change()
         await store.commit(claim, events=[FINISHED], finish="succeeded")
         async with asyncio.timeout(5):
             while not one.ended:
-                await one.change(timeout_s=1)
+                await one.change()
         assert len(one.frames) == len(running()) + 1
     async with feeds.watch("k7f3") as fresh:
         assert fresh is not one
