@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import sys
 import time
 
@@ -10,21 +12,30 @@ from bot.sandboxes.inside.files import Refused, Tree
 from bot.sandboxes.inside.running import Command, guard_first_process
 from bot.sandboxes.inside.wire import LENGTHS, Frame, Header, header_of, lengths, packed
 
-TAR = ("tar", "--extract", "--file=-", "--no-same-owner", "--preserve-permissions", "--directory")
+TAR = ("tar", "--extract", "--file=-", "--no-same-owner", "--preserve-permissions")
+PACK = ("tar", "--create", "--file=-", "--null", "--files-from=-", "--ignore-failed-read")
+SQUEEZERS = ("zstd", "gzip")  # the first that is there; its name goes with what it made
+CHUNK = 1 << 20
 
 
 class Server:
-    """`root` is the work tree; the two descriptors carry frames in and out."""
+    """`root` is the work tree; the two descriptors carry frames in and out.
 
-    def __init__(self, root: str, *, incoming: int, outgoing: int) -> None:
+    `channel` is a Unix socket to the host for what frames cannot carry: the number of an open one, or a path, or "".
+    """
+
+    def __init__(self, root: str, *, incoming: int, outgoing: int, channel: str = "") -> None:
         self._root = root
+        self._channel = channel
+        if channel.isdigit():
+            os.set_inheritable(int(channel), False)
         self._tree = Tree(root)
         self._in = os.fdopen(incoming, "rb", buffering=1 << 16)
         self._out = outgoing
         self._wake = guard_first_process()
 
     def serve(self) -> None:
-        self._send(({"ready": sys.version_info[:2], "path": os.environ.get("PATH", "")}, b""))
+        self._send(({"ready": sys.version_info[:2], "path": os.pathsep.join(os.get_exec_path())}, b""))
         while True:
             frame = self._receive()
             if frame is None:
@@ -53,7 +64,11 @@ class Server:
             mode, content = self._tree.exported(body, header["max"])
             return {"mode": mode}, content
         if operation == "unpack":
-            return self._unpack()
+            return self._unpack(header)
+        if operation == "pack":
+            return self._pack(header, body)
+        if operation == "listen":
+            return self._listen()
         raise Refused("failed", f"no such operation: {operation}")
 
     def _exec(self, header: Header, stdin: bytes) -> Frame:
@@ -64,25 +79,56 @@ class Server:
         end.update(truncated=command.out.cut or command.err.cut, stdout=len(out), seconds=time.monotonic() - started)
         return end, out + err
 
-    def _unpack(self) -> Frame:
-        """Frames with a piece of a tar stream each, until an empty one."""
-        complaints = os.memfd_create("tar")
+    def _unpack(self, header: Header) -> Frame:
+        """Frames with a piece of a tar stream each, until an empty one; into the work tree unless `into` is said."""
+        squeezed = header.get("squeezed", "")
+        argv = [*TAR, *([f"--use-compress-program={squeezed}"] if squeezed else [])]
         source, sink = os.pipe()
-        streams = [(os.POSIX_SPAWN_DUP2, source, 0), (os.POSIX_SPAWN_DUP2, complaints, 2)]
-        pid = os.posix_spawnp(TAR[0], [*TAR, self._root], {"PATH": os.defpath, "LC_ALL": "C"}, file_actions=streams)
+        tar = _Tar([*argv, "--directory", header.get("into", self._root)], stdin=source)
         os.close(source)
         broken = False
         while (frame := self._receive()) is not None and frame[1]:
             if not broken:
                 broken = not _piped(frame[1], sink)
         os.close(sink)
-        _, status = os.waitpid(pid, 0)
-        words = os.pread(complaints, 500, 0).decode(errors="replace").strip()
-        os.close(complaints)
-        if status or broken:
-            kind = "limit" if "No space left" in words else "failed"
-            raise Refused(kind, f"The archive could not be unpacked in the sandbox: {words}")
+        if tar.ended() or broken:
+            kind = "limit" if "No space left" in tar.words else "failed"
+            raise Refused(kind, f"The archive could not be unpacked in the sandbox: {tar.words}")
         return {}, b""
+
+    def _pack(self, header: Header, names: bytes) -> Frame:
+        """Sends a piece of a tar stream a frame, then an empty one; at last how it went. Names end in NUL each."""
+        squeezed = next((name for name in SQUEEZERS if shutil.which(name, path=os.defpath)), "")
+        squeeze = [f"--use-compress-program={squeezed} -1"] if squeezed else []
+        listed = os.memfd_create("names")
+        os.write(listed, names)
+        os.lseek(listed, 0, os.SEEK_SET)
+        source, sink = os.pipe()
+        tar = _Tar([*PACK, *squeeze, "--directory", header["of"]], stdin=listed, stdout=sink)
+        os.close(sink)
+        os.close(listed)
+        while chunk := os.read(source, CHUNK):
+            self._send(({}, chunk))
+        os.close(source)
+        self._send(({}, b""))
+        if tar.ended():
+            raise Refused("failed", f"The files could not be packed in the sandbox: {tar.words}")
+        return {"squeezed": squeezed}, b""
+
+    def _listen(self) -> Frame:
+        """A socket that listens on this sandbox's own address goes to the host, which alone accepts on it."""
+        if not self._channel:
+            raise Refused("failed", "There is no channel to the host.")
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, self._to_host() as channel:
+            socket.send_fds(channel, [b"listener"], [listener.fileno()])
+        return {}, b""
+
+    def _to_host(self) -> socket.socket:
+        if self._channel.isdigit():
+            return socket.socket(fileno=os.dup(int(self._channel)))
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel.connect(self._channel)
+        return channel
 
     def _receive(self) -> Frame | None:
         prefix = self._in.read(LENGTHS.size)
@@ -97,6 +143,26 @@ class Server:
             view = memoryview(part)
             while view:
                 view = view[os.write(self._out, view) :]
+
+
+class _Tar:
+    """A running tar; `words` is what it complained about."""
+
+    def __init__(self, argv: list[str], *, stdin: int, stdout: int | None = None) -> None:
+        self.words = ""
+        self._complaints = os.memfd_create("tar")
+        streams = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, self._complaints, 2)]
+        if stdout is not None:
+            streams.append((os.POSIX_SPAWN_DUP2, stdout, 1))
+        environment = {"PATH": os.defpath, "LC_ALL": "C"}
+        self._pid = os.posix_spawnp(argv[0], argv, environment, file_actions=streams)
+
+    def ended(self) -> int:
+        """Waits for it; its status, 0 for good."""
+        _, status = os.waitpid(self._pid, 0)
+        self.words = os.pread(self._complaints, 500, 0).decode(errors="replace").strip()
+        os.close(self._complaints)
+        return status
 
 
 def _piped(content: bytes, sink: int) -> bool:
@@ -116,4 +182,5 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
-    Server(sys.argv[1], incoming=incoming, outgoing=outgoing).serve()
+    channel = sys.argv[2] if len(sys.argv) > 2 else ""
+    Server(sys.argv[1], incoming=incoming, outgoing=outgoing, channel=channel).serve()
