@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from bot.agent.prompt import Task
 from bot.agent.review import Review
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
-from bot.domain.events import JobEvent, ModelAnswered, Noted, ToolCalled, ToolReturned, Verified
+from bot.domain.events import JobEvent, ModelAnswered, ModelSwitched, Noted, ToolCalled, ToolReturned, Verified
 from bot.journey import check_instructions, path_rules
 from bot.ports import Entry, Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
@@ -42,7 +42,8 @@ class Spoken:
     async def content(self, sha256: str) -> bytes | None:
         return None
 
-    async def record(self, *events: JobEvent, entry: Entry | None = None) -> None:
+    async def record(self, *events: JobEvent, entry: Entry | None = None, before: Sequence[Entry] = ()) -> None:
+        self._entries += before
         if entry is not None:
             self._entries.append(entry)
         for event in events:
@@ -60,7 +61,7 @@ def spoken(event: JobEvent) -> str:
             return f"    {output.split(chr(10), 1)[0]}"
         case ModelAnswered(turn=turn, usd=usd):
             return f"turn {turn}" + (f", ${usd:.2f}" if usd else "")
-        case Noted(text=text):
+        case Noted(text=text) | ModelSwitched(text=text):
             return f"  {text}"
         case Verified(receipt=receipt):
             return f"  {receipt.command or 'checks'}: {verdict(receipt)}"

@@ -19,6 +19,7 @@ from bot.domain.events import (
     JobQueued,
     JobStarted,
     ModelAnswered,
+    ModelSwitched,
     Noted,
     PullRequestOpened,
     Recorded,
@@ -156,7 +157,7 @@ def _lines(recorded: Recorded, so_far: Progress) -> list[Text]:
             return [_line("→", title or tool, "cyan")]
         case ToolReturned():
             return _returned(recorded.event)
-        case Noted(text=text):
+        case Noted(text=text) | ModelSwitched(text=text):
             return [_line("!", text, "yellow")]
         case DiffShown(stats=stats):
             return [

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from bot.agent.changing import Replacement, done, put, replacement
+from bot.agent.entries import receipt_data
 from bot.agent.ground import Ran, content_of, digest, refused
 from bot.agent.ledger import Ledger
 from bot.agent.output import visible
 from bot.agent.review import Accepted, History, Review, Shown, Unfit
 from bot.agent.schemas import misfit
 from bot.agent.tools import READ_ONLY, run_tool, title_of
-from bot.agent.transcript import Progress, receipt_data
+from bot.agent.transcript import Progress
 from bot.agent.tree import Step, step
 from bot.domain.conversation import Json, ToolUse
 from bot.domain.events import DiffShown, JobEvent, Noted, ToolCalled, ToolReturned, Verified
@@ -29,6 +31,7 @@ NOT_RUN = "not run: an earlier call in this reply failed."
 NOT_WHOLE = "not run: the reply did not end as a tool call."
 GONE = "interrupted: the sandbox was lost."
 OUT_OF_TIME = "interrupted: the run's time is over."
+MOST_AT_ONCE = 8  # calls that only look
 GRACE_SECONDS = 5.0  # for a sandbox to end a command at its own deadline
 
 
@@ -45,27 +48,56 @@ class _Answer:
 
 
 async def answer_calls(ledger: Ledger, *, sandbox: Sandbox, review: Review) -> Accepted | None:
-    """Run what the newest reply asks for, in order, and journal each result; stops at an accepted submit.
+    """Run what the newest reply asks for, in order, and hold each result; stops at an accepted submit.
 
-    Raises ProviderError when the sandbox is lost and LeaseLost when the job belongs to another worker.
+    Calls in a row that only look run side by side; one that may change something waits for all before it, and all
+    after it wait for it. Raises ProviderError when the sandbox is lost, LeaseLost when the job is another worker's.
     """
-    for place, call in enumerate(ledger.progress.calls):
-        if place in ledger.progress.results:
-            continue
-        reason = _not_to_run(ledger.progress, place, call)
+    while batch := _next_calls(ledger.progress):
         began = ledger.elapsed()
+        if len(batch) > 1 or batch[0][1].name in READ_ONLY:
+            await _looked(ledger, batch, sandbox)
+            continue
+        ((place, call),) = batch
+        reason = _not_to_run(ledger.progress, place, call)
         if reason is not None:
-            begun = place in ledger.progress.started
-            answer = _Answer(ran=reason, before=() if begun else (_called(call),))
+            answer = _Answer(ran=reason, before=_unseen(ledger, place, call))
         else:
             answer = await _carried_out(ledger, place, call, sandbox, review)
         tree = None
         if answer.may_have_changed:
             tree = await step(ledger.progress.tree, workspace=review.workspace, sandbox=sandbox)
-        await _record(ledger, place, call, answer, tree, ledger.elapsed() - began)
+        _hold(ledger, place, call, answer, tree, ledger.elapsed() - began)
         if answer.accepted:
             return answer.accepted
     return None
+
+
+def _next_calls(progress: Progress) -> list[tuple[int, ToolUse]]:
+    """The first call without a result; and where it only looks, all such calls right after it."""
+    open_calls = [(place, call) for place, call in enumerate(progress.calls) if place not in progress.results]
+    looking = list(takewhile(lambda found: found[1].name in READ_ONLY, open_calls))
+    return looking or open_calls[:1]
+
+
+async def _looked(ledger: Ledger, batch: Sequence[tuple[int, ToolUse]], sandbox: Sandbox) -> None:
+    """A crash repeats them: they changed nothing."""
+    refusals = {place: _not_to_run(ledger.progress, place, call) for place, call in batch}
+    fresh = [(place, call) for place, call in batch if place not in ledger.progress.started]
+    starts = tuple(_start(ledger, place, call) for place, call in fresh if refusals[place] is None)
+    await ledger.record(*(_called(call) for _, call in fresh), entries=starts)
+    places, first_number = asyncio.Semaphore(MOST_AT_ONCE), ledger.progress.tool_calls + 1
+
+    async def answered(number: int, place: int, call: ToolUse) -> tuple[Ran, float]:
+        async with places:
+            began = ledger.elapsed()
+            ran = refusals[place] or await _in_time(ledger, run_tool(call, sandbox=sandbox, number=number))
+            return ran, ledger.elapsed() - began
+
+    numbered = enumerate(batch, first_number)
+    results = await side_by_side(*(answered(number, place, call) for number, (place, call) in numbered))
+    for (place, call), (ran, seconds) in zip(batch, results, strict=True):
+        _hold(ledger, place, call, _Answer(ran=ran), None, seconds)
 
 
 def _not_to_run(progress: Progress, place: int, call: ToolUse) -> Ran | None:
@@ -87,7 +119,7 @@ def _not_to_run(progress: Progress, place: int, call: ToolUse) -> Ran | None:
 
 async def _carried_out(ledger: Ledger, place: int, call: ToolUse, sandbox: Sandbox, review: Review) -> _Answer:
     try:
-        async with asyncio.timeout(max(0.0, ledger.seconds_left()) + GRACE_SECONDS):
+        async with asyncio.timeout(_patience(ledger)):
             if call.name in ("edit", "write"):
                 ran = await _changed(ledger, place, call, sandbox)
                 return _Answer(ran=ran, may_have_changed=not ran.is_error)
@@ -97,13 +129,36 @@ async def _carried_out(ledger: Ledger, place: int, call: ToolUse, sandbox: Sandb
                 return await _submitted(ledger, call, review)
             number = ledger.progress.tool_calls + 1
             ran = await run_tool(call, sandbox=sandbox, number=number, seconds_left=ledger.seconds_left())
-            return _Answer(ran=ran, may_have_changed=call.name not in READ_ONLY)
+            return _Answer(ran=ran, may_have_changed=True)
     except TimeoutError:
         return _Answer(ran=refused(OUT_OF_TIME))
 
 
+async def _in_time(ledger: Ledger, running: Awaitable[Ran]) -> Ran:
+    try:
+        async with asyncio.timeout(_patience(ledger)):
+            return await running
+    except TimeoutError:
+        return refused(OUT_OF_TIME)
+
+
+async def side_by_side(*running: Coroutine[Any, Any, Any]) -> list[Any]:
+    """All their results, in their order; the first failure ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in running]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _patience(ledger: Ledger) -> float:
+    return max(0.0, ledger.seconds_left()) + GRACE_SECONDS
+
+
 async def _changed(ledger: Ledger, place: int, call: ToolUse, sandbox: Sandbox) -> Ran:
     """An edit or write; after a crash the file's hash tells whether it happened."""
+    await ledger.flush()  # the file is looked at before the call is recorded, and the sandbox may be lost
     started = ledger.progress.started.get(place)
     if started is not None and started["after"] == await _hash_now(sandbox, started["path"]):
         content = await content_of(sandbox, started["path"])
@@ -156,6 +211,11 @@ def accepted_data(accepted: Accepted) -> Json:
     }
 
 
+def _unseen(ledger: Ledger, place: int, call: ToolUse) -> tuple[JobEvent, ...]:
+    """That it was asked for, unless watchers have seen that."""
+    return () if place in ledger.progress.started else (_called(call),)
+
+
 def _called(call: ToolUse) -> ToolCalled:
     return ToolCalled(call.id, call.name, title_of(call))
 
@@ -173,9 +233,7 @@ def _start(ledger: Ledger, place: int, call: ToolUse, new: Replacement | Ran | N
     return Entry("tool", f"start {ledger.progress.replies}.{place}", data)
 
 
-async def _record(
-    ledger: Ledger, place: int, call: ToolUse, answer: _Answer, tree: Step | None, seconds: float
-) -> None:
+def _hold(ledger: Ledger, place: int, call: ToolUse, answer: _Answer, tree: Step | None, seconds: float) -> None:
     ran = answer.ran
     data = {
         "place": place,
@@ -194,4 +252,4 @@ async def _record(
     returned = ToolReturned(call.id, call.name, not ran.is_error, ran.text, seconds)
     contents = tree.contents if tree else {}
     entry = Entry("tool", f"result {ledger.progress.replies}.{place}", data, contents)
-    await ledger.record(*answer.before, returned, *answer.events, *warning, entry=entry)
+    ledger.hold(*answer.before, returned, *answer.events, *warning, entry=entry)

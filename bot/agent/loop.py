@@ -4,13 +4,14 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from bot.agent import outcome as ending
-from bot.agent.acting import answer_calls
+from bot.agent.acting import answer_calls, side_by_side
 from bot.agent.asking import Sleep, ask
 from bot.agent.context import gather
+from bot.agent.entries import header, receipt_of, reply_entry, usage_data
 from bot.agent.ground import SCRATCH
 from bot.agent.ledger import Ledger
 from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp, verdict
@@ -18,8 +19,9 @@ from bot.agent.outcome import Outcome
 from bot.agent.prompt import LOST_TREE, NUDGE, SAME_TREE_AGAIN, SYSTEM, Task, first_turn, note, wrap_up
 from bot.agent.review import Accepted, Review
 from bot.agent.spending import Till, Uncounted
+from bot.agent.switching import Chain
 from bot.agent.tools import TOOLS
-from bot.agent.transcript import SAME_TREE, header, receipt_of, reply_entry, usage_data
+from bot.agent.transcript import SAME_TREE
 from bot.agent.tree import put_back
 from bot.domain.conversation import Usage
 from bot.domain.errors import LimitReached, ModelError, UserError
@@ -40,6 +42,7 @@ async def work(
     task: Task,
     *,
     model: Model,
+    fallbacks: Sequence[Model] = (),
     sandbox: Sandbox,
     review: Review,
     journal: Journal,
@@ -51,12 +54,14 @@ async def work(
 ) -> Outcome:
     """Work on a task until it ends; over a journal with entries, go on where they stop.
 
+    When `model` fails for good, those in `fallbacks` take its place one after the other; none comes back in the run.
     Without a `purse` only the run's own limits hold, none of a day's.
     Raises LeaseLost, and ProviderError when the sandbox is lost: both leave a journal that a later attempt continues.
     """
-    till = Till(purse or Uncounted(), journal, model=model.name, day=date.fromisoformat(task.today))
+    ledger = Ledger(journal, limits=limits, clock=clock)
+    till = Till(purse or Uncounted(), ledger.entries, day=date.fromisoformat(task.today))
     await till.settle()
-    run = _Run(task, model, sandbox, review, journal, Ledger(journal, limits=limits, clock=clock), till, sleep, chance)
+    run = _Run(task, (model, *fallbacks), sandbox, review, journal, ledger, till, sleep, chance)
     await run.open()
     while True:
         if run.may_ask():
@@ -73,7 +78,7 @@ class _Run:
     def __init__(
         self,
         task: Task,
-        model: Model,
+        models: tuple[Model, ...],
         sandbox: Sandbox,
         review: Review,
         journal: Journal,
@@ -82,8 +87,13 @@ class _Run:
         sleep: Sleep,
         chance: Callable[[], float],
     ) -> None:
-        self._task, self._model, self._sandbox, self._review = task, model, sandbox, review
+        self._task, self._sandbox, self._review = task, sandbox, review
         self._journal, self._ledger, self._till, self._sleep, self._chance = journal, ledger, till, sleep, chance
+        self._chain = Chain(models, ledger, request=task.request, patch=self._patch_again)
+
+    @property
+    def _model(self) -> Model:
+        return self._chain.model
 
     async def open(self) -> None:
         """Begin, or see whether the tree of an earlier attempt is still there: a mark in the sandbox tells."""
@@ -92,6 +102,7 @@ class _Run:
             await self._begin()
         elif not await self._is_marked(progress.sandbox):
             await self._move_in()
+        await self._chain.take_over()
 
     async def _begin(self) -> None:
         context = await gather(
@@ -106,6 +117,8 @@ class _Run:
             nonce=nonce,
             check=context.check,
             sandbox=await self._mark(),
+            model=self._model.name,
+            family=self._model.family,
         )
         await self._ledger.record(ContextRead(context.files, context.check), entry=opening)
 
@@ -148,9 +161,11 @@ class _Run:
 
     async def ask(self) -> Outcome | None:
         ledger, began = self._ledger, self._ledger.elapsed()
+        await self._chain.shorten()
         conversation = ledger.progress.conversation
         if conversation is None:
             raise ValueError("a run asks only after its header is written")
+        await ledger.flush()
         try:
             reply = await ask(
                 self._model,
@@ -163,7 +178,8 @@ class _Run:
                 chance=self._chance,
             )
         except ModelError as error:
-            return await self._stopped(error.message, Conclusion.FAILURE)
+            words = await self._chain.go_on_after(error)
+            return await self._stopped(words, Conclusion.FAILURE) if words else None
         except TimeoutError:
             return await self._stopped(f"{ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
         except LimitReached as error:
@@ -171,18 +187,20 @@ class _Run:
         cost = self._price(reply.model, reply.usage)
         number = ledger.progress.replies + 1
         event = ModelAnswered(number, reply.model, reply.text, reply.usage, cost, ledger.elapsed() - began)
-        await ledger.record(event, entry=reply_entry(number, reply, usd=cost, elapsed=ledger.elapsed()))
-        await self._till.settle()
+        ledger.hold(event, entry=reply_entry(number, reply, usd=cost, elapsed=ledger.elapsed()))
         return None
 
     async def _reserve(self, max_tokens: int) -> None:
         progress = self._ledger.progress
         if progress.conversation is not None:
-            await self._till.reserve(progress.conversation, last_prompt=progress.last_prompt, max_tokens=max_tokens)
+            await self._till.reserve(
+                self._model.name, progress.conversation, last_prompt=progress.last_prompt, max_tokens=max_tokens
+            )
 
     async def _discard(self, error: ModelError, words: str) -> None:
         usage = error.usage or Usage()
         data = {
+            "model": self._model.name,
             "remedy": error.remedy,
             "status": error.status,
             "request_id": error.request_id,
@@ -201,14 +219,17 @@ class _Run:
 
     async def act(self) -> Outcome | None:
         """Answer the newest reply: run its calls, add notes, or end the run."""
-        accepted = await answer_calls(self._ledger, sandbox=self._sandbox, review=self._review)
+        calls = answer_calls(self._ledger, sandbox=self._sandbox, review=self._review)
+        accepted, _ = await side_by_side(calls, self._till.settle())
         if self._ledger.progress.accepted:
+            await self._ledger.flush()
             ended = await self._accepted(accepted)
             if ended:
                 return ended
         progress = self._ledger.progress
         nudge = not progress.calls
         if nudge and progress.nudges >= MOST_NUDGES:
+            await self._ledger.flush()
             return ending.without_submit(progress, await self._review.draft())
         texts = [*progress.untold, *([NUDGE] if nudge else [])]
         match verdict(self._spent(), self._ledger.limits):
@@ -269,4 +290,5 @@ class _Run:
             return None
 
     async def _stopped(self, message: str, conclusion: Conclusion) -> Outcome:
+        await self._ledger.flush()
         return ending.stopped(self._ledger.progress, message, conclusion, await self._review.draft())

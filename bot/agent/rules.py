@@ -53,9 +53,8 @@ class RuleModel:
     It understands what `recipes.UNDERSTOOD` lists. If any recipe of a request fails, nothing is submitted.
     """
 
-    @property
-    def name(self) -> str:
-        return NAME
+    name = family = NAME
+    longest_prompt = 2**63 - 1  # it reads all of a conversation, whatever its length
 
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         turn, results = _since_the_tree_was_new(conversation.turns)

@@ -1,13 +1,13 @@
 """The days' money in one run: the most its next model call can cost, and what all its calls so far did cost."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 
-from bot.agent.transcript import usage_of
+from bot.agent.entries import usage_of
 from bot.domain.conversation import AssistantTurn, Conversation, Text, Turn
 from bot.domain.pricing import most_usd
-from bot.ports import Entry, Journal, Purse
+from bot.ports import Entry, Purse
 
 BYTES_A_TOKEN = 2  # fewer than any language or code has, so that a prompt is never larger than we say
 
@@ -25,21 +25,20 @@ class Uncounted:
 class Till:
     """A run's purse beside its journal: the journal says what was paid, so a resumed run pays nothing twice."""
 
-    def __init__(self, purse: Purse, journal: Journal, *, model: str, day: date) -> None:
+    def __init__(self, purse: Purse, entries: Callable[[], Iterable[Entry]], *, day: date) -> None:
         self._purse = purse
-        self._journal = journal
-        self._model = model
+        self._entries = entries
         self._day = day
 
-    async def reserve(self, conversation: Conversation, *, last_prompt: int, max_tokens: int) -> None:
+    async def reserve(self, model: str, conversation: Conversation, *, last_prompt: int, max_tokens: int) -> None:
         """Before a call. Raises LimitReached when a day's budget does not hold it."""
         prompt = most_tokens(conversation, last_prompt=last_prompt)
-        most = most_usd(self._model, prompt_tokens=prompt, output_tokens=max_tokens, day=self._day)
-        await self._purse.reserve(most, spent_usd=charged(self._journal.entries(), day=self._day))
+        most = most_usd(model, prompt_tokens=prompt, output_tokens=max_tokens, day=self._day)
+        await self._purse.reserve(most, spent_usd=charged(self._entries(), day=self._day))
 
     async def settle(self) -> None:
         """After a call; and when a run goes on, for a call whose worker died before it could say so."""
-        spent = charged(self._journal.entries(), day=self._day)
+        spent = charged(self._entries(), day=self._day)
         if spent:
             await self._purse.settle(spent)
 

@@ -1,16 +1,15 @@
 """What a job's journal says about a run: entries in, conversation and progress out, always the same."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
 
+from bot.agent.entries import receipt_of, usage_of
 from bot.agent.tree import KeptTree
 from bot.domain.conversation import (
     AssistantTurn,
     Conversation,
     Json,
-    Reply,
     Text,
     ToolResult,
     ToolSpec,
@@ -20,7 +19,7 @@ from bot.domain.conversation import (
     UserTurn,
     calls_of,
 )
-from bot.domain.job import Check, Receipt
+from bot.domain.job import Receipt
 from bot.ports import Entry
 
 FIRST_MAX_TOKENS = 16_000
@@ -33,12 +32,20 @@ class Progress:
     """A run as far as it is journalled. `calls` are the newest reply's; `started` and `results` hold them by place.
 
     `seen`: SHA-256 of files as the model knows them. `shown`: receipts by the diff ids the model was shown.
+    `first`: the turn every conversation of the run opens with. `chosen`: the name of the model that works now, and its
+    `family`; `setbacks`: why those before it were set aside. `answered`: the models that did answer, in order.
     `sandbox`: the mark that tells the work tree of this run from a fresh one. `told`: keys of budget notes.
     `elapsed`: seconds of work when the last entry came. `untold`: notes that wait for the next user turn; `is_void`:
     they say that the tree is the base's again, so calls of the newest reply are not run.
     """
 
     conversation: Conversation | None = None
+    first: UserTurn = field(default_factory=lambda: UserTurn(()))
+    chosen: str = ""
+    family: str = ""
+    setbacks: tuple[str, ...] = ()
+    switches: int = 0
+    answered: tuple[str, ...] = ()
     check: str = ""
     sandbox: str = ""
     replies: int = 0
@@ -81,6 +88,11 @@ class Progress:
         return self.bad_replies + 1 if any(result["bad"] for result in self.results.values()) else 0
 
     @property
+    def has_answer(self) -> bool:
+        """The present conversation holds an answer of a model."""
+        return any(isinstance(turn, AssistantTurn) for turn in self.turns)
+
+    @property
     def awaits_model(self) -> bool:
         return bool(self.turns) and isinstance(self.turns[-1], UserTurn)
 
@@ -97,6 +109,8 @@ def advance(progress: Progress, entry: Entry) -> Progress:
             return _begun(progress, entry.data)
         case "effect", "user":
             return _user_turn(progress, entry.data)
+        case "effect", "model":
+            return _switched(progress, entry.data)
         case "effect", "sandbox":
             return _moved(progress, entry.data)
         case "model", "reply":
@@ -116,6 +130,9 @@ def _begun(progress: Progress, data: Json) -> Progress:
     return replace(
         progress,
         conversation=Conversation(data["system"], tools, (first,)),
+        first=first,
+        chosen=data.get("model", ""),
+        family=data.get("family", ""),
         check=data["check"],
         sandbox=data["sandbox"],
     )
@@ -146,6 +163,35 @@ def _user_turn(progress: Progress, data: Json) -> Progress:
         pauses=0,
         told=progress.told | frozenset(data["told"]),
         bad_replies=progress.bad_streak,
+    )
+
+
+def _switched(progress: Progress, data: Json) -> Progress:
+    """Another model, or a new conversation, or both: `progress` is the text that follows the first turn then, or ""."""
+    switched = replace(
+        progress,
+        chosen=data["model"],
+        family=data["family"],
+        setbacks=(*progress.setbacks, data["setback"]) if data["setback"] else progress.setbacks,
+        switches=progress.switches + 1,
+    )
+    if not data["progress"] or progress.conversation is None:
+        return switched
+    opening = UserTurn((*progress.first.blocks, Text(data["progress"]), *map(Text, progress.untold)))
+    return replace(
+        switched,
+        conversation=replace(progress.conversation, turns=(opening,)),
+        calls=(),
+        started={},
+        results={},
+        untold=(),
+        is_void=False,
+        stop_reason="",
+        last_prompt=0,
+        max_tokens=FIRST_MAX_TOKENS,
+        pauses=0,
+        bad_replies=0,
+        seen={},
     )
 
 
@@ -187,6 +233,7 @@ def _replied(progress: Progress, data: Json) -> Progress:
         usd=_sum(progress.usd, data["usd"]),
         elapsed=data["elapsed"],
         model=data["model"],
+        answered=(*progress.answered, data["model"]) if data["model"] not in progress.answered else progress.answered,
         stop_reason=data["stop_reason"],
         last_text=data["text"],
         calls=calls_of(blocks),
@@ -229,66 +276,3 @@ def _returned(progress: Progress, data: Json) -> Progress:
 
 def _sum(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
-
-
-# ---------------------------------------------------------------- entries
-
-
-def header(*, system: str, tools: Sequence[ToolSpec], first: UserTurn, nonce: str, check: str, sandbox: str) -> Entry:
-    """The opening, verbatim: a release with other words goes on with the ones a job began with."""
-    data = {
-        "system": system,
-        "tools": [{"name": t.name, "description": t.description, "input_schema": t.input_schema} for t in tools],
-        "user": [block.text for block in first.blocks if isinstance(block, Text)],
-        "nonce": nonce,
-        "check": check,
-        "sandbox": sandbox,
-    }
-    return Entry("effect", "header", data)
-
-
-def reply_entry(number: int, reply: Reply, *, usd: float | None, elapsed: float) -> Entry:
-    data = {
-        "model": reply.model,
-        "message_id": reply.message_id,
-        "stop_reason": reply.stop_reason,
-        "stop_details": reply.stop_details,
-        "blocks": list(reply.blocks),
-        "text": reply.text,
-        "usage": usage_data(reply.usage),
-        "usd": usd,
-        "elapsed": elapsed,
-    }
-    return Entry("model", f"reply {number}", data)
-
-
-def usage_data(usage: Usage) -> dict[str, int]:
-    return {
-        "fresh": usage.fresh,
-        "cache_write_5m": usage.cache_write_5m,
-        "cache_write_1h": usage.cache_write_1h,
-        "cache_read": usage.cache_read,
-        "output": usage.output,
-    }
-
-
-def usage_of(data: Mapping[str, int]) -> Usage:
-    return Usage(**data)
-
-
-def receipt_data(receipt: Receipt) -> dict[str, Any]:
-    runs = [
-        {
-            "where": run.where,
-            "exit_code": run.exit_code,
-            "seconds": run.seconds,
-            "tail": run.tail,
-            "timed_out": run.timed_out,
-        }
-        for run in receipt.runs
-    ]
-    return {"command": receipt.command, "runs": runs, "reason": receipt.reason}
-
-
-def receipt_of(data: Json) -> Receipt:
-    return Receipt(command=data["command"], runs=tuple(Check(**run) for run in data["runs"]), reason=data["reason"])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.domain.conversation import Usage
+from bot.domain.conversation import Reply, Usage
 
 
 class BotError(Exception):
@@ -61,9 +61,12 @@ class ModelError(ProviderError):
     """A model gave no whole reply. `remedy` says what can help; `usage` is what the lost reply cost, where known.
 
     retry: the same call later. next: another model of the chain. longer: a higher `max_tokens`. context: a shorter
-    conversation. refused: another model, once. stop: nothing.
+    conversation. refused: another model, once. again: the same call, once; after that the reply as far as it can be
+    used, in `salvaged`. stop: nothing. `for_operator`: a setting is wrong, so that only who runs the bot can mend it.
     """
 
-    remedy: Literal["retry", "next", "longer", "context", "refused", "stop"] = "stop"
+    remedy: Literal["retry", "next", "longer", "context", "refused", "again", "stop"] = "stop"
     usage: Usage | None = None
     request_id: str | None = None
+    salvaged: Reply | None = None
+    for_operator: bool = False

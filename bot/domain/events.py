@@ -100,6 +100,16 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSwitched:
+    """From here on another model works, or the same one in a new conversation; `text` says so, and why."""
+
+    before: str
+    after: str
+    text: str
+    kind: Literal["model_switched"] = "model_switched"
+
+
+@dataclass(frozen=True, slots=True)
 class DiffShown:
     """The whole change at a `submit`; `diff` is cut to 200 kB for display."""
 
@@ -153,6 +163,7 @@ JobEvent = (
     | ToolCalled
     | ToolReturned
     | Noted
+    | ModelSwitched
     | DiffShown
     | Verified
     | BranchMoved

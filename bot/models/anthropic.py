@@ -17,6 +17,7 @@ from bot.models.render import render
 from bot.models.reply import Gathering
 
 DEFAULT_MODEL = "claude-opus-5-5"
+FAMILY = "claude"
 PUBLIC_API = "https://api.anthropic.com"
 
 
@@ -63,6 +64,14 @@ class AnthropicModel:
     @property
     def name(self) -> str:
         return self._model
+
+    @property
+    def family(self) -> str:
+        return FAMILY
+
+    @property
+    def longest_prompt(self) -> int:
+        return 400_000
 
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         """One attempt. Raises ModelError for anything but a whole reply; cancelling closes the connection."""

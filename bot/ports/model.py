@@ -9,6 +9,16 @@ class Model(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def family(self) -> str:
+        """Models of one family can go on with each other's conversations; another family needs a new one."""
+        ...
+
+    @property
+    def longest_prompt(self) -> int:
+        """Tokens after which a conversation is better begun anew: it gets dear, and the window is not far."""
+        ...
+
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         """One attempt. Raises ModelError for anything but a whole reply."""
         ...

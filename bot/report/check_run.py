@@ -7,6 +7,7 @@ from bot.domain.events import (
     Conclusion,
     JobFinished,
     ModelAnswered,
+    ModelSwitched,
     Noted,
     Recorded,
     ToolCalled,
@@ -151,7 +152,7 @@ def _lines(recorded: Recorded) -> list[str]:
             return [f"> {' '.join(visible(title).split())[:200]}"]
         case ToolReturned(output=output):
             return [*(f"  {line}" for line in _short(output)), ""]
-        case Noted(text=text):
+        case Noted(text=text) | ModelSwitched(text=text):
             return [*(f"! {line}" for line in _short(text)), ""]
         case JobFinished(message=message):
             return _short(plain(message))

@@ -14,6 +14,7 @@ from bot.domain.events import (
     JobQueued,
     JobStarted,
     ModelAnswered,
+    ModelSwitched,
     Noted,
     PullRequestOpened,
     Recorded,
@@ -61,7 +62,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Times are Unix seconds. `usd` is None as soon as one reply had no known price."""
+    """Times are Unix seconds. `usd` is None as soon as one reply had no known price. `switches`: of the model."""
 
     state: Literal["queued", "running", "finished"] = "queued"
     queued_at: float | None = None
@@ -79,6 +80,7 @@ class Progress:
     tool_calls: int = 0
     actions: tuple[Action, ...] = ()
     note: str = ""
+    switches: tuple[str, ...] = ()
     diff: DiffShown | None = None
     implemented: bool = False
     verifying: bool = False
@@ -137,6 +139,8 @@ def after(so_far: Progress, recorded: Recorded) -> Progress:
             return replace(so_far, actions=_returned(so_far.actions, event))
         case Noted():
             return replace(so_far, note=event.text)
+        case ModelSwitched():
+            return replace(so_far, note=event.text, model=event.after, switches=(*so_far.switches, event.text))
         case DiffShown():
             return replace(so_far, diff=event, implemented=True, verifying=True)
         case Verified():

@@ -12,6 +12,8 @@ from bot.report.restricted_markdown import words
 from bot.report.safe_text import code
 from bot.report.steps import checklist
 
+MOST_SWITCHES = 4
+
 
 def marker(job_id: str) -> str:
     """The hidden line by which the comment is found again."""
@@ -38,7 +40,8 @@ def _running(job: Job, so_far: Progress, *, links: Links) -> str:
         facts.append(f"[check]({links.check})")
     facts.append(cost(so_far.usd, so_far.budget_usd))
     again = f" (attempt {so_far.attempt})" if so_far.attempt > 1 else ""
-    return f"**Working on it**{again} · {' · '.join(facts)}\n\n{checklist(so_far)}\n\n`/backspace cancel`"
+    parts = [f"**Working on it**{again} · {' · '.join(facts)}", checklist(so_far), *_switched(so_far)]
+    return "\n\n".join([*parts, "`/backspace cancel`"])
 
 
 def _finished(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
@@ -49,8 +52,13 @@ def _finished(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
         return f"{message}\n\nrun {job.id} · {log}"
     facts = [dollars(so_far.usd), *_change(so_far), log]
     if so_far.finished.conclusion is Conclusion.SUCCESS and so_far.pull_request is not None:
-        return " · ".join([f"{message} in {took}", *facts])
-    return f"{message}\n\n{' · '.join([f'run {job.id}', took, *facts])}"
+        return "\n\n".join([" · ".join([f"{message} in {took}", *facts]), *_switched(so_far)])
+    return "\n\n".join([message, *_switched(so_far), " · ".join([f"run {job.id}", took, *facts])])
+
+
+def _switched(so_far: Progress) -> list[str]:
+    """The newest switches of the model; the log has them all."""
+    return [words(text) for text in so_far.switches[-MOST_SWITCHES:]]
 
 
 def _change(so_far: Progress) -> list[str]:

@@ -1,0 +1,86 @@
+"""What a run writes into its job's journal, and how the parts of an entry are read again."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.domain.conversation import Json, Reply, Text, ToolSpec, Usage, UserTurn
+from bot.domain.job import Check, Receipt
+from bot.ports import Entry
+
+
+def header(
+    *,
+    system: str,
+    tools: Sequence[ToolSpec],
+    first: UserTurn,
+    nonce: str,
+    check: str,
+    sandbox: str,
+    model: str,
+    family: str,
+) -> Entry:
+    """The opening, verbatim: a release with other words goes on with the ones a job began with."""
+    data = {
+        "model": model,
+        "family": family,
+        "system": system,
+        "tools": [{"name": t.name, "description": t.description, "input_schema": t.input_schema} for t in tools],
+        "user": [block.text for block in first.blocks if isinstance(block, Text)],
+        "nonce": nonce,
+        "check": check,
+        "sandbox": sandbox,
+    }
+    return Entry("effect", "header", data)
+
+
+def switch_entry(number: int, *, model: str, family: str, setback: str, progress: str) -> Entry:
+    """`setback`: why the model before this one is set aside, or ""; `progress`: of a new conversation, or ""."""
+    data = {"model": model, "family": family, "setback": setback, "progress": progress}
+    return Entry("effect", f"model {number}", data)
+
+
+def reply_entry(number: int, reply: Reply, *, usd: float | None, elapsed: float) -> Entry:
+    data = {
+        "model": reply.model,
+        "message_id": reply.message_id,
+        "stop_reason": reply.stop_reason,
+        "stop_details": reply.stop_details,
+        "blocks": list(reply.blocks),
+        "text": reply.text,
+        "usage": usage_data(reply.usage),
+        "usd": usd,
+        "elapsed": elapsed,
+    }
+    return Entry("model", f"reply {number}", data)
+
+
+def usage_data(usage: Usage) -> dict[str, int]:
+    return {
+        "fresh": usage.fresh,
+        "cache_write_5m": usage.cache_write_5m,
+        "cache_write_1h": usage.cache_write_1h,
+        "cache_read": usage.cache_read,
+        "output": usage.output,
+    }
+
+
+def usage_of(data: Mapping[str, int]) -> Usage:
+    return Usage(**data)
+
+
+def receipt_data(receipt: Receipt) -> dict[str, Any]:
+    runs = [
+        {
+            "where": run.where,
+            "exit_code": run.exit_code,
+            "seconds": run.seconds,
+            "tail": run.tail,
+            "timed_out": run.timed_out,
+        }
+        for run in receipt.runs
+    ]
+    return {"command": receipt.command, "runs": runs, "reason": receipt.reason}
+
+
+def receipt_of(data: Json) -> Receipt:
+    return Receipt(command=data["command"], runs=tuple(Check(**run) for run in data["runs"]), reason=data["reason"])
