@@ -244,7 +244,7 @@ class Journey:
         message = wording.commit_message(job, submission, hold_ci=held is not None)
         title = wording.pull_request_title(submission)
         for piece, where in outgoing(patch, message=message, title=title, body=body):
-            self._leaks.check(piece, where)
+            self._leaks.check_public(piece, where)
         return await publish(
             job,
             patch,

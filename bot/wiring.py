@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bot.domain.job import Job
     from bot.github.installation import App
     from bot.reaper import Reaper
+    from bot.report.leaks import Leaks
     from bot.report.links import Links
     from bot.runner import Runner
     from bot.sweeper import Sweeper
@@ -117,17 +118,25 @@ def web_app(
     return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes, on_accept=on_accept)
 
 
-def github_app(config: Config) -> "App":
-    """Nothing leaves it that holds one of the bot's secrets."""
-    from bot.github.installation import App, published_limits
+def known_secrets(config: Config) -> "Leaks":
+    """Of this process: what is configured, and, once an App made by `github_app` knows it too, the tokens it mints."""
     from bot.report.leaks import Leaks
 
+    return Leaks(config.secrets)
+
+
+def github_app(config: Config, leaks: "Leaks | None" = None) -> "App":
+    """Nothing leaves it that holds one of the bot's secrets."""
+    from bot.github.installation import App, published_limits
+
+    leaks = leaks or known_secrets(config)
     return App(
         config.app_id,
         config.private_key,
         api_url=config.github_api_url,
         limits=published_limits(config.github_api_url, processes=config.workers),
-        check=Leaks(config.secrets).check,
+        check=leaks.check,
+        secrets=leaks,
     )
 
 
@@ -139,8 +148,9 @@ def runner(
     app: GitHubApp | None = None,
     sandboxes: SandboxProvider | None = None,
     vitals: Vitals | None = None,
+    leaks: "Leaks | None" = None,
 ) -> "Runner":
-    """`app` and `sandboxes` stand in for the configured ones.
+    """`app` and `sandboxes` stand in for the configured ones; `leaks`: those of `app`, so that its tokens are known.
 
     Raises UserError when sandboxes cannot start here: better no worker than one that fails every job.
     """
@@ -148,11 +158,10 @@ def runner(
     from bot.publish.mirror import Mirror
     from bot.purse import purse_of
     from bot.repo_config import Budget
-    from bot.report.leaks import Leaks
     from bot.runner import Runner
     from bot.worker import Worker
 
-    sandboxes = sandboxes or sandbox_provider(config)
+    sandboxes, leaks = sandboxes or sandbox_provider(config), leaks or known_secrets(config)
     problem = sandboxes.problem()
     if problem:
         raise UserError(problem)
@@ -168,24 +177,24 @@ def runner(
     )
     worker = Worker(
         store=store,
-        app=app or github_app(config),
+        app=app or github_app(config, leaks),
         workshop=workshop,
-        leaks=Leaks(config.secrets),
+        leaks=leaks,
         links=links(config),
         jobs_per_hour=config.jobs_per_hour,
     )
     return Runner(store, worker.run_job, owner=owner(), vitals=vitals)
 
 
-def reaper(config: Config, store: Store, app: GitHubApp) -> "Reaper":
+def reaper(config: Config, store: Store, app: GitHubApp, leaks: "Leaks | None" = None) -> "Reaper":
     from bot.publish.leftovers import sweep
     from bot.reaper import Reaper
-    from bot.report.leaks import Leaks
 
     def swept() -> int:
         return sweep([Path(tempfile.gettempdir()), *(config.home / "mirrors").glob("*/ready")])
 
-    return Reaper(store, app, links=links(config), leaks=Leaks(config.secrets), owner=f"{owner()}:reaper", sweep=swept)
+    leaks = leaks or known_secrets(config)
+    return Reaper(store, app, links=links(config), leaks=leaks, owner=f"{owner()}:reaper", sweep=swept)
 
 
 def sweeper(store: Store, app: "App") -> "Sweeper":
@@ -235,12 +244,13 @@ async def working(
 
     vitals = vitals or Vitals()
     vitals.expect("runner", within_s=RUNNER_WITHIN_S)
-    app = github_app(config)  # one for all: requests of one installation take turns
+    leaks = known_secrets(config)
+    app = github_app(config, leaks)  # one for all: requests of one installation take turns
     async with models(config) as model_named:
         parts = (
-            runner(config, store, model_named, app=app, vitals=vitals),
+            runner(config, store, model_named, app=app, vitals=vitals, leaks=leaks),
             prober(config, vitals, app=app, model_named=model_named, sandboxes=sandbox_provider(config)),
-            reaper(config, store, app),
+            reaper(config, store, app, leaks),
             sweeper(store, app),
             waiting_room(config, store, app),
         )

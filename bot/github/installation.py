@@ -22,7 +22,7 @@ from bot.github.client import USER_AGENT, Check, Client, Credentials
 from bot.github.pace import NO_LIMITS, Limits
 from bot.github.rest import RestGitHub
 from bot.github.survey import RestSurvey
-from bot.github.tokens import AppSignature, Given, InstallationToken
+from bot.github.tokens import AppSignature, Given, InstallationToken, Minted, Secrets
 from bot.github.turn import Sleep, Turn
 from bot.ports import DeliveryAttempt, Installation
 from bot.ports.github import Hold
@@ -50,12 +50,15 @@ class App:
         transport: httpx.AsyncBaseTransport | None = None,
         limits: Limits | None = None,
         check: Check | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
-        """`limits`: None for those GitHub publishes. `check` sees every text; what it raises keeps it here."""
+        """`limits`: None for those GitHub publishes. `check` sees every text; what it raises keeps it here. `secrets`
+        learn each token."""
         self._app_id, self._api_url, self._timeout_s = app_id, api_url.rstrip("/"), timeout_s
         self._signature = AppSignature(app_id, private_key_pem, now=now)
         self._now, self._sleep, self._transport = now, sleep, transport
         self._limits, self._check = limits or published_limits(api_url), check
+        self._minted = Minted(secrets, now=now)
         self._turns: dict[int | None, Turn] = {}
 
     @asynccontextmanager
@@ -112,7 +115,8 @@ class App:
         self, installation_id: int, repo: Repo | None
     ) -> AsyncIterator[tuple[Githubkit[Any], InstallationToken]]:
         async with self._githubkit() as github:
-            token = InstallationToken(self._client(github, self._signature), installation_id, repo, now=self._now)
+            as_app = self._client(github, self._signature)
+            token = InstallationToken(as_app, installation_id, repo, now=self._now, minted=self._minted)
             try:
                 yield github, token
             finally:
@@ -170,6 +174,7 @@ class App:
             try:
                 async with asyncio.timeout(REVOKE_WITHIN_S):
                     await client.call("DELETE", "/installation/token")
+                token.revoked(authorization)
             except (ProviderError, TimeoutError) as error:
                 structlog.get_logger().warning("token_not_revoked", reason=str(error) or type(error).__name__)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Protocol
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -25,6 +26,32 @@ READING = {"issues": "read", "pull_requests": "read", "metadata": "read"}
 JWT_LIFE_S = 600  # GitHub's longest
 JWT_BACKDATED_S = 60  # GitHub's advice against clocks that differ
 REFRESH_BEFORE_END_S = 300.0
+
+
+class Secrets(Protocol):
+    """Those that must leave the bot in no text, but for the requests they sign."""
+
+    def learn(self, secret: str) -> None: ...
+    def forget(self, secret: str) -> None: ...
+
+
+class Minted:
+    """Every token that may still open something is among the secrets: until it is revoked, or has expired."""
+
+    def __init__(self, secrets: Secrets | None, *, now: Callable[[], float]) -> None:
+        self._secrets, self._now = secrets, now
+        self._ends: dict[str, float] = {}
+
+    def add(self, token: str, *, ends: float) -> None:
+        for old in [old for old, end in self._ends.items() if end <= self._now()]:
+            self.drop(old)
+        self._ends[token] = ends
+        if self._secrets is not None:
+            self._secrets.learn(token)
+
+    def drop(self, token: str) -> None:
+        if self._ends.pop(token, None) is not None and self._secrets is not None:
+            self._secrets.forget(token)
 
 
 class AppSignature:
@@ -51,11 +78,20 @@ class AppSignature:
 class InstallationToken:
     """Credentials for one repository of one installation, or read-only ones for all of them where `repo` is None.
 
-    Minted when first needed, anew before the end or on 401.
+    Minted when first needed, anew before the end or on 401; each is told to `minted` before anybody uses it.
     """
 
-    def __init__(self, as_app: Client, installation_id: int, repo: Repo | None, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        as_app: Client,
+        installation_id: int,
+        repo: Repo | None,
+        *,
+        now: Callable[[], float],
+        minted: Minted,
+    ) -> None:
         self._as_app, self._installation_id, self._repo, self._now = as_app, installation_id, repo, now
+        self._told = minted
         self._lock = asyncio.Lock()
         self._current: str | None = None
         self._ends: dict[str, float] = {}
@@ -74,6 +110,10 @@ class InstallationToken:
     def living(self) -> tuple[str, ...]:
         """What still opens the repository."""
         return tuple(token for token, end in self._ends.items() if end > self._now())
+
+    def revoked(self, authorization: str) -> None:
+        self._ends.pop(authorization, None)
+        self._told.drop(authorization.removeprefix("Bearer "))
 
     async def _minted(self) -> str:
         repo, asked = self._repo, READING if self._repo is None else JOB
@@ -96,8 +136,11 @@ class InstallationToken:
                 raise
             words = "the App's signature is refused: check GITHUB_APP_ID, the private key and this machine's clock"
             raise ProviderError("github", words, status=401) from None
-        authorization = f"Bearer {text(answer.data, 'token')}"
-        self._ends[authorization] = datetime.fromisoformat(text(answer.data, "expires_at")).timestamp()
+        token = text(answer.data, "token")
+        ends = datetime.fromisoformat(text(answer.data, "expires_at")).timestamp()
+        self._told.add(token, ends=ends)
+        authorization = f"Bearer {token}"
+        self._ends[authorization] = ends
         return authorization
 
 

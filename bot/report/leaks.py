@@ -1,7 +1,8 @@
 """Does a text hold a secret of the bot, whole or in part, plain or disguised?
 
 A matcher for the values we know, not for what secrets look like: patterns miss nearly every disguise. Each secret and
-its usual encodings are cut into pieces of twelve letters and digits; one such piece in a text is a leak.
+its usual encodings are cut into pieces of twelve letters and digits; one such piece in a text is a leak. What looks
+like anybody's GitHub token is looked for too, but only in words about to be published: repositories hold samples.
 """
 
 import base64
@@ -9,6 +10,7 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from bot.domain.errors import BotError
@@ -21,6 +23,12 @@ _LOWER = bytes(range(256)).lower()
 _ESCAPES = re.compile(rb"\\x|\\u00|0x", re.IGNORECASE)  # of one byte among others, as in "\x73\x6b" or "0x73, 0x6b"
 
 _ARMOUR = re.compile(r"-----[A-Z0-9 ]+-----")
+# https://github.blog/changelog/2021-03-31-authentication-token-format-updates-are-generally-available/, and the longer
+# installation tokens `ghs_APPID_JWT`. All JWTs of an App begin alike, so of those the signature's end is the secret.
+_JWT = r"ghs_[0-9]+_[\w-]+\.[\w-]+\.[\w-]{64,}"
+_TOKEN = re.compile(rf"\b(?:gh[opsur]_[A-Za-z0-9]{{36,}}|github_pat_[A-Za-z0-9_]{{60,}}|{_JWT})", re.ASCII)
+_END_OF_JWT = 64  # characters: the rest is worth nothing without them
+
 _WORDS = re.compile(r"[A-Za-z][a-z]*(?:[-_. ][A-Za-z][a-z]*)*[-_. ]?[0-9]{0,4}")
 
 
@@ -35,27 +43,32 @@ class Leaks:
     encodings; of any other, twelve characters in a row are enough. Empty ones are ignored.
     """
 
-    __slots__ = ("_blocks", "_pieces", "_whole")
+    __slots__ = ("_blocks", "_pieces", "_traces", "_whole")
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        pieces: set[bytes] = set()
-        whole: set[bytes] = set()
-        for secret in {text for secret in secrets if (text := secret.strip())}:
-            core = _core(secret)
-            for form in _forms(core):
-                plain = _letters_and_digits(form)
-                if form != core and len(form) < BLOCK:
-                    continue  # an encoding this short is in every other text
-                if len(plain) < PIECE or (form in (core, core[::-1]) and _WORDS.fullmatch(core)):
-                    whole.add(form.encode("utf-8", "surrogatepass").lower())
-                else:
-                    pieces.update(plain[n : n + PIECE] for n in range(len(plain) - PIECE + 1))
-        self._pieces = frozenset(pieces)
-        self._blocks = frozenset(piece[n : n + BLOCK] for piece in self._pieces for n in range(PIECE - BLOCK + 1))
-        self._whole = frozenset(whole)
+        self._traces = {text: _traces(text) for secret in secrets if (text := secret.strip())}
+        self._index()
 
     def __repr__(self) -> str:
         return "Leaks(...)"
+
+    def learn(self, secret: str) -> None:
+        """One more to look for, such as a token that was just minted."""
+        if text := secret.strip():
+            self._traces[text] = _traces(text)
+            self._index()
+
+    def forget(self, secret: str) -> None:
+        """It opens nothing any more."""
+        if self._traces.pop(secret.strip(), None) is not None:
+            self._index()
+
+    def _index(self) -> None:
+        """Pieces before blocks: a text that is looked through meanwhile, in a thread, is held against no less."""
+        known = self._traces.values()
+        self._whole = frozenset[bytes]().union(*(traces.whole for traces in known))
+        self._pieces = frozenset[bytes]().union(*(traces.pieces for traces in known))
+        self._blocks = frozenset[bytes]().union(*(traces.blocks for traces in known))
 
     def found_in(self, data: str | bytes) -> bool:
         raw = (data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)).lower()
@@ -74,12 +87,48 @@ class Leaks:
         if self.found_in(data):
             raise LeakFound(f"One of the bot's own secrets turned up in {where}, so nothing was published.")
 
+    def check_public(self, data: str | bytes, where: str) -> None:
+        """No secret of ours; and in words (bytes are a file's) nothing that looks like anybody's GitHub token.
+
+        Raises LeakFound.
+        """
+        self.check(data, where)
+        if isinstance(data, str) and _TOKEN.search(data):
+            raise LeakFound(f"What looks like a GitHub token turned up in {where}, so nothing was published.")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Traces:
+    """What one secret leaves in a text: found whole, or piece by piece, each by its blocks."""
+
+    whole: frozenset[bytes]
+    pieces: frozenset[bytes]
+    blocks: frozenset[bytes]
+
+
+def _traces(secret: str) -> _Traces:
+    pieces: set[bytes] = set()
+    whole: set[bytes] = set()
+    core = _core(secret)
+    for form in _forms(core):
+        plain = _letters_and_digits(form)
+        if form != core and len(form) < BLOCK:
+            continue  # an encoding this short is in every other text
+        if len(plain) < PIECE or (form in (core, core[::-1]) and _WORDS.fullmatch(core)):
+            whole.add(form.encode("utf-8", "surrogatepass").lower())
+        else:
+            pieces.update(plain[n : n + PIECE] for n in range(len(plain) - PIECE + 1))
+    blocks = frozenset(piece[n : n + BLOCK] for piece in pieces for n in range(PIECE - BLOCK + 1))
+    return _Traces(frozenset(whole), frozenset(pieces), blocks)
+
 
 def _core(secret: str) -> str:
-    """Without the part of a PEM key that is no secret: armour, algorithm, and an RSA key's public half.
+    """Without what is no secret: the head of an App's JWT; a PEM key's armour, algorithm and an RSA key's public half.
 
     Every key of a kind begins alike, and the modulus and exponent end before 30 % of the bytes (RFC 8017, A.1.2).
     """
+    if re.fullmatch(_JWT, secret, re.ASCII):
+        return secret[-_END_OF_JWT:]
     if not _ARMOUR.search(secret):
         return secret
     body = _ARMOUR.sub("", secret).strip()

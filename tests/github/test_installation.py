@@ -239,3 +239,38 @@ async def test_a_server_nobody_vouches_for_sees_no_credentials(tmp_path: Path) -
 
 async def at_once(seconds: float) -> None:
     return
+
+
+class Known:
+    """Keeps `tokens.Secrets`."""
+
+    def __init__(self) -> None:
+        self.secrets: list[str] = []
+
+    def learn(self, secret: str) -> None:
+        self.secrets.append(secret)
+
+    def forget(self, secret: str) -> None:
+        self.secrets.remove(secret)
+
+
+async def test_a_token_is_among_the_secrets_for_as_long_as_it_opens_something() -> None:
+    """Red when nothing is told to the secrets, and when a token that expired is kept (seen)."""
+    wire, known = Wire().on(PERMISSION, ROLE), Known()
+    app = wire.app(secrets=known)
+    async with app.repository(5, REPO) as github:
+        assert known.secrets == []
+        await github.permission("a")
+        assert known.secrets == ["ghs_1"]
+        wire.now += 58 * 60
+        await github.permission("a")
+        assert known.secrets == ["ghs_1", "ghs_2"], "the first one is good for two minutes yet"
+    assert known.secrets == []
+    wire.on("DELETE /installation/token", answer(500))
+    async with app.repository(5, REPO) as github:
+        await github.permission("a")
+    assert known.secrets == ["ghs_3"], "it could not be revoked"
+    wire.now += 2 * 3600
+    async with app.repository(5, REPO) as github:
+        await github.permission("a")
+        assert known.secrets == ["ghs_4"], "the old one has expired"

@@ -2,6 +2,7 @@
 
 import base64
 import codecs
+import secrets
 import sysconfig
 import time
 from collections.abc import Callable
@@ -107,6 +108,57 @@ def test_twelve_characters_are_found_wherever_they_stand(start: int) -> None:
 )
 def test_short_and_wordy_secrets_are_found_whole(secret: str, text: str, found: bool) -> None:
     assert Leaks([secret]).found_in(text) is found
+
+
+def app_token(tail: str) -> str:
+    """Today's form: all of an App's begin alike."""
+    head, claims = (
+        base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"typ":"JWT","alg":"RS256"}', b'{"iss":42}')
+    )
+    return f"ghs_42_{head}.{claims}.{tail}"
+
+
+def a_tail() -> str:
+    return secrets.token_urlsafe(256)
+
+
+@pytest.mark.parametrize("disguise", [pytest.param(function, id=name) for name, function in DISGUISES.items()])
+def test_a_token_that_is_learned_is_found_and_one_that_is_forgotten_is_not(disguise: Callable[[str], str]) -> None:
+    """Red when `learn` only keeps the secret (seen)."""
+    leaks, token = Leaks([WEBHOOK_SECRET]), app_token(a_tail())
+    text = disguise(token)
+    assert not leaks.found_in(text)
+    leaks.learn(token)
+    assert leaks.found_in(text) is (text != DISGUISES["first-half"](token)), "only the end is worth something"
+    assert leaks.found_in(disguise(WEBHOOK_SECRET))
+    assert not leaks.found_in(app_token(a_tail())), "another token of the App, which begins like ours"
+    leaks.forget(token)
+    assert not leaks.found_in(text)
+    assert leaks.found_in(WEBHOOK_SECRET)
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        pytest.param(f"use ghp_{'a1B2' * 9} here", True, id="classic"),
+        pytest.param(f"ghs_{'a1B2' * 9}", True, id="installation"),
+        pytest.param(app_token(a_tail()), True, id="installation-jwt"),
+        pytest.param(f"(github_pat_{'a1B2' * 5}xy_{'a1B2' * 14}abc)", True, id="fine-grained"),
+        pytest.param("ghp_ and ghs_ begin GitHub's tokens, github_pat_ the newer ones", False, id="prefixes"),
+        pytest.param(f"ghp_{'a1B2' * 9}".encode(), False, id="in-a-file"),
+        pytest.param("GITHUB_TOKEN=ghp_xxx", False, id="placeholder"),
+        pytest.param(f"aghp_{'a1B2' * 9}", False, id="in-a-word"),
+    ],
+)
+def test_words_that_hold_a_github_token_of_anybody_are_not_published(words: str | bytes, refused: bool) -> None:
+    """Red when `check_public` is `check` alone (seen)."""
+    leaks = Leaks([])
+    leaks.check(words, "what a tool showed")
+    if not refused:
+        leaks.check_public(words, "the pull request's title")
+        return
+    with pytest.raises(LeakFound, match=r"looks like a GitHub token turned up in the pull request's title, so nothing"):
+        leaks.check_public(words, "the pull request's title")
 
 
 def test_another_key_of_the_same_kind_is_no_leak() -> None:
