@@ -1,0 +1,174 @@
+"""The bot where no process lives long, as on Modal: the door, one job, and the upkeep, each started on its own.
+
+The store alone says what is to be done. A hint that a job waits only saves time: who gets it claims the job, or finds
+that it may not run now, and `tend` gives the hint again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from bot.config import RULES, Config, ConfigFault, Role
+from bot.stores import Store
+from bot.wiring import (
+    configure_logging,
+    github_app,
+    models,
+    opened_store,
+    reaper,
+    runner,
+    sweeper,
+    waiting_room,
+    web_app,
+)
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+Environment = Mapping[str, str]
+Spawn = Callable[[str], Awaitable[object]]  # starts `work` for a job's id
+
+DEFAULTS = {"SANDBOX": "modal", "LOG_FORMAT": "json", "BACKSPACE_HOME": "/tmp/backspace"}
+NEEDS_POSTGRES = (
+    "DATABASE_URL must name a Postgres on Modal (postgresql://USER:PASSWORD@HOST/NAME): the containers share no disk, "
+    "so SQLite would lose jobs."
+)
+HINT_S = 10.0  # for Modal to take one hint
+CLAIM_WITHIN_S = 45.0  # a lease and a half: whoever held the job before, and died, has lost it by then
+LOOKS_EVERY_S = 1.0
+
+log = structlog.get_logger()
+
+
+def configured(env: Environment, role: Role) -> Config:
+    """Raises ConfigFault."""
+    config = Config.from_env({**DEFAULTS, **env}, role=role)
+    if config.database_url.startswith("sqlite"):
+        raise ConfigFault([NEEDS_POSTGRES])
+    configure_logging(config.log_level, config.log_format)
+    return config
+
+
+def without_model(env: Environment) -> Config:
+    """For the upkeep, which asks no model and so gets no key. Raises ConfigFault."""
+    return configured({**env, "BACKSPACE_MODEL": RULES}, "worker")
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Store]:
+    config.home.mkdir(parents=True, exist_ok=True)
+    store = await opened_store(config)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class Hints:
+    """Given beside whatever else is done. Modal may be slow or away: that is logged, and nothing waits for it."""
+
+    def __init__(self, spawn: Spawn) -> None:
+        self._spawn = spawn
+        self._given: set[asyncio.Task[None]] = set()
+
+    def give(self, job_id: str) -> None:
+        """Returns at once and raises nothing."""
+        task = asyncio.create_task(self._give(job_id), name=job_id)
+        self._given.add(task)
+        task.add_done_callback(self._ended)
+
+    async def settled(self) -> None:
+        """Every hint that was given is taken or lost."""
+        if self._given:
+            await asyncio.wait(self._given)
+
+    async def _give(self, job_id: str) -> None:
+        async with asyncio.timeout(HINT_S):
+            await self._spawn(job_id)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._given.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("hint lost: the job starts within a minute", job=task.get_name(), error=repr(error))
+
+
+def door(env: Environment, *, spawn: Spawn) -> "Starlette":
+    """The web application, which opens its store when it starts. Raises ConfigFault."""
+    from starlette.applications import Starlette
+
+    config = configured(env, "web")
+
+    @asynccontextmanager
+    async def open_for(application: Starlette) -> AsyncIterator[None]:
+        hints = Hints(spawn)
+        async with opened(config) as store:
+            application.router.routes.extend(web_app(config, store, on_accept=hints.give).routes)
+            yield
+            await hints.settled()
+
+    return Starlette(lifespan=open_for)
+
+
+async def work(env: Environment, job_id: str, *, spawn: Spawn) -> None:
+    """One job to its end, if it may run now. Whatever becomes of it, those that may run then are hinted at.
+
+    Raises ConfigFault, BotError; and CancelledError when the container goes down: the job is back in the queue then.
+    """
+    config = configured(env, "worker")
+    async with opened(config) as store, models(config) as model_named:
+        app = github_app(config)
+        one = runner(config, store, model_named, app=app)
+        try:
+            if not await _worked(one.run_one, store, job_id):
+                await waiting_room(config, store, app).look()
+        finally:
+            await asyncio.shield(hint_at_due(store, spawn))
+
+
+async def _worked(run_one: Callable[[str], Awaitable[bool]], store: Store, job_id: str) -> bool:
+    """Whether the job was claimed here. One that runs may be what a container left that died, until its lease ends."""
+    ends = asyncio.get_running_loop().time() + CLAIM_WITHIN_S
+    while not await run_one(job_id):
+        row = await store.job(job_id)
+        if row is None or row.state != "running" or asyncio.get_running_loop().time() >= ends:
+            return False
+        await asyncio.sleep(LOOKS_EVERY_S)
+    return True
+
+
+async def tend(env: Environment, *, spawn: Spawn) -> None:
+    """Every minute: hints that were lost, ends nobody was told, waits nobody was told."""
+    config = without_model(env)
+    async with opened(config) as store:
+        await hint_at_due(store, spawn)
+        app = github_app(config)
+        await reaper(config, store, app).tell_all()
+        await waiting_room(config, store, app).look()
+
+
+async def sweep(env: Environment, *, spawn: Spawn) -> None:
+    """Every ten minutes: deliveries that did not arrive are asked for again."""
+    config = without_model(env)
+    async with opened(config) as store:
+        await sweeper(store, github_app(config)).sweep()
+        await hint_at_due(store, spawn)
+
+
+async def survey(env: Environment, *, spawn: Spawn) -> None:
+    """Every hour: commands that no delivery told of are found in the threads, and what is old is deleted."""
+    config = without_model(env)
+    async with opened(config) as store:
+        await sweeper(store, github_app(config)).survey()
+        await store.prune()
+        await hint_at_due(store, spawn)
+
+
+async def hint_at_due(store: Store, spawn: Spawn) -> None:
+    """Raises ProviderError when the store fails."""
+    hints = Hints(spawn)
+    for job_id in await store.due():
+        hints.give(job_id)
+    await hints.settled()
