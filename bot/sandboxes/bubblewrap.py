@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bot.domain.errors import ProviderError
+from bot.domain.errors import LimitReached, ProviderError
 from bot.sandboxes.cage import DISKS, PYTHONS, command, environment, files_made_for_it
 from bot.sandboxes.cgroup import ControlGroup, limited_group
+from bot.sandboxes.egress import WayOut
+from bot.sandboxes.handed import HandedNetwork
 from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
 from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.proxy import DIALER, Dialer
 from bot.sandboxes.seccomp import seccomp_filter
 from bot.sandboxes.served import ServedSandbox
+from bot.sandboxes.shelf import Shelf
 
 START_TIMEOUT_S = 30.0
 STREAM_BUFFER_BYTES = 1 << 20
@@ -41,12 +45,22 @@ class Bubblewrap:
 
     A bot that runs as root starts each sandbox as an unprivileged user of its own, so that process limits hold and
     two sandboxes cannot signal each other; otherwise the sandbox has the bot's user. `readonly_paths` are toolchains
-    outside /usr, seen at the same place; their `bin` and `shims` come first in PATH.
+    outside /usr, seen at the same place; their `bin` and `shims` come first in PATH. `way_out`: the operator's rules
+    for the setup phase's network, None for never any. `shelf`: where `keep` saves.
     """
 
-    def __init__(self, *, readonly_paths: Sequence[Path] = (), limits: SandboxLimits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        readonly_paths: Sequence[Path] = (),
+        limits: SandboxLimits | None = None,
+        way_out: WayOut | None = None,
+        shelf: Shelf | None = None,
+        dialer: Dialer = DIALER,
+    ) -> None:
         self._readonly = tuple(readonly_paths)
         self._limits = limits or SandboxLimits()
+        self._way_out, self._shelf, self._dialer = way_out, shelf, dialer
 
     @property
     def name(self) -> str:
@@ -64,15 +78,31 @@ class Bubblewrap:
 
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
         """Every sandbox is a new one, made of this machine's /usr: `image` means nothing here."""
+        kept = self._shelf.find(warm) if self._shelf and warm else None
+        opened = await self._opened(job_id)
+        if kept is None:
+            return opened
+        try:
+            await opened.begin_with(kept)
+        except (OSError, LimitReached, ProviderError, KeyError):
+            await opened.close()
+            if self._shelf:
+                self._shelf.forget(warm)
+            return await self._opened(job_id)
+        return opened
+
+    async def _opened(self, job_id: str) -> ServedSandbox:
         python = _python()
         if python is None or shutil.which("bwrap") is None:
             raise ProviderError(NAME, self.problem() or "bubblewrap or /usr/bin/python3 is gone")
         ours, theirs = socket.socketpair()
+        channel, their_channel = socket.socketpair()
         try:
-            with theirs:
-                running = self._start(python, theirs, tag=secrets.token_hex(4))
+            with theirs, their_channel:
+                running = self._start(python, theirs, their_channel, tag=secrets.token_hex(4))
         except OSError as error:
             ours.close()
+            channel.close()
             raise ProviderError(NAME, f"a sandbox could not start: bwrap: {error.strerror}") from None
         reader, writer = await asyncio.open_connection(sock=ours, limit=STREAM_BUFFER_BYTES)
         try:
@@ -85,6 +115,7 @@ class Bubblewrap:
             said = running.complaint() or f"{type(error).__name__}: {error}"
             await running.gone()
             writer.close()
+            channel.close()
             raise ProviderError(NAME, f"a sandbox could not start: {said}", retryable=True) from None
         return ServedSandbox(
             id=job_id,
@@ -95,9 +126,17 @@ class Bubblewrap:
             limits=self._limits.inside(),
             disks=DISKS,
             wall_clock_s=self._limits.wall_clock_s,
+            network=self._network(channel),
+            shelf=self._shelf,
         )
 
-    def _start(self, python: str, stream: socket.socket, *, tag: str) -> "_Running":
+    def _network(self, channel: socket.socket) -> HandedNetwork | None:
+        if self._way_out is None:
+            channel.close()
+            return None
+        return HandedNetwork(channel, provider=NAME, way_out=self._way_out, dialer=self._dialer)
+
+    def _start(self, python: str, stream: socket.socket, channel: socket.socket, *, tag: str) -> "_Running":
         told, info = os.pipe()
         heard, said = os.pipe()
         os.set_blocking(heard, False)
@@ -110,8 +149,10 @@ class Bubblewrap:
                     made=made,
                     info=info,
                     seccomp=filters.get("seccomp"),
+                    channel=channel.fileno(),
                 )
-                process = _spawn(argv, stream.fileno(), said, keep=[*made.values(), *filters.values(), info])
+                keep = [*made.values(), *filters.values(), info, channel.fileno()]
+                process = _spawn(argv, stream.fileno(), said, keep=keep)
         finally:
             os.close(info)
             os.close(said)

@@ -14,6 +14,7 @@ HELPER = "/run/backspace"
 EMPTY_GIT_DIR = f"{HELPER}/git"
 UID = 1000  # as seen inside
 PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
+MADE_PATH = f"{WORK_TREE}/.venv/bin:{HOME}/.local/bin"  # where a setup phase installs commands
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 USR_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
 ETC = (  # what compilers, linkers, TLS libraries and Debian's alternatives need; none of it is about this machine
@@ -56,8 +57,9 @@ def files_made_for_it() -> dict[str, bytes]:
 def environment(readonly_paths: Sequence[Path]) -> dict[str, str]:
     """What a command sees unless it is told otherwise: nothing of the host's environment."""
     extra = [str(path / name) for path in readonly_paths for name in ("shims", "bin") if (path / name).is_dir()]
+    named = [str(path) for path in readonly_paths if path.name == "bin"]
     return {
-        "PATH": ":".join([*extra, *(str(path) for path in readonly_paths if path.name == "bin"), SYSTEM_PATH]),
+        "PATH": ":".join([MADE_PATH, *extra, *named, SYSTEM_PATH]),
         "HOME": HOME,
         "USER": "sandbox",
         "LOGNAME": "sandbox",
@@ -76,10 +78,12 @@ def command(
     made: Mapping[str, int],
     info: int | None = None,
     seccomp: int | None = None,
+    channel: int | None = None,
 ) -> list[str]:
     """The whole bwrap command, the helper included. `made` maps paths inside to descriptors with their content.
 
-    `info` is where bwrap tells the helper's process id, `seccomp` where it reads the filter.
+    `info` is where bwrap tells the helper's process id, `seccomp` where it reads the filter, `channel` the socket the
+    helper hands its listener over on.
     """
     return [
         *("bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--uid", str(UID), "--gid", str(UID)),
@@ -94,7 +98,7 @@ def command(
         *("--dir", f"{EMPTY_GIT_DIR}/objects", "--dir", f"{EMPTY_GIT_DIR}/refs"),
         *(word for path, fd in made.items() for word in ("--perms", "0444", "--ro-bind-data", str(fd), path)),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"),
-        *("--", python, "-I", "-S", "-c", START, WORK_TREE),
+        *("--", python, "-I", "-S", "-c", START, WORK_TREE, "" if channel is None else str(channel)),
     ]
 
 

@@ -9,10 +9,15 @@ from bot.domain.errors import LimitReached, ProviderError
 from bot.ports import BaseFile, ExecResult, ExportedFile
 from bot.sandboxes.exporting import EXPORT_ENVIRONMENT, LIST_UNIGNORED, Reading, changed_files, safe_paths
 from bot.sandboxes.inside.wire import LENGTHS, MAX_HEADER_BYTES, Frame, Header, header_of, lengths, packed
+from bot.sandboxes.shelf import Kept, Shelf, Unfinished
 
 GRACE_S = 2.0  # for the helper to end a command and answer; then the host ends the sandbox
 CALL_TIMEOUT_S = 120.0  # for a call that is not a command
+PACK_TIMEOUT_S = 300.0
 MAX_LISTING_BYTES = 64 << 20
+MAX_PIECE_BYTES = 1 << 20  # of an archive on its way out
+SQUEEZERS = ("zstd", "gzip")
+LIST_MADE = ("git", "ls-files", "-z", "--others", "--directory")
 STDIN_BYTES_PER_S = 10 << 20  # slower than any machine takes them
 
 
@@ -25,6 +30,21 @@ class Lifeline(Protocol):
 
     async def gone(self) -> None:
         """Returns when nothing is left."""
+        ...
+
+
+class Network(Protocol):
+    """The way out of one sandbox in its setup phase, from outside."""
+
+    async def open(self, names: Sequence[str]) -> dict[str, str]:
+        """Once the helper inside was told to listen. Environment of commands that makes them go this way.
+
+        Raises ProviderError.
+        """
+        ...
+
+    async def close(self) -> tuple[str, ...]:
+        """The way is gone. May be called without `open`. What was refused, as `Sandbox.end_network` says."""
         ...
 
 
@@ -45,11 +65,15 @@ class ServedSandbox:
         limits: Mapping[str, int],
         disks: Sequence[str],
         wall_clock_s: float,
+        network: Network | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self._id, self._provider = id, provider
         self._reader, self._writer = streams
         self._lifeline = lifeline
         self._environment, self._limits, self._disks = dict(environment), dict(limits), list(disks)
+        self._network, self._way_out = network, dict[str, str]()
+        self._shelf, self._warm = shelf, False
         self._turn = asyncio.Lock()
         self._lost = ""
         self._clock = asyncio.get_running_loop().call_later(wall_clock_s, self._end, "its time is over")
@@ -64,16 +88,64 @@ class ServedSandbox:
 
     @property
     def warm(self) -> bool:
-        return False
+        return self._warm
 
     async def allow_network(self, names: Sequence[str]) -> None:
-        raise ProviderError(self._provider, "its sandboxes have no network in the setup phase yet")
+        if self._network is None:
+            raise ProviderError(self._provider, "its sandboxes can have no network, or not any more")
+        await self._call({"op": "listen"}, max_body=0)
+        self._way_out = await self._network.open(names)
 
     async def end_network(self) -> tuple[str, ...]:
-        return ()
+        """No process is left anyway: each command's whole tree is gone with it."""
+        network, self._network, self._way_out = self._network, None, {}
+        return await network.close() if network else ()
 
     async def keep(self, key: str) -> None:
-        raise ProviderError(self._provider, "it cannot save what the setup phase made yet")
+        if self._shelf is None:
+            raise ProviderError(self._provider, "it has nowhere to save what the setup phase made")
+        try:
+            made = await asyncio.to_thread(self._shelf.begin, key)
+            try:
+                await self._pack("tree", self._disks[0], await self._made_names(), made)
+                await self._pack("home", self._environment["HOME"], b".\0", made)
+                await asyncio.to_thread(self._shelf.put, made)
+            finally:
+                await asyncio.to_thread(made.drop)
+        except (OSError, LimitReached) as error:
+            raise ProviderError(self._provider, f"what the setup phase made could not be saved: {error}") from None
+
+    async def begin_with(self, kept: Kept) -> None:
+        """Lay out what another sandbox's `keep` saved. Raises ProviderError, LimitReached, OSError."""
+        for place, directory in (("tree", self._disks[0]), ("home", self._environment["HOME"])):
+            request = {"op": "unpack", "into": directory, "squeezed": kept.squeezed[place]}
+            await self._unpack(request, kept.chunks(place))
+        self._warm = True
+
+    async def _made_names(self) -> bytes:
+        """All of the work tree that is not in the commit, whole directories by one name."""
+        listed = await self.exec(LIST_MADE, timeout_s=CALL_TIMEOUT_S, max_output_bytes=MAX_LISTING_BYTES)
+        if listed.exit_code != 0 or listed.truncated:
+            raise ProviderError(self._provider, "git in the sandbox could not list what the setup phase made")
+        return listed.stdout
+
+    async def _pack(self, place: str, directory: str, names: bytes, made: Unfinished) -> None:
+        """Raises LimitReached once all was taken in: half an answer would end the sandbox."""
+        too_large: LimitReached | None = None
+        with made.open(place) as file:
+            async with self._exchange(PACK_TIMEOUT_S):
+                await self._send({"op": "pack", "of": directory}, names)
+                while chunk := (await self._receive(MAX_PIECE_BYTES))[1]:
+                    try:
+                        made.count(len(chunk))
+                        await asyncio.to_thread(file.write, chunk)
+                    except LimitReached as error:
+                        too_large = error
+                header, _ = await self._receive(0)
+        self._raise_refusal(header)
+        if too_large:
+            raise too_large
+        made.squeezed[place] = header["squeezed"] if header.get("squeezed") in SQUEEZERS else ""
 
     async def exec(
         self,
@@ -88,7 +160,7 @@ class ServedSandbox:
 
         A program that does not exist ends with 127, one that cannot be started with 126, as in a shell.
         """
-        environment = self._environment | dict(env or {})
+        environment = self._environment | self._way_out | dict(env or {})
         _check_words(argv, environment)
         request: Header = {"op": "exec", "argv": list(argv), "env": environment, "timeout_s": timeout_s}
         request |= {"max_output": max_output_bytes, "limits": self._limits, "disks": self._disks}
@@ -117,8 +189,11 @@ class ServedSandbox:
         return safe_paths(body)
 
     async def put_archive(self, chunks: AsyncIterator[bytes]) -> None:
+        await self._unpack({"op": "unpack"}, chunks)
+
+    async def _unpack(self, request: Header, chunks: AsyncIterator[bytes]) -> None:
         async with self._exchange(CALL_TIMEOUT_S):
-            await self._send({"op": "unpack"}, b"")
+            await self._send(request, b"")
             async for chunk in chunks:
                 if chunk:
                     await self._send({}, chunk)
@@ -141,6 +216,7 @@ class ServedSandbox:
 
     async def close(self) -> None:
         self._end("it was closed")
+        await self.end_network()
         await self._lifeline.gone()
 
     async def _states(self, paths: Sequence[str]) -> list[bytes]:

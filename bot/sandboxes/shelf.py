@@ -1,0 +1,125 @@
+"""What setup phases made, kept on this machine for a while: archives by key, the least used ones going first."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bot.domain.errors import LimitReached
+
+DAY_S = 86_400.0
+UNFINISHED = "unfinished-"
+FACTS = "facts.json"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Archives by the name of the place they belong to, and what they are squeezed with ("" for not)."""
+
+    directory: Path
+    squeezed: Mapping[str, str]
+
+    async def chunks(self, place: str) -> AsyncIterator[bytes]:
+        """Raises OSError when it is gone meanwhile."""
+        with await asyncio.to_thread((self.directory / place).open, "rb") as archive:
+            while chunk := await asyncio.to_thread(archive.read, CHUNK):
+                yield chunk
+
+
+class Shelf:
+    """A folder of its own. Sizes in bytes; `clock` gives Unix time in seconds.
+
+    An entry is there as a whole or not at all, whoever is killed meanwhile; several processes may share the folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int = 20 << 30,
+        max_entry_bytes: int = 2 << 30,
+        lifetime_s: float = 7 * DAY_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._max, self._max_entry, self._lifetime_s, self._clock = max_bytes, max_entry_bytes, lifetime_s, clock
+
+    def find(self, key: str) -> Kept | None:
+        """What was kept under this key and is not too old; None otherwise."""
+        entry = self._place(key)
+        try:
+            facts = json.loads((entry / FACTS).read_text())
+        except (OSError, ValueError):
+            return None
+        if facts["key"] != key or not 0 <= self._clock() - facts["at"] < self._lifetime_s:
+            return None
+        with suppress(OSError):
+            (entry / "used").touch()
+        return Kept(entry, facts["squeezed"])
+
+    def forget(self, key: str) -> None:
+        shutil.rmtree(self._place(key), ignore_errors=True)
+
+    def begin(self, key: str) -> "Unfinished":
+        """Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Unfinished(Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._folder)), key, self._max_entry)
+
+    def put(self, made: "Unfinished") -> None:
+        """It takes the place of what was there, and the oldest others make room. Raises OSError."""
+        facts = {"key": made.key, "at": self._clock(), "squeezed": made.squeezed}
+        (made.directory / FACTS).write_text(json.dumps(facts))
+        (made.directory / "used").touch()
+        self.forget(made.key)
+        with suppress(OSError):  # somebody else was faster with the same
+            made.directory.rename(self._place(made.key))
+        made.drop()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Least lately used first; what an earlier process left unfinished goes after a day."""
+        entries = []
+        for entry in self._folder.iterdir():
+            with suppress(OSError):
+                used = (entry if entry.name.startswith(UNFINISHED) else entry / "used").stat().st_mtime
+                entries.append((used, sum(file.stat().st_size for file in entry.iterdir()), entry))
+        total, now = sum(size for _, size, _ in entries), time.time()
+        for used, size, entry in sorted(entries):
+            age = now - used
+            stale = age > DAY_S if entry.name.startswith(UNFINISHED) else age > self._lifetime_s
+            if stale or (total > self._max and not entry.name.startswith(UNFINISHED)):
+                shutil.rmtree(entry, ignore_errors=True)
+                total -= size
+
+    def _place(self, key: str) -> Path:
+        return self._folder / hashlib.sha256(key.encode()).hexdigest()
+
+
+class Unfinished:
+    """An entry that is being written; `drop` is due at the end, whether it was put on the shelf or not."""
+
+    def __init__(self, directory: Path, key: str, max_bytes: int) -> None:
+        self.directory, self.key = directory, key
+        self.squeezed: dict[str, str] = {}
+        self._left = max_bytes
+
+    def open(self, place: str) -> IO[bytes]:
+        """Raises OSError."""
+        return (self.directory / place).open("wb")
+
+    def count(self, size: int) -> None:
+        """Raises LimitReached past the most an entry may have."""
+        self._left -= size
+        if self._left < 0:
+            raise LimitReached("what the setup phase made is too large to be kept")
+
+    def drop(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
