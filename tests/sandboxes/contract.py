@@ -28,9 +28,10 @@ async def sh(sandbox: Sandbox, script: str, *, timeout_s: float = 20) -> str:
 
 
 async def others(sandbox: Sandbox) -> int:
-    """Processes that are left over from earlier commands."""
-    here = await sandbox.exec(["sh", "-c", "echo /proc/[0-9]*"], timeout_s=20)
-    return len(here.stdout.split()) - len(["the helper", "this shell"])
+    """Processes of the commands' user that are left over from earlier commands."""
+    listing = 'cd /proc; for one in [0-9]*; do [ $one != 1 ] && [ -O $one ] && echo $one; done; true'
+    here = await sandbox.exec(["sh", "-c", listing], timeout_s=20)
+    return len(here.stdout.split()) - len(["this shell"])
 
 
 async def pieces(content: bytes, size: int = 1000) -> AsyncIterator[bytes]:
