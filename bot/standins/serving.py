@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 LAST_ANSWERS_S = 1.0  # what requests under way may take when the block ends
+STEPS_OF_AN_ACCEPT = 5  # of the event loop, until asyncio has told the server of a connection it accepted (3 in 3.11)
 
 
 class _Guest(uvicorn.Server):
@@ -33,20 +34,31 @@ class _Guest(uvicorn.Server):
                     await self.leaving.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
+        await self._stop_accepting()
         serving = self.server_state
-        for connection in list(serving.connections):
-            connection.shutdown()
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_ANSWERS_S):
                 while True:
+                    for connection in list(serving.connections):
+                        connection.shutdown()
                     if not serving.connections and not serving.tasks:
                         break
                     await asyncio.sleep(0.005)
         for task in serving.tasks:
             task.cancel()
         await self.lifespan.shutdown()
+
+    async def _stop_accepting(self) -> None:
+        """asyncio never closes a connection that it accepts in the very step in which its server closes
+        (https://github.com/python/cpython/issues/109564): so first no more are accepted, then the server closes."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listener in server.sockets:
+                loop.remove_reader(listener.fileno())
+        for _ in range(STEPS_OF_AN_ACCEPT):
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
 
 
 @asynccontextmanager
