@@ -21,6 +21,14 @@ LIST_MADE = ("git", "ls-files", "-z", "--others", "--directory")
 STDIN_BYTES_PER_S = 10 << 20  # slower than any machine takes them
 
 
+class Stream(Protocol):
+    """What the helper says."""
+
+    async def readexactly(self, count: int, /) -> bytes:
+        """Raises EOFError, OSError."""
+        ...
+
+
 class Lifeline(Protocol):
     """What keeps the sandbox alive, from outside."""
 
@@ -59,7 +67,7 @@ class ServedSandbox:
         *,
         id: str,
         provider: str,
-        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        streams: tuple[Stream, asyncio.StreamWriter],
         lifeline: Lifeline,
         environment: Mapping[str, str],
         limits: Mapping[str, int],

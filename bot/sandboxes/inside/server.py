@@ -135,7 +135,10 @@ class Server:
         if len(prefix) < LENGTHS.size:
             return None
         header_bytes, body_bytes = lengths(prefix)
-        return header_of(self._in.read(header_bytes)), self._in.read(body_bytes)
+        header, body = self._in.read(header_bytes), self._in.read(body_bytes)
+        if len(header) < header_bytes or len(body) < body_bytes:  # half a file must not be written as a whole one
+            return None
+        return header_of(header), body
 
     def _send(self, frame: Frame) -> None:
         header, body = frame
