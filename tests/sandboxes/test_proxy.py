@@ -21,13 +21,15 @@ from tests.sandboxes.contract import sh
 
 pytestmark = pytest.mark.anyio
 PUBLIC = "93.184.216.34"
-LIST = ("pypi.org", "*.pythonhosted.org")
+LIST = ("index.example", "*.hosted.example")
 
 
 # ------------------------------------------------------------------ the rules
 
 
-@pytest.mark.parametrize("name", ["pypi.org", "a-b.c1.example", "*.example.org", "PyPI.org.", "xn--bcher-kva.example"])
+@pytest.mark.parametrize(
+    "name", ["index.example", "a-b.c1.example", "*.example.org", "Index.example.", "xn--bcher-kva.example"]
+)
 def test_a_host_name_can_be_written_into_the_list(name: str) -> None:
     assert host_pattern(name) == name.lower().removesuffix(".")
 
@@ -45,17 +47,17 @@ def test_what_is_no_host_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "port", "allowed"),
     [
-        pytest.param("pypi.org", 443, True, id="on-the-list"),
-        pytest.param("pypi.org", 80, True, id="plain-http"),
-        pytest.param("files.pythonhosted.org", 443, True, id="subdomain"),
-        pytest.param("a.b.pythonhosted.org", 443, True, id="subdomain-of-a-subdomain"),
-        pytest.param("pythonhosted.org", 443, False, id="the-star-is-not-the-name-itself"),
-        pytest.param("evil-pythonhosted.org", 443, False, id="ends-in-the-same-letters"),
-        pytest.param("pypi.org.evil.example", 443, False, id="begins-with-it"),
-        pytest.param("xpypi.org", 443, False, id="longer"),
+        pytest.param("index.example", 443, True, id="on-the-list"),
+        pytest.param("index.example", 80, True, id="plain-http"),
+        pytest.param("files.hosted.example", 443, True, id="subdomain"),
+        pytest.param("a.b.hosted.example", 443, True, id="subdomain-of-a-subdomain"),
+        pytest.param("hosted.example", 443, False, id="the-star-is-not-the-name-itself"),
+        pytest.param("evil-hosted.example", 443, False, id="ends-in-the-same-letters"),
+        pytest.param("index.example.evil.example", 443, False, id="begins-with-it"),
+        pytest.param("xindex.example", 443, False, id="longer"),
         pytest.param("example.org", 443, False, id="not-on-the-list"),
-        pytest.param("pypi.org", 22, False, id="port-22"),
-        pytest.param("pypi.org", 8443, False, id="port-8443"),
+        pytest.param("index.example", 22, False, id="port-22"),
+        pytest.param("index.example", 8443, False, id="port-8443"),
         pytest.param(PUBLIC, 443, False, id="a-number"),
         pytest.param("nexus.corp.example", 8081, True, id="operators-own"),
         pytest.param("nexus.corp.example", 443, False, id="operators-own-on-another-port"),
@@ -187,10 +189,10 @@ def status(answer: bytes) -> str:
 
 
 async def test_a_host_on_the_list_is_reached_at_the_address_that_was_checked() -> None:
-    async with internet(pypi_org=[PUBLIC]) as world, proxied(world) as (proxy, ask):
-        answer = await ask(connect("PyPI.org.:443") + b"hello")
+    async with internet(index_example=[PUBLIC]) as world, proxied(world) as (proxy, ask):
+        answer = await ask(connect("Index.example.:443") + b"hello")
         assert answer == b"HTTP/1.1 200 Connection established\r\n\r\nhello"
-        assert (world.looked_up, world.dialled) == (["pypi.org"], [(PUBLIC, 443)])
+        assert (world.looked_up, world.dialled) == (["index.example"], [(PUBLIC, 443)])
         assert await proxy.close() == ()
 
 
@@ -198,7 +200,7 @@ async def test_a_host_on_the_list_is_reached_at_the_address_that_was_checked() -
     ("place", "refused"),
     [
         ("example.org:443", "example.org"),
-        ("pypi.org:22", "pypi.org:22"),
+        ("index.example:22", "index.example:22"),
         ("169.254.169.254:80", "169.254.169.254"),
         ("127.0.0.1:80", "127.0.0.1"),
         ("localhost:5432", "localhost:5432"),
@@ -216,56 +218,60 @@ async def test_everybody_else_is_refused_without_a_look_up_and_named_once(place:
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1"])
 async def test_a_listed_name_that_leads_to_a_private_address_is_refused(address: str) -> None:
     """Red when addresses are not judged (`may_connect` answers True): seen."""
-    async with internet(pypi_org=[address]) as world, proxied(world) as (proxy, ask):
-        assert status(await ask(connect("pypi.org:443"))) == "HTTP/1.1 403 Forbidden"
+    async with internet(index_example=[address]) as world, proxied(world) as (proxy, ask):
+        assert status(await ask(connect("index.example:443"))) == "HTTP/1.1 403 Forbidden"
         assert world.dialled == []
-        assert await proxy.close() == ("pypi.org",)
+        assert await proxy.close() == ("index.example",)
 
 
 async def test_of_several_addresses_only_the_public_ones_are_tried() -> None:
-    async with internet(pypi_org=["10.0.0.1", PUBLIC]) as world, proxied(world) as (_, ask):
-        assert status(await ask(connect("pypi.org:443"))) == "HTTP/1.1 200 Connection established"
+    async with internet(index_example=["10.0.0.1", PUBLIC]) as world, proxied(world) as (_, ask):
+        assert status(await ask(connect("index.example:443"))) == "HTTP/1.1 200 Connection established"
         assert world.dialled == [(PUBLIC, 443)]
 
 
 async def test_a_name_nobody_knows_is_a_bad_gateway() -> None:
     async with internet() as world, proxied(world) as (proxy, ask):
-        assert status(await ask(connect("pypi.org:443"))) == "HTTP/1.1 502 Bad Gateway"
+        assert status(await ask(connect("index.example:443"))) == "HTTP/1.1 502 Bad Gateway"
         assert await proxy.close() == ()
 
 
 async def test_a_plain_request_goes_out_once_with_the_host_that_was_checked() -> None:
     """Red when the sandbox's own Host header is passed on, or a second request on the same connection."""
-    async with internet(pypi_org=[PUBLIC]) as world, proxied(world) as (_, ask):
+    async with internet(index_example=[PUBLIC]) as world, proxied(world) as (_, ask):
         world.answer = b"HTTP/1.1 200 OK\r\n\r\nbody"
-        second = b"GET http://pypi.org/second HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+        second = b"GET http://index.example/second HTTP/1.1\r\nHost: evil.example\r\n\r\n"
         request = (
-            b"GET http://pypi.org/simple/x/ HTTP/1.1\r\nHost: evil.example\r\nAccept: */*\r\n"
+            b"GET http://index.example/simple/x/ HTTP/1.1\r\nHost: evil.example\r\nAccept: */*\r\n"
             b"Proxy-Connection: keep-alive\r\nConnection: keep-alive\r\n\r\n"
         )
         assert await ask(request + second) == b"HTTP/1.1 200 OK\r\n\r\nbody"
-        assert world.heard == [b"GET /simple/x/ HTTP/1.1\r\nHost: pypi.org\r\nConnection: close\r\nAccept: */*\r\n\r\n"]
+        assert world.heard == [
+            b"GET /simple/x/ HTTP/1.1\r\nHost: index.example\r\nConnection: close\r\nAccept: */*\r\n\r\n"
+        ]
         assert world.dialled == [(PUBLIC, 80)]
 
 
 @pytest.mark.parametrize(
     ("request_bytes", "answer"),
     [
-        pytest.param(b"POST http://pypi.org/ HTTP/1.1\r\n\r\n", "405 Method Not Allowed", id="post"),
+        pytest.param(b"POST http://index.example/ HTTP/1.1\r\n\r\n", "405 Method Not Allowed", id="post"),
         pytest.param(b"GET /etc/passwd HTTP/1.1\r\n\r\n", "405 Method Not Allowed", id="origin-form"),
-        pytest.param(b"GET https://pypi.org/ HTTP/1.1\r\n\r\n", "405 Method Not Allowed", id="https-without-connect"),
-        pytest.param(b"GET http://u:p@pypi.org/ HTTP/1.1\r\n\r\n", "405 Method Not Allowed", id="user"),
-        pytest.param(b"CONNECT pypi.org HTTP/1.1\r\n\r\n", "400 Bad Request", id="no-port"),
-        pytest.param(b"CONNECT pypi.org:0 HTTP/1.1\r\n\r\n", "400 Bad Request", id="port-0"),
-        pytest.param(b"CONNECT pypi.org:99999999 HTTP/1.1\r\n\r\n", "400 Bad Request", id="port-too-large"),
+        pytest.param(
+            b"GET https://index.example/ HTTP/1.1\r\n\r\n", "405 Method Not Allowed", id="https-without-connect"
+        ),
+        pytest.param(b"GET http://u:p@index.example/ HTTP/1.1\r\n\r\n", "405 Method Not Allowed", id="user"),
+        pytest.param(b"CONNECT index.example HTTP/1.1\r\n\r\n", "400 Bad Request", id="no-port"),
+        pytest.param(b"CONNECT index.example:0 HTTP/1.1\r\n\r\n", "400 Bad Request", id="port-0"),
+        pytest.param(b"CONNECT index.example:99999999 HTTP/1.1\r\n\r\n", "400 Bad Request", id="port-too-large"),
         pytest.param(b"CONNECT [::1]:443 HTTP/1.1\r\n\r\n", "400 Bad Request", id="ipv6"),
-        pytest.param(b"CONNECT pypi.org:443\r\nX: \n HTTP/1.1\r\n\r\n", "400 Bad Request", id="bare-newline"),
-        pytest.param(b"GET http://pypi.org/ HTTP/1.1\r\nX: " + b"x" * 20_000, "431 Request Header", id="too-long"),
+        pytest.param(b"CONNECT index.example:443\r\nX: \n HTTP/1.1\r\n\r\n", "400 Bad Request", id="bare-newline"),
+        pytest.param(b"GET http://index.example/ HTTP/1.1\r\nX: " + b"x" * 20_000, "431 Request Header", id="too-long"),
         pytest.param(b"\0\xff\xfe\r\n\r\n", "400 Bad Request", id="bytes"),
     ],
 )
 async def test_what_is_no_request_of_ours_is_turned_away(request_bytes: bytes, answer: str) -> None:
-    async with internet(pypi_org=[PUBLIC]) as world, proxied(world) as (_, ask):
+    async with internet(index_example=[PUBLIC]) as world, proxied(world) as (_, ask):
         assert status(await ask(request_bytes)).startswith(f"HTTP/1.1 {answer}")
         assert world.dialled == []
 
@@ -281,20 +287,20 @@ async def test_the_operators_own_hosts_may_be_private_on_their_port_but_not_the_
 
 async def test_the_cap_on_bytes_holds() -> None:
     """Red without it: the answer is whole."""
-    async with internet(pypi_org=[PUBLIC]) as world, proxied(world, WayOut(max_bytes_in=100_000)) as (proxy, ask):
+    async with internet(index_example=[PUBLIC]) as world, proxied(world, WayOut(max_bytes_in=100_000)) as (proxy, ask):
         world.answer = b"x" * 300_000
-        assert len(await ask(connect("pypi.org:443") + b"more")) < 200_000
+        assert len(await ask(connect("index.example:443") + b"more")) < 200_000
         assert await proxy.close() == ("too many bytes",)
 
 
 async def test_the_cap_on_connections_holds() -> None:
     """Red without it: the second is let through."""
     way_out = WayOut(max_connections=1)
-    async with internet(pypi_org=[PUBLIC]) as world, proxied(world, way_out) as (_, ask):
+    async with internet(index_example=[PUBLIC]) as world, proxied(world, way_out) as (_, ask):
         async with asyncio.TaskGroup() as group:
-            first = group.create_task(ask(connect("pypi.org:443")))
+            first = group.create_task(ask(connect("index.example:443")))
             await asyncio.sleep(0.1)
-            assert status(await ask(connect("pypi.org:443"))) == "HTTP/1.1 503 Service Unavailable"
+            assert status(await ask(connect("index.example:443"))) == "HTTP/1.1 503 Service Unavailable"
         assert status(first.result()) == "HTTP/1.1 200 Connection established"
 
 
@@ -311,16 +317,16 @@ async def test_the_operators_proxy_is_gone_through_with_its_password_which_stays
     port = server.sockets[0].getsockname()[1]
     way_out = WayOut(proxy=f"http://bot:p%40ss@127.0.0.1:{port}")
     async with internet() as world, proxied(world, way_out) as (proxy, ask):
-        assert (await ask(connect("pypi.org:443") + b"hello")).endswith(b"\r\n\r\nhello")
-        assert (await ask(b"GET http://pypi.org/a HTTP/1.1\r\n\r\n")).endswith(b"plain")
+        assert (await ask(connect("index.example:443") + b"hello")).endswith(b"\r\n\r\nhello")
+        assert (await ask(b"GET http://index.example/a HTTP/1.1\r\n\r\n")).endswith(b"plain")
         assert status(await ask(connect("example.org:443"))) == "HTTP/1.1 403 Forbidden"
         assert world.looked_up == []
         assert await proxy.close() == ("example.org",)
     server.close()
     credential = b"Proxy-Authorization: Basic Ym90OnBAc3M=\r\n"
     assert said == [
-        b"CONNECT pypi.org:443 HTTP/1.1\r\nHost: pypi.org:443\r\n" + credential + b"\r\n",
-        b"GET http://pypi.org/a HTTP/1.1\r\nHost: pypi.org\r\nConnection: close\r\n" + credential + b"\r\n",
+        b"CONNECT index.example:443 HTTP/1.1\r\nHost: index.example:443\r\n" + credential + b"\r\n",
+        b"GET http://index.example/a HTTP/1.1\r\nHost: index.example\r\nConnection: close\r\n" + credential + b"\r\n",
     ]
 
 
@@ -361,17 +367,17 @@ async def fetched(sandbox: Sandbox, place: str) -> str:
 
 async def test_a_sandbox_reaches_what_is_on_the_list_and_after_the_end_nothing() -> None:
     """Red in the agent phase when `end_network` leaves the proxy's listener open: seen."""
-    async with internet(pypi_org=[PUBLIC]) as world, opened(world) as sandbox:
-        assert await fetched(sandbox, "pypi.org:443") == "ConnectionRefusedError"
+    async with internet(index_example=[PUBLIC]) as world, opened(world) as sandbox:
+        assert await fetched(sandbox, "index.example:443") == "ConnectionRefusedError"
         await sandbox.allow_network(LIST)
-        assert await fetched(sandbox, "pypi.org:443") == "ping"
+        assert await fetched(sandbox, "index.example:443") == "ping"
         assert await fetched(sandbox, "example.org:443") == "HTTP/1.1 403 Forbidden"
-        assert await fetched(sandbox, "pypi.org:22") == "HTTP/1.1 403 Forbidden"
+        assert await fetched(sandbox, "index.example:22") == "HTTP/1.1 403 Forbidden"
         port = (await sh(sandbox, "printenv HTTPS_PROXY")).strip().rsplit(":", 1)[1]
-        assert await sandbox.end_network() == ("example.org", "pypi.org:22")
+        assert await sandbox.end_network() == ("example.org", "index.example:22")
         assert await sh(sandbox, "env | grep -i proxy || true") == ""
         known = {"HTTPS_PROXY": f"http://127.0.0.1:{port}"}
-        probe = await sandbox.exec(["/usr/bin/python3", "-c", FETCH, "pypi.org:443"], env=known, timeout_s=20)
+        probe = await sandbox.exec(["/usr/bin/python3", "-c", FETCH, "index.example:443"], env=known, timeout_s=20)
         assert probe.stdout == b"ConnectionRefusedError\n"
         assert await sh(sandbox, 'awk \'$4 != "06" && $4 != "st"\' /proc/net/tcp /proc/net/tcp6') == ""  # 06: TIME_WAIT
         with pytest.raises(ProviderError, match="not any more"):
@@ -390,7 +396,7 @@ async def test_in_the_setup_phase_there_is_no_other_way_out() -> None:
 
 async def test_no_process_of_the_setup_phase_is_alive_afterwards() -> None:
     """A daemon that leaves its session and ignores signals. Red when a command's tree is not ended: seen."""
-    async with internet(pypi_org=[PUBLIC]) as world, opened(world) as sandbox:
+    async with internet(index_example=[PUBLIC]) as world, opened(world) as sandbox:
         await sandbox.allow_network(LIST)
         daemon = "trap '' TERM HUP INT; setsid sh -c 'while true; do sleep 1; done' > /dev/null 2>&1 & sleep 0.2"
         await sh(sandbox, daemon)
@@ -400,12 +406,12 @@ async def test_no_process_of_the_setup_phase_is_alive_afterwards() -> None:
 
 async def test_an_open_connection_does_not_outlive_the_phase() -> None:
     """A command that still talks when the network ends hears no more."""
-    async with internet(pypi_org=[PUBLIC]) as world, opened(world) as sandbox:
+    async with internet(index_example=[PUBLIC]) as world, opened(world) as sandbox:
         await sandbox.allow_network(LIST)
         talk = FETCH.replace(
             "head = way.recv(4096)\n        print", 'way.recv(4096); head = way.recv(4096) or b"ended"\n        print'
         )
-        talking = asyncio.create_task(sandbox.exec(["/usr/bin/python3", "-c", talk, "pypi.org:443"], timeout_s=20))
+        talking = asyncio.create_task(sandbox.exec(["/usr/bin/python3", "-c", talk, "index.example:443"], timeout_s=20))
         await asyncio.sleep(0.5)
         await sandbox.end_network()
         result = await talking
