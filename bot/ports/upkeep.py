@@ -65,7 +65,10 @@ class Upkeep(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """Jobs by state, ages in seconds (None: nothing waits), ends by conclusion among the jobs that are kept."""
+    """Jobs by state, ends by conclusion among the jobs that are kept.
+
+    `oldest_queued_s`: how long the job has been free to take that has been so the longest; None when none is.
+    """
 
     queued: int
     running: int

@@ -1,32 +1,41 @@
 """How the queue fares: counts, ages, and the list of jobs an operator looks at."""
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from bot.domain.events import Conclusion
 from bot.ports import Census, Listed
-from bot.stores import ledger, sql
-from bot.stores.schema import JOBS, UNFINISHED, Now
+from bot.stores import claims, ledger, sql
+from bot.stores.schema import JOBS, UNFINISHED, WORK, Now
 
 
 def census(connection: Connection) -> Census:
-    unfinished = (
-        select(JOBS.c.state, func.count().label("jobs"), (Now() - func.min(JOBS.c.created_at)).label("oldest"))
-        .where(JOBS.c.state.in_(UNFINISHED))
-        .group_by(JOBS.c.state)
-    )
-    states = {row.state: row for row in connection.execute(unfinished)}
+    now = case((claims.free(JOBS.c), "queued"), else_=JOBS.c.state).label("now")  # a dead worker's job is queued again
+    unfinished = select(now, func.count().label("jobs")).where(JOBS.c.state.in_(UNFINISHED)).group_by("now")
+    states = {row.now: row.jobs for row in connection.execute(unfinished)}
     ended = select(func.coalesce(JOBS.c.conclusion, JOBS.c.state).label("how"), func.count().label("jobs"))
     finished = connection.execute(ended.where(JOBS.c.state.not_in(UNFINISHED)).group_by("how"))
     untold = select(func.count()).where(JOBS.c.state.not_in(UNFINISHED), JOBS.c.reported == 0)
-    queued, running = states.get("queued"), states.get("running")
     return Census(
-        queued=queued.jobs if queued else 0,
-        running=running.jobs if running else 0,
-        oldest_queued_s=max(0.0, queued.oldest) if queued else None,
+        queued=states.get("queued", 0),
+        running=states.get("running", 0),
+        oldest_queued_s=_oldest_s(connection),
         finished={row.how: row.jobs for row in finished},
         untold=connection.execute(untold).scalar_one(),
         usd_today=ledger.spent_today(connection),
     )
+
+
+def _oldest_s(connection: Connection) -> float | None:
+    """Of the jobs that could be taken now, since when the first one could have been. A job that rests, for a limit of
+    GitHub's or after a failure, is none of them, nor is what comes behind it in its thread."""
+    since = case(
+        (JOBS.c.state == "queued", JOBS.c.run_at),
+        (JOBS.c.lease_until > 0.0, JOBS.c.lease_until),
+        else_=Now(),  # freed by a worker that has just started, and takes it next
+    )
+    takeable = and_(claims.free(JOBS.c), or_(JOBS.c.priority != WORK, ~claims.behind_another(JOBS)))
+    age: float | None = connection.execute(select(Now() - func.min(since)).where(takeable)).scalar_one()
+    return None if age is None else max(0.0, age)
 
 
 def latest(connection: Connection, *, finished: int) -> tuple[Listed, ...]:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    FromClause,
     Row,
     Select,
     and_,
@@ -100,7 +101,7 @@ def _take(connection: Connection, owner: str, job_id: str | None, limits: QueueL
     statement = (
         update(JOBS)
         # Said twice: Postgres checks these words again on a row that somebody renewed in the meantime.
-        .where(JOBS.c.position == _next_job(job_id, limits, lock=True).scalar_subquery(), _free(JOBS.c))
+        .where(JOBS.c.position == _next_job(job_id, limits, lock=True).scalar_subquery(), free(JOBS.c))
         .values(
             state="running",
             owner=codec.printable(owner),
@@ -130,7 +131,7 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[
     A thread's jobs run one at a time and in their order. What needs only an answer, such as the command that cancels
     one of them, waits for none; nor does a cancelled job: all that is left is to clean up.
     """
-    candidate, earlier = JOBS.alias("candidate"), JOBS.alias("earlier")
+    candidate = JOBS.alias("candidate")
     is_live = (JOBS.c.state == "running") & (JOBS.c.lease_until >= Now())
     is_work = JOBS.c.priority == WORK
     at_work = select(JOBS.c.tenant, func.count().label("jobs")).where(is_live, is_work)
@@ -138,23 +139,14 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[
     running = select(func.count()).select_from(JOBS).where(is_live, is_work).scalar_subquery()
     answering = select(func.count()).select_from(JOBS).where(is_live, ~is_work).scalar_subquery()
     running_here = func.coalesce(live.c.jobs, 0)
-    thread_is_busy = (
-        select(earlier.c.position)
-        .where(
-            earlier.c.repo_id == candidate.c.repo_id,
-            earlier.c.issue == candidate.c.issue,
-            earlier.c.position < candidate.c.position,
-            earlier.c.priority == WORK,
-            earlier.c.state.in_(UNFINISHED),
-        )
-        .exists()
+    may_work = and_(
+        running < limits.running, running_here < limits.running_per_installation, ~behind_another(candidate)
     )
-    may_work = and_(running < limits.running, running_here < limits.running_per_installation, ~thread_is_busy)
     may_start = case((candidate.c.priority == WORK, may_work), else_=answering < limits.answering)
     statement = (
         select(candidate.c.position)
         .select_from(candidate.outerjoin(live, live.c.tenant == candidate.c.tenant))
-        .where(_free(candidate.c), or_(candidate.c.cancel_by.is_not(None), may_start))
+        .where(free(candidate.c), or_(candidate.c.cancel_by.is_not(None), may_start))
         .order_by(candidate.c.priority.desc(), running_here, candidate.c.position)
         .limit(1)
     )
@@ -163,7 +155,24 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[
     return statement if job_id is None else statement.where(candidate.c.id == job_id)
 
 
-def _free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:
+def behind_another(job: FromClause) -> ColumnElement[bool]:
+    """Work of the same thread comes first, and is not finished."""
+    earlier = JOBS.alias("earlier")
+    return (
+        select(earlier.c.position)
+        .where(
+            earlier.c.repo_id == job.c.repo_id,
+            earlier.c.issue == job.c.issue,
+            earlier.c.position < job.c.position,
+            earlier.c.priority == WORK,
+            earlier.c.state.in_(UNFINISHED),
+        )
+        .exists()
+    )
+
+
+def free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:
+    """Nobody works on it, and somebody may."""
     due = and_(job.state == "queued", or_(job.run_at <= Now(), job.cancel_by.is_not(None)))
     abandoned = and_(job.state == "running", job.lease_until < Now())
     return or_(due, abandoned)

@@ -105,7 +105,7 @@ def _census(census: Census) -> list[str]:
     ended = {_label("conclusion", how): jobs for how, jobs in sorted(census.finished.items())}
     return [
         *_metric("backspace_jobs", "gauge", "Jobs that are queued or running.", jobs),
-        *_metric("backspace_oldest_queued_seconds", "gauge", "How long the oldest queued job has waited.", oldest),
+        *_metric("backspace_oldest_queued_seconds", "gauge", "How long a job has waited that could be taken.", oldest),
         *_metric("backspace_jobs_finished", "gauge", "Jobs that ended, of those still kept.", ended),
         *_metric("backspace_jobs_untold", "gauge", "Ends that GitHub does not show yet.", {"": census.untold}),
         *_metric("backspace_model_usd_today", "gauge", "Dollars of model calls today (UTC).", {"": census.usd_today}),
