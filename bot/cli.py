@@ -142,6 +142,42 @@ def run(
         raise typer.Exit(asyncio.run(run_locally(config, prompt, repo=repo.resolve(), console=errors)))
 
 
+@app.command(name="eval")
+def evaluate(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Tasks: */task.yml, or SWE-bench instances. Default: those that ship with this."),
+    ] = None,
+    live: Annotated[bool, typer.Option(help="Let the configured model work, for money; else a script does.")] = False,
+    model: Annotated[str | None, typer.Option(help="With --live: a model, or `rules`.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be given several times.")] = None,
+    clones: Annotated[Path | None, typer.Option(help="Clones for SWE-bench. Default: FOLDER/repositories.")] = None,
+    jobs: Annotated[int, typer.Option(help="How many tasks run at once.", min=1, max=16)] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")] = False,
+) -> None:
+    """Run tasks through the whole bot and score the pull requests with hidden tests.
+
+    Exit code 0: all were solved; 3: some were not; 4: a task is broken or crashed, or none could be run; 1 and 2: not
+    started.
+    """
+    from bot.evaluation.command import run_eval
+
+    with worded():
+        need_git()
+        run = run_eval(
+            environment(),
+            folder=folder and folder.resolve(),
+            clones=clones and clones.resolve(),
+            names=task or (),
+            live=live,
+            model=model,
+            jobs=jobs,
+            as_data=as_json,
+            console=errors,
+        )
+        raise typer.Exit(asyncio.run(run))
+
+
 @app.command()
 def replay(
     payload: Annotated[Path, typer.Argument(help="A recorded webhook payload (JSON).", exists=True, dir_okay=False)],

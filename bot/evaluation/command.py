@@ -1,0 +1,96 @@
+"""`backspace eval` from its arguments to its exit code."""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from bot.config import RULES, Config
+from bot.demo import demo_settings
+from bot.domain.errors import UserError
+from bot.evaluation.material import Material
+from bot.evaluation.rows import Row, as_json, exit_code, summary, table
+from bot.evaluation.run import Player, evaluate, gold_player
+from bot.evaluation.swebench import instances
+from bot.evaluation.tasks import SHIPPED, Task, chosen, own_tasks
+from bot.wiring import configure_logging, models, sandbox_provider
+
+SCRIPTED = "Scripted: each task's gold change is replayed call by call. This measures the bot, not a model."
+
+OF_A_MODEL = ("ANTHROPIC_", "BACKSPACE_", "OPENAI_")  # settings that a script must not meet: keys, budgets
+
+
+async def run_eval(
+    env: Mapping[str, str],
+    *,
+    folder: Path | None,
+    clones: Path | None,
+    names: Sequence[str],
+    live: bool,
+    model: str | None,
+    jobs: int,
+    as_data: bool,
+    console: Console,
+) -> int:
+    """Progress goes to `console`, the table or the JSON to standard output. The exit codes are those of `exit_code`.
+
+    Raises UserError and ConfigFault before any task is run.
+    """
+    tasks = chosen(tasks_in(folder or SHIPPED, clones=clones), names)
+    settings, player, who = await _player(env, live=live, model=model)
+    config = Config.from_env(settings, role="local")
+    configure_logging(config.log_level, "console")
+    sandboxes = sandbox_provider(config)
+    if problem := sandboxes.problem():
+        raise UserError(problem)
+    console.print(who, markup=False, highlight=False, soft_wrap=True)
+
+    def told(row: Row) -> None:
+        console.print(f"  {row.task}: {row.verdict}: {row.said}", markup=False, highlight=False, soft_wrap=True)
+
+    rows = await evaluate(tasks, player=player, settings=settings, sandboxes=sandboxes, jobs=jobs, told=told)
+    if as_data:
+        sys.stdout.write(json.dumps(as_json(rows, player="script" if not live else config.model), indent=2) + "\n")
+    else:
+        out = Console()
+        out.print(table(rows))
+        out.print(f"\n{summary(rows)}", highlight=False)
+    return exit_code(rows)
+
+
+def tasks_in(folder: Path, *, clones: Path | None) -> tuple[Task, ...]:
+    """Raises UserError for a folder without a task."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: name one that holds tasks.")
+    tasks = (*own_tasks(folder), *instances(folder, clones=clones))
+    if not tasks:
+        raise UserError(f"{folder} holds no task: neither */task.yml nor SWE-bench instances as .json or .jsonl.")
+    return tasks
+
+
+async def _player(env: Mapping[str, str], *, live: bool, model: str | None) -> tuple[dict[str, str], Player, str]:
+    """The bot's settings, who plays the model, and the words that say so."""
+    settings = demo_settings(env)
+    if not live:
+        if model:
+            raise UserError("--model goes with --live: without it a script plays the model.")
+        scripted = {name: value for name, value in settings.items() if not name.startswith(OF_A_MODEL)}
+        return scripted | {"BACKSPACE_MODEL": RULES}, gold_player, SCRIPTED
+    if model:
+        settings["BACKSPACE_MODEL"] = model
+    config = Config.from_env(settings, role="local")
+    if config.model == RULES and model != RULES:
+        raise UserError("--live needs a model: set ANTHROPIC_API_KEY, or leave --live out for the scripted run.")
+    async with models(config) as named:
+        named(config.model)
+    most = "" if config.model == RULES else f", for ${config.budget_usd:.2f} a task at most"
+    return settings, _configured, f"Live: {config.model} does the work{most}."
+
+
+@asynccontextmanager
+async def _configured(made: Material) -> AsyncIterator[Mapping[str, str]]:
+    """The bot's own settings reach the model."""
+    yield {}

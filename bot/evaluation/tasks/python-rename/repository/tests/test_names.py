@@ -1,0 +1,13 @@
+"""The rules of the house: a module is named after what is in it."""
+
+import unittest
+from pathlib import Path
+
+SHOP = Path(__file__).parent.parent / "shop"
+SAY_NOTHING = {"helpers", "utils", "misc", "common", "legacy", "compat"}
+
+
+class NamesTest(unittest.TestCase):
+    def test_every_module_says_what_is_in_it(self):
+        named = {path.stem for path in SHOP.rglob("*") if path.suffix == ".py" or path.is_dir()}
+        self.assertEqual(named & SAY_NOTHING, set())
