@@ -1,18 +1,19 @@
 """Every setting, read once from a mapping; all faults are named together, in words for the operator."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from bot.model_settings import MODEL_SETTINGS, Platform, lacking
+from bot.model_settings import RULES as RULES
 from bot.setting_values import (
     MIN_SECRET,
-    api_key,
+    Setting,
     database,
     folder,
     number,
     one_of,
-    optional_url,
     path,
     paths,
     pem,
@@ -22,10 +23,7 @@ from bot.setting_values import (
     url,
     whole,
 )
-
-Role = Literal["web", "worker", "both", "local"]  # local: no GitHub at all, as `backspace run` works
-
-RULES = "rules"  # BACKSPACE_MODEL=rules: the agent that needs no model
+from bot.setting_values import Role as Role
 
 
 class ConfigFault(Exception):
@@ -46,7 +44,21 @@ class Config:
     github_api_url: str
     anthropic_api_key: str
     anthropic_base_url: str | None
-    model: str
+    anthropic_platform: Platform
+    aws_region: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    aws_session_token: str
+    aws_bearer_token: str
+    vertex_region: str
+    vertex_project: str
+    foundry_resource: str
+    foundry_api_key: str
+    openai_api_key: str
+    openai_base_url: str | None
+    models: tuple[str, ...]
+    effort: str
+    handoff_tokens: int
     budget_usd: float
     repo_usd_per_day: float
     installation_usd_per_day: float
@@ -71,8 +83,28 @@ class Config:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values that must never leave this process."""
-        keys = (self.private_key, self.anthropic_api_key, self.operator_token, *self.webhook_secrets)
+        keys = (
+            self.private_key,
+            self.anthropic_api_key,
+            self.aws_secret_access_key,
+            self.aws_session_token,
+            self.aws_bearer_token,
+            self.foundry_api_key,
+            self.openai_api_key,
+            self.operator_token,
+            *self.webhook_secrets,
+        )
         return tuple(key for key in keys if key)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """By field; holds the secrets."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def model(self) -> str:
+        """The first of the chain."""
+        return self.models[0]
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, role: Role = "both") -> "Config":
@@ -101,6 +133,8 @@ class Config:
                 values[setting.field], defaults[setting.field] = None, setting.read(setting.default)
         if role in ("worker", "both"):
             faults += _worker_faults(env, values)
+        if role != "web":
+            faults += _model_faults(values)
         if role in ("web", "both") and not env.get("GITHUB_WEBHOOK_SECRET", "").strip():
             faults.append(
                 "GITHUB_WEBHOOK_SECRET is missing: give the secret of the App's webhook, "
@@ -131,28 +165,18 @@ def _worker_faults(env: Mapping[str, str], values: dict[str, Any]) -> list[str]:
             faults.append(f"GITHUB_PRIVATE_KEY_PATH cannot be read: {path}: {error.strerror}.")
         except ValueError:
             faults.append(f"GITHUB_PRIVATE_KEY_PATH is not a PEM private key: {path}.")
-    if values["model"] != RULES and values["anthropic_api_key"] == "":
-        faults.append(
-            f"ANTHROPIC_API_KEY is missing: set it, or set BACKSPACE_MODEL={RULES} to work without a model "
-            "(it applies patches and recipes written in the request)."
-        )
     return faults
+
+
+def _model_faults(values: Mapping[str, Any]) -> list[str]:
+    """What the models of the chain need and lack, each once."""
+    platform: Platform = values["anthropic_platform"] or "anthropic"
+    chain = values["models"] or ()
+    return list(dict.fromkeys(fault for name in chain if (fault := lacking(name, platform, values))))
 
 
 def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One environment variable; README's table is held against these by a test."""
-
-    name: str
-    field: str
-    default: str
-    meaning: str
-    read: Callable[[str], object]
-    role: Role = "both"
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -174,16 +198,7 @@ SETTINGS: tuple[Setting, ...] = (
         "For GitHub Enterprise Server: https://HOST/api/v3",
         url,
     ),
-    Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", api_key, "worker"),
-    Setting("ANTHROPIC_BASE_URL", "anthropic_base_url", "", "Another address for Claude's API", optional_url, "worker"),
-    Setting(
-        "BACKSPACE_MODEL",
-        "model",
-        "claude-opus-5-5",
-        "The model; `rules` works without one, from patches and recipes in the request",
-        text,
-        "worker",
-    ),
+    *MODEL_SETTINGS,
     Setting(
         "BACKSPACE_BUDGET_USD",
         "budget_usd",

@@ -12,6 +12,8 @@ from rich.markup import escape
 from bot.config import RULES, Config
 from bot.domain.errors import BotError, ProviderError
 from bot.github.hooks import Registration, Webhook
+from bot.model_settings import lacking
+from bot.probing import Remote
 
 MOST_SKEW_S = 30.0  # GitHub refuses an App's signature dated a minute ahead, or ten behind
 LEVELS = {"read": 1, "write": 2, "admin": 3}
@@ -160,18 +162,23 @@ def delivery(event: str, status: int) -> Finding:
 
 
 async def _model(config: Config) -> Sequence[Finding]:
-    if config.model == RULES:
-        return [Finding("Model", "none: the rule agent applies patches and recipes written in the request")]
-    if not config.anthropic_api_key:
-        return [Finding("Model", "not tried", SEE_ABOVE)]
-    from bot.models.anthropic import AnthropicModel
+    """Each of the chain: one that cannot be asked is found before a job needs it."""
+    from bot.wiring import models
 
-    model = AnthropicModel(config.anthropic_api_key, model=config.model, base_url=config.anthropic_base_url)
-    try:
-        problem = await model.problem()
-    finally:
-        await model.aclose()
-    return [Finding("Model", config.model, problem or "")]
+    found = []
+    async with models(config) as model_named:
+        for name in config.models:
+            if name == RULES:
+                found.append(
+                    Finding("Model", "none: the rule agent applies patches and recipes written in the request")
+                )
+            elif lacking(name, config.anthropic_platform, config.values):
+                found.append(Finding("Model", f"{name} not tried", SEE_ABOVE))
+            else:
+                model = model_named(name)
+                problem = await model.problem() if isinstance(model, Remote) else None
+                found.append(Finding("Model", name, problem or ""))
+    return found
 
 
 async def _sandbox(config: Config) -> Sequence[Finding]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -18,6 +18,7 @@ from bot.domain.events import BasePinned, JobFinished, JobStarted, Noted, Sandbo
 from bot.domain.job import Job, Patch, PullRequest, Receipt
 from bot.intake.admission import MAY_ASK
 from bot.intake.reading import Reading, reading_of
+from bot.listening import Ear
 from bot.ports import (
     Claim,
     Entry,
@@ -51,13 +52,14 @@ READ = "read"  # journal key: the request was read, and what was hidden in it wa
 class Workshop:
     """What every job works with: the operator's adapters, and the most a job may use.
 
+    `models` are names, in the order in which they take over.
     `purse_of` answers for a job and what its repository allows for a day in dollars (None: it does not say).
     """
 
     mirror: Mirror
     sandboxes: SandboxProvider
     model_named: Callable[[str], Model]
-    model: str
+    models: tuple[str, ...]
     budget: Budget
     purse_of: Callable[[Claim, float | None], Purse]
 
@@ -85,8 +87,10 @@ class Journey:
         purse_of: Callable[[float | None], Purse],
         links: Callable[[], Links],
         leaks: Leaks,
+        ear: Ear,
     ) -> None:
         self._job = job
+        self._ear = ear
         self._facts = facts
         self._workshop = workshop
         self._github = github
@@ -105,28 +109,31 @@ class Journey:
         )
         rules = repo_config(await workspace.base_file(PATH))
         await check_instructions(rules, workspace)
-        model, budget = self._model(rules), self._budget(rules)
+        (model, *fallbacks), budget = self._models(rules), self._budget(rules)
         await journal.record(JobStarted(attempt=attempt, model=model.name, budget_usd=budget.usd))
         reading = await self._read(rules)
         if not job.options.dry_run:
             await self._start_branch(base.sha)
         started = time.monotonic()
-        async with self._sandbox(job.id, workspace) as sandbox:
+        steerable = model.name != rule_agent.NAME
+        async with self._sandbox(job.id, workspace) as sandbox, self._ear.open() if steerable else nullcontext():
             await journal.record(SandboxReady(sandbox.provider, time.monotonic() - started))
             outcome = await work(
                 self._task(base, reading, rules),
                 model=model,
+                fallbacks=fallbacks,
                 sandbox=sandbox,
                 review=await self._review(workspace, sandbox, rules),
                 journal=journal,
                 limits=Limits(turns=budget.turns, usd=budget.usd, minutes=budget.minutes),
                 purse=None if model.name == rule_agent.NAME else self._purse_of(rules.budget.usd_per_day),
+                listen=self._ear.listen if steerable else None,
             )
         if job.options.dry_run:
             return ending.shown(job, outcome)
         opened = None
         if outcome.patch is not None and outcome.patch.changes:
-            totals = _totals(job, outcome, model=model.name, sandbox_seconds=time.monotonic() - started)
+            totals = _totals(job, outcome, sandbox_seconds=time.monotonic() - started)
             template = await _template(workspace)
             opened = await self._publish(outcome, outcome.patch, base.branch, rules, reading, totals, template)
         else:
@@ -146,14 +153,23 @@ class Journey:
         await self._journal.record(base, entry=Entry("effect", BASE, {"branch": branch, "sha": sha}))
         return base
 
-    def _model(self, rules: RepoConfig) -> Model:
-        """The one the request names; else the first of the repository's that this bot has; else the operator's."""
+    def _models(self, rules: RepoConfig) -> tuple[Model, ...]:
+        """In the order in which they take over: what the request names, then the repository's, else the operator's.
+
+        Those that this bot has not are left out. Raises UserError for a request that names one of them, and where
+        nothing is left.
+        """
         wish = self._job.options.model
-        *others, last = (wish,) if wish else rules.model or (self._workshop.model,)
-        for name in others:
-            with suppress(UserError):
-                return self._workshop.model_named(name)
-        return self._workshop.model_named(last)
+        models = [self._workshop.model_named(wish)] if wish else []
+        problem: UserError | None = None
+        for name in rules.model or self._workshop.models:
+            try:
+                models.append(self._workshop.model_named(name))
+            except UserError as error:
+                problem = error
+        if problem and not models:
+            raise problem
+        return tuple(dict.fromkeys(models))
 
     def _budget(self, rules: RepoConfig) -> Budget:
         """The repository's, or what the request wishes; never more than the operator grants."""
@@ -279,9 +295,9 @@ def path_rules(rules: RepoConfig) -> PathRules:
 NOT_RUN = Receipt(command=None, reason="the work stopped before the checks")
 
 
-def _totals(job: Job, outcome: Outcome, *, model: str, sandbox_seconds: float) -> wording.Totals:
+def _totals(job: Job, outcome: Outcome, *, sandbox_seconds: float) -> wording.Totals:
     return wording.Totals(
-        model=model,
+        model=" then ".join(outcome.models),
         turns=outcome.turns,
         tool_calls=outcome.tool_calls,
         usage=outcome.usage,

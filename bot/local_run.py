@@ -17,7 +17,7 @@ from bot.agent.prompt import Task
 from bot.agent.review import Review
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
-from bot.domain.events import JobEvent, ModelAnswered, ModelSwitched, Noted, ToolCalled, ToolReturned, Verified
+from bot.domain.events import JobEvent, ModelAnswered, ModelSwitched, Noted, Steered, ToolCalled, ToolReturned, Verified
 from bot.journey import check_instructions, path_rules
 from bot.ports import Entry, Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
@@ -61,7 +61,7 @@ def spoken(event: JobEvent) -> str:
             return f"    {output.split(chr(10), 1)[0]}"
         case ModelAnswered(turn=turn, usd=usd):
             return f"turn {turn}" + (f", ${usd:.2f}" if usd else "")
-        case Noted(text=text) | ModelSwitched(text=text):
+        case Noted(text=text) | ModelSwitched(text=text) | Steered(text=text):
             return f"  {text}"
         case Verified(receipt=receipt):
             return f"  {receipt.command or 'checks'}: {verdict(receipt)}"
@@ -108,8 +108,6 @@ def local_config(env: Mapping[str, str], model: str | None) -> Config:
     settings = {k: v for k, v in env.items() if not k.startswith("GITHUB_")}
     if wanted:
         settings["BACKSPACE_MODEL"] = wanted
-    if wanted != RULES and not env.get("ANTHROPIC_API_KEY"):
-        raise UserError(f"ANTHROPIC_API_KEY is missing: set it, or ask with --model {RULES}.")
     return Config.from_env(settings, role="local")
 
 
@@ -141,6 +139,7 @@ async def _worked(
         return await work(
             _task(name, workspace.base_sha, prompt, instructions=rules.instructions or ""),
             model=model_named(config.model),
+            fallbacks=[model_named(name) for name in config.models[1:]],
             sandbox=sandbox,
             review=review,
             journal=Spoken(console),

@@ -1,7 +1,7 @@
 """What a worker tries now and then, so that /readyz knows before a job does."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from bot.config import Config
@@ -38,7 +38,19 @@ def prober(
         return await asyncio.to_thread(sandboxes.problem)
 
     probes = [Probe("github", GITHUB_EVERY_S, github), Probe("sandbox", SANDBOX_EVERY_S, sandbox)]
-    model = model_named(config.model)
-    if isinstance(model, Remote):
-        probes.append(Probe("model", MODEL_EVERY_S, model.problem))
+    models = [model_named(name) for name in config.models]
+    remote = [model for model in models if isinstance(model, Remote)]
+    if len(remote) == len(models):
+        probes.append(Probe("model", MODEL_EVERY_S, lambda: problem_of(remote)))
     return Prober(vitals, probes)
+
+
+async def problem_of(models: Sequence[Remote]) -> str | None:
+    """Why no model of the chain can be asked; None as soon as one can."""
+    problems = []
+    for model in models:
+        problem = await model.problem()
+        if problem is None:
+            return None
+        problems.append(problem)
+    return " ".join(problems)

@@ -1,11 +1,27 @@
 """What a setting's text means: one reader a kind of value, each raising ValueError in words for the operator."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
+
+Role = Literal["web", "worker", "both", "local"]  # local: no GitHub at all, as `backspace run` works
 
 MIN_SECRET = 16  # characters; a webhook secret an attacker could guess is no secret
 MIN_TOKEN = 24  # characters of the operator's token
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable; README's table is held against these by a test."""
+
+    name: str
+    field: str
+    default: str
+    meaning: str
+    read: Callable[[str], object]
+    role: Role = "both"
 
 
 def text(raw: str) -> str:
@@ -122,3 +138,11 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return raw.lower()
 
     return read
+
+
+def names(raw: str) -> tuple[str, ...]:
+    """Names in an order, each once, comma-separated."""
+    found = tuple(dict.fromkeys(part.strip() for part in raw.split(",") if part.strip()))
+    if not found:
+        raise ValueError("names nothing: give one name, or several with commas between them.")
+    return found

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 
-from bot.config import RULES, Config, Role
+from bot.config import Config, Role
 from bot.domain.errors import UserError
 from bot.github.addresses import git_url
 from bot.log_stream import LogStream
+from bot.model_settings import ModelName, lacking, model_name
 from bot.ports import DayBudgets, GitHubApp, Model, SandboxProvider
 from bot.probing import prober
 from bot.stores import QueueLimits, Store, open_store
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from bot.domain.job import Job
     from bot.github.installation import App
+    from bot.models.anthropic import AnthropicModel
     from bot.reaper import Reaper
     from bot.report.leaks import Leaks
     from bot.report.links import Links
@@ -83,17 +85,23 @@ async def models(config: Config) -> AsyncIterator[Callable[[str], Model]]:
 
 
 def _model(name: str, config: Config, closing: AsyncExitStack) -> Model:
-    if name == RULES:
+    wanted = model_name(name, platform=config.anthropic_platform)
+    if wanted.provider == "rules":
         from bot.agent.rules import RuleModel
 
         return RuleModel()
-    if not config.anthropic_api_key:
-        raise UserError(f"The model `{name}` cannot be used: this bot runs without a model, with `{RULES}` only.")
-    from bot.models.anthropic import AnthropicModel
-
-    model = AnthropicModel(config.anthropic_api_key, model=name, base_url=config.anthropic_base_url)
+    if lacking(name, config.anthropic_platform, config.values):
+        only = ", ".join(f"`{known}`" for known in config.models)
+        raise UserError(f"The model `{name}` cannot be used: this bot has no access to it; it works with {only}.")
+    model = _claude(name, wanted, config)
     closing.push_async_callback(model.aclose)
     return model
+
+
+def _claude(name: str, wanted: ModelName, config: Config) -> "AnthropicModel":
+    from bot.models.anthropic import AnthropicModel
+
+    return AnthropicModel(config.anthropic_api_key, model=name, base_url=config.anthropic_base_url)
 
 
 async def opened_store(config: Config) -> Store:
@@ -165,13 +173,13 @@ def runner(
     problem = sandboxes.problem()
     if problem:
         raise UserError(problem)
-    structlog.get_logger().info("worker", sandbox=sandboxes.name, model=config.model)
+    structlog.get_logger().info("worker", sandbox=sandboxes.name, model=", ".join(config.models))
     a_day = DayBudgets(repo_usd=config.repo_usd_per_day, installation_usd=config.installation_usd_per_day)
     workshop = Workshop(
         mirror=Mirror(config.home / "mirrors", environment=os.environ),
         sandboxes=sandboxes,
         model_named=model_named,
-        model=config.model,
+        models=config.models,
         budget=Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES),
         purse_of=lambda claim, wish: purse_of(store, claim, a_day, repo_wish_usd=wish),
     )

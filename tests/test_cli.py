@@ -81,7 +81,7 @@ def test_run_prints_the_patch_and_leaves_the_checkout_alone(tmp_path: Path) -> N
     ("arguments", "code", "said"),
     [
         pytest.param(("x",), 1, "is not a git checkout with a commit: name one with --repo.", id="no-checkout"),
-        pytest.param(("--model", "claude-opus-5-5", "x"), 1, "ANTHROPIC_API_KEY is missing", id="no-key"),
+        pytest.param(("--model", "claude-opus-5-5", "x"), 2, "ANTHROPIC_API_KEY is missing", id="no-key"),
     ],
 )
 def test_run_says_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
@@ -160,7 +160,7 @@ def test_the_doctor_names_what_is_missing_and_tries_the_rest(tmp_path: Path) -> 
     assert "     PORT is not a port from 0 to 65535: nonsense.\n" in done.stdout
     assert "fix  Clock: not compared with GitHub's\n     Nothing answers at http://127.0.0.1:9" in done.stdout
     assert "fix  GitHub App: not tried\n" in done.stdout
-    assert "fix  Model: not tried\n" in done.stdout
+    assert "fix  Model: claude-opus-5-5 not tried\n" in done.stdout
     assert "ok   Sandbox: bubblewrap, commands run as uid " in done.stdout
     assert "ok   Store: sqlite, opens and is current\n" in done.stdout
 
@@ -262,7 +262,7 @@ def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
             "claude-opus-5-5 does the work, with your ANTHROPIC_API_KEY, for $0.25 at most.",
             id="a-key-and-a-budget",
         ),
-        pytest.param({"ANTHROPIC_API_KEY": "sk", "BACKSPACE_MODEL": "m"}, "m does the work", id="another-model"),
+        pytest.param({"ANTHROPIC_API_KEY": "sk", "BACKSPACE_MODEL": "claude-x"}, "claude-x does the work", id="another-model"),
     ],
 )
 def test_the_demo_says_who_does_the_work_and_for_how_much(env: dict[str, str], who: str) -> None:

@@ -56,7 +56,7 @@ def a_worker(store: Store, root: Path) -> Worker:
         mirror=Mirror(root / "mirrors", environment={}),
         sandboxes=Bubblewrap(),
         model_named=lambda _: RuleModel(),
-        model="rules",
+        models=("rules",),
         budget=Budget(usd=1, turns=1, minutes=1),
         purse_of=lambda claim, wish: purse_of(store, claim, A_DAY, repo_wish_usd=wish),
     )

@@ -18,7 +18,7 @@ class Outcome:
     """How a run ended. `message` is ours and safe; what the model says stands in `submission` and is untrusted.
 
     `patch` is what may leave: accepted for "submitted", a draft for "stopped", None otherwise. For "answered" the
-    submission's summary is the model's last text. `usd` None: the price is unknown.
+    submission's summary is the model's last text. `usd` None: the price is unknown. `models`: all that answered.
     """
 
     kind: Kind
@@ -32,6 +32,7 @@ class Outcome:
     usage: Usage
     usd: float | None
     nudges: int
+    models: tuple[str, ...] = ()
 
 
 def outcome(
@@ -56,6 +57,7 @@ def outcome(
         usage=progress.usage,
         usd=progress.usd,
         nudges=progress.nudges,
+        models=progress.answered,
     )
 
 

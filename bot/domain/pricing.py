@@ -75,6 +75,7 @@ PRICES: tuple[Price, ...] = (
     _row("claude-haiku-5-5", "0.10 0.125 0.20 0.01 0.50", prompt_up_to=100_000),
     _row("claude-haiku-5-5", "0.50 0.625 1.00 0.05 2.50"),
     _row("claude-haiku-4-5", "1 1.25 2 0.10 5"),
+    _row("rules", "0 0 0 0 0"),  # this bot's own, which is no model
     _row("gpt-6.1-sol", "2 2.50 ? 0.10 10", source="lead", prompt_up_to=272_000),
     _row("gpt-6.1-sol", "4 ? ? 0.20 15", source="lead"),
     _row("gpt-6-sol", "2 2.50 ? 0.20 10", source="lead"),
@@ -130,6 +131,8 @@ def most_usd(model: str, *, prompt_tokens: int, output_tokens: int, day: date) -
     with the dearest known model where nobody published a price."""
     row = price_of(model, prompt_tokens=prompt_tokens, day=day)
     rows = PRICES if row is None else (row,)
-    prompt = max(price for one in rows for price in (one.fresh, one.cache_write_5m, one.cache_write_1h) if price)
+    prompt = max(
+        price for one in rows for price in (one.fresh, one.cache_write_5m, one.cache_write_1h) if price is not None
+    )
     total = prompt_tokens * prompt + output_tokens * max(one.output for one in rows)
     return float(total / _TOKENS_PRICED_TOGETHER)
