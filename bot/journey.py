@@ -13,6 +13,7 @@ from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.prompt import Task
 from bot.agent.review import Review
+from bot.agent.switching import chain_of
 from bot.domain.errors import UserError
 from bot.domain.events import BasePinned, JobFinished, JobStarted, Noted, SandboxReady
 from bot.domain.job import Job, Patch, PullRequest, Receipt
@@ -109,7 +110,8 @@ class Journey:
         )
         rules = repo_config(await workspace.base_file(PATH))
         await check_instructions(rules, workspace)
-        (model, *fallbacks), budget = self._models(rules), self._budget(rules)
+        names, wish = rules.model or self._workshop.models, self._job.options.model
+        (model, *fallbacks), budget = chain_of(names, self._workshop.model_named, wish=wish), self._budget(rules)
         await journal.record(JobStarted(attempt=attempt, model=model.name, budget_usd=budget.usd))
         reading = await self._read(rules)
         if not job.options.dry_run:
@@ -152,24 +154,6 @@ class Journey:
         base = BasePinned(branch, sha)
         await self._journal.record(base, entry=Entry("effect", BASE, {"branch": branch, "sha": sha}))
         return base
-
-    def _models(self, rules: RepoConfig) -> tuple[Model, ...]:
-        """In the order in which they take over: what the request names, then the repository's, else the operator's.
-
-        Those that this bot has not are left out. Raises UserError for a request that names one of them, and where
-        nothing is left.
-        """
-        wish = self._job.options.model
-        models = [self._workshop.model_named(wish)] if wish else []
-        problem: UserError | None = None
-        for name in rules.model or self._workshop.models:
-            try:
-                models.append(self._workshop.model_named(name))
-            except UserError as error:
-                problem = error
-        if problem and not models:
-            raise problem
-        return tuple(dict.fromkeys(models))
 
     def _budget(self, rules: RepoConfig) -> Budget:
         """The repository's, or what the request wishes; never more than the operator grants."""

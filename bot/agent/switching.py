@@ -8,13 +8,32 @@ from bot.agent.entries import switch_entry
 from bot.agent.handoff import progress_text
 from bot.agent.ledger import Ledger
 from bot.agent.recipes import recipes
-from bot.domain.errors import ModelError
+from bot.domain.errors import ModelError, UserError
 from bot.domain.events import ModelSwitched
 from bot.domain.job import Patch
 from bot.ports import Model
 
 TOO_LONG = "The conversation has grown too long for it."
 ANOTHER_FAMILY = "The models of this bot were changed, and the one that works now cannot read the conversation."
+
+
+def chain_of(
+    names: Sequence[str], model_named: Callable[[str], Model], *, wish: str | None = None
+) -> tuple[Model, ...]:
+    """The models in the order in which they take over; what the request wishes for comes first.
+
+    Those this bot has not are left out. Raises UserError for a wish it has not, and where nothing is left.
+    """
+    models = [model_named(wish)] if wish else []
+    problem: UserError | None = None
+    for name in names:
+        try:
+            models.append(model_named(name))
+        except UserError as error:
+            problem = error
+    if problem and not models:
+        raise problem
+    return tuple(dict.fromkeys(models))
 
 
 @dataclass(frozen=True, slots=True)
