@@ -11,12 +11,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from bot.domain.errors import UserError
+from bot.domain.hosts import host_pattern
 
 PATH = ".github/backspace.yml"
 MAX_BYTES = 64_000
 MAX_DEPTH = 10
 REQUESTER = "requester"  # among the reviewers: who asked
-NOT_BUILT_YET = ("labels", "setup", "network", "fix_ci")
+NOT_BUILT_YET = ("labels", "fix_ci")
 
 
 def _listed(value: object) -> object:
@@ -33,6 +34,10 @@ def _inside(path: str) -> str:
 
 Line = Annotated[str, Field(min_length=1, max_length=1000)]
 Lines = Annotated[tuple[Line, ...], BeforeValidator(_listed), Field(min_length=1, max_length=100)]
+
+
+def _hosts(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(host_pattern(name) for name in names)
 
 
 class _Section(BaseModel):
@@ -57,7 +62,8 @@ class PathsWish(_Section):
 class RepoConfig(_Section):
     """`model` names come in order of preference: the first that this bot has is taken. `test` is the verification
     command; `reviewers` are logins, or `requester`; `context_authors` says whose comments the model may read;
-    `instructions` is a file that is read before AGENTS.md."""
+    `instructions` is a file that is read before AGENTS.md. `setup` are commands that run before the agent, None for what
+    the bot detects, `none` for nothing; `network` are hosts that they may reach beside the package registries."""
 
     model: Lines | None = None
     budget: BudgetWish = BudgetWish()
@@ -68,6 +74,9 @@ class RepoConfig(_Section):
     context_authors: Literal["writers", "everyone"] = "writers"
     ci: Literal["auto", "hold", "run"] = "auto"
     instructions: Annotated[Line, AfterValidator(_inside)] | None = None
+    setup: Lines | None = None
+    setup_required: bool = False
+    network: Annotated[Lines, AfterValidator(_hosts)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

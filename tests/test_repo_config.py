@@ -63,8 +63,18 @@ def test_one_word_will_do_for_a_list_of_one() -> None:
         ),
         pytest.param(b"a`b@c\xe2\x80\xae: 1", None, id="hostile-key"),
         pytest.param(b"labels: [x]", "`labels` in {} is not supported yet: remove it.", id="labels"),
-        pytest.param(b"setup: [x]", "`setup` in {} is not supported yet: remove it.", id="setup"),
-        pytest.param(b"network: {}", "`network` in {} is not supported yet: remove it.", id="network"),
+        pytest.param(b"setup: {}", None, id="setup-map"),
+        pytest.param(
+            b"network: [https://index.example]",
+            "`network` in {} is wrong: should be a host name such as packages.example.org, or *.example.org for its "
+            "subdomains.",
+            id="network-address",
+        ),
+        pytest.param(
+            b"network: '*.com'",
+            "`network` in {} is wrong: should name more than a top-level domain after `*.`.",
+            id="com",
+        ),
         pytest.param(b"fix_ci: false", "`fix_ci` in {} is not supported yet: remove it.", id="fix-ci"),
         pytest.param(
             b"budget: {usd_per_day: 0}",
@@ -130,6 +140,14 @@ def test_each_mistake_gets_one_sentence(content: bytes, sentence: str | None) ->
     assert len(said) < 300
     if sentence is not None:
         assert said == sentence.format("`.github/backspace.yml`")
+
+
+def test_setup_commands_and_hosts_are_read() -> None:
+    config = repo_config(b"setup: make deps\nnetwork: ['*.Index.example', files.example.]\nsetup_required: true\n")
+    assert (config.setup, config.setup_required) == (("make deps",), True)
+    assert config.network == ("*.index.example", "files.example")
+    assert repo_config(b"setup: none").setup == ("none",)
+    assert repo_config(b"draft: true").setup is None
 
 
 def test_a_repository_lowers_the_operators_budget_and_never_raises_it() -> None:

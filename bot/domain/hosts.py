@@ -15,10 +15,10 @@ def host_pattern(text: str) -> str:
     Lower case. Raises ValueError, worded for who wrote it.
     """
     name = text.strip().lower().removesuffix(".")
-    if len(name) > LONGEST or not _NAME.fullmatch(name) or _ONLY_DIGITS.fullmatch(name.rsplit(".", 1)[-1]):
-        raise ValueError("should be a host name such as packages.example.org, or *.example.org for its subdomains")
     if name.startswith("*.") and name.count(".") < 2:
         raise ValueError("should name more than a top-level domain after `*.`")
+    if len(name) > LONGEST or not _NAME.fullmatch(name) or _ONLY_DIGITS.fullmatch(name.rsplit(".", 1)[-1]):
+        raise ValueError("should be a host name such as packages.example.org, or *.example.org for its subdomains")
     return name
 
 

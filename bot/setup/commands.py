@@ -1,0 +1,127 @@
+"""Which commands install a repository's dependencies, decided from its paths and a few file contents."""
+
+import json
+import posixpath
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+CONTENTS = ("package.json", "pyproject.toml", "setup.cfg")
+MOST_MANIFESTS = 200
+_NAMES = """
+pyproject.toml setup.py setup.cfg uv.lock poetry.lock pdm.lock Pipfile Pipfile.lock environment.yml
+package.json package-lock.json npm-shrinkwrap.json pnpm-lock.yaml pnpm-workspace.yaml yarn.lock .yarnrc.yml .npmrc
+bun.lock bun.lockb go.mod go.sum go.work Cargo.toml Cargo.lock rust-toolchain rust-toolchain.toml Gemfile Gemfile.lock
+composer.json composer.lock pom.xml build.gradle build.gradle.kts settings.gradle gradle.lockfile mix.exs mix.lock
+global.json packages.lock.json .python-version .node-version .nvmrc .tool-versions
+"""
+MANIFESTS = frozenset(_NAMES.split())
+PATTERNS = ("*requirements*.txt", "*constraints*.txt", "requirements/*.txt", "*.gemspec", "*.csproj", "*.sln")
+TEST_EXTRAS = ("test", "tests", "testing", "dev")
+NPM_FLAGS = "--no-audit --no-fund"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """`needs`: the program that must be in the sandbox; "pip" means the one of python3."""
+
+    needs: str
+    command: str
+
+
+def manifests(paths: Sequence[str]) -> tuple[str, ...]:
+    """What says which dependencies there are: by these a setup's result can be used again."""
+    found = (path for path in paths if _is_manifest(path))
+    return tuple(sorted(found, key=lambda path: (path.count("/"), path)))[:MOST_MANIFESTS]
+
+
+def _is_manifest(path: str) -> bool:
+    return posixpath.basename(path) in MANIFESTS or any(fnmatchcase(path, pattern) for pattern in PATTERNS)
+
+
+def detected(paths: Sequence[str], contents: Mapping[str, bytes]) -> tuple[tuple[Way, ...], ...]:
+    """For each language found at the root the ways to install, best first. `contents`: of the files in CONTENTS."""
+    there = {path for path in paths if "/" not in path} | {path for path in paths if path == "vendor/modules.txt"}
+    found = (
+        _python(there, contents),
+        _javascript(there, _json(contents.get("package.json", b""))),
+        *(ways for name, ways in _BY_FILE if name in there),
+    )
+    return tuple(ways for ways in found if ways)
+
+
+_BY_FILE: tuple[tuple[str, tuple[Way, ...]], ...] = (
+    ("go.mod", (Way("go", "go mod download"),)),
+    ("Cargo.toml", (Way("cargo", "cargo fetch"),)),
+    ("Gemfile", (Way("bundle", "bundle config set --local path vendor/bundle && bundle install"),)),
+    ("composer.lock", (Way("composer", "composer install --no-interaction --no-progress"),)),
+    ("pom.xml", (Way("mvn", "mvn -q -B dependency:go-offline"),)),
+    ("mix.exs", (Way("mix", "mix local.hex --force && mix deps.get"),)),
+)
+
+
+def _python(there: set[str], contents: Mapping[str, bytes]) -> tuple[Way, ...]:
+    project = _toml(contents.get("pyproject.toml", b""))
+    locked = [
+        way
+        for lock, way in (
+            ("uv.lock", Way("uv", "uv sync --locked --all-extras")),
+            ("poetry.lock", Way("poetry", "poetry install --no-interaction")),
+            ("pdm.lock", Way("pdm", "pdm sync --dev")),
+            ("Pipfile.lock", Way("pipenv", "pipenv sync --dev")),
+        )
+        if lock in there
+    ]
+    plain = _pip(there, project, contents.get("setup.cfg", b""))
+    return (*locked, Way("pip", plain)) if plain else tuple(locked)
+
+
+def _pip(there: set[str], project: Mapping[str, Any], setup_cfg: bytes) -> str:
+    """The package itself, for tests to import, and what its requirement files list."""
+    files = [name for name in sorted(there) if fnmatchcase(name, "*requirements*.txt") and name.isascii()]
+    wanted = [f"-r {name}" for name in files if name.replace("-", "").replace("_", "").replace(".", "").isalnum()]
+    installable = "project" in project or "build-system" in project or "setup.py" in there
+    if installable or b"[metadata]" in setup_cfg:
+        extras = _extras(project)
+        wanted.append(f"-e '.[{','.join(extras)}]'" if extras else "-e .")
+    return f"python3 -m pip install {' '.join(wanted)}" if wanted else ""
+
+
+def _extras(project: Mapping[str, Any]) -> list[str]:
+    table = project.get("project")
+    extras = table.get("optional-dependencies") if isinstance(table, dict) else None
+    return [name for name in TEST_EXTRAS if name in extras] if isinstance(extras, dict) else []
+
+
+def _javascript(there: set[str], package: Mapping[str, Any]) -> tuple[Way, ...]:
+    if "package.json" not in there:
+        return ()
+    yarn = "--immutable" if ".yarnrc.yml" in there else "--frozen-lockfile"
+    for locks, ways in (
+        (("pnpm-lock.yaml",), (Way("pnpm", "pnpm install --frozen-lockfile"),)),
+        (("yarn.lock",), (Way("yarn", f"yarn install {yarn}"),)),
+        (("bun.lock", "bun.lockb"), (Way("bun", "bun install --frozen-lockfile"),)),
+        (("package-lock.json", "npm-shrinkwrap.json"), (Way("npm", f"npm ci {NPM_FLAGS}"),)),
+    ):
+        if there.intersection(locks):
+            return ways
+    if package.get("dependencies") or package.get("devDependencies"):
+        return (Way("npm", f"npm install --no-package-lock {NPM_FLAGS}"),)
+    return ()
+
+
+def _json(text: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _toml(text: bytes) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text.decode("utf-8", "replace"))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return {}

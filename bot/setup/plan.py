@@ -1,0 +1,112 @@
+"""What to do before the agent in one repository: its own words, or what was detected, within the operator's rules."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bot.ports import Workspace
+from bot.setup.commands import CONTENTS, Way, detected, manifests
+from bot.setup.registries import REGISTRIES
+
+NONE = "none"  # `setup: none` in a repository's rules
+VERSION = 1  # of what is kept: a change here makes everything kept before unused
+QUIET = {  # no cache beside what is installed, no question, and little patience with what is not on the list
+    "CI": "1",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "PIP_BREAK_SYSTEM_PACKAGES": "1",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_CACHE_DIR": "1",
+    "PIP_NO_INPUT": "1",
+    "PIP_RETRIES": "1",
+    "UV_CACHE_DIR": "/tmp/uv-cache",
+    "UV_LINK_MODE": "copy",
+    "UV_NO_PROGRESS": "1",
+    "npm_config_cache": "/tmp/npm-cache",
+    "npm_config_fetch_retries": "1",
+    "npm_config_update_notifier": "false",
+    "CARGO_NET_RETRY": "1",
+    "BUNDLE_RETRY": "1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupRules:
+    """The operator's part. `network`: whether there may be one at all; `hosts`: more names for the allow-list;
+    `environment`: of setup commands, such as a package index of one's own."""
+
+    network: bool = True
+    hosts: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 900.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupWish:
+    """The repository's part, from the base. `commands` None: nothing is said, so what is detected holds."""
+
+    commands: tuple[str, ...] | None = None
+    network: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupPlan:
+    """`steps`: for each the ways to do it, of which the first whose program is there is taken. `names`: the allow-list,
+    () for no network. `key`: by which the result is kept; "" for not."""
+
+    steps: tuple[tuple[Way, ...], ...] = ()
+    names: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 900.0
+    required: bool = False
+    key: str = ""
+
+
+async def setup_plan(
+    workspace: Workspace, wish: SetupWish, rules: SetupRules, *, repo_id: int, provider: str, image: str = ""
+) -> SetupPlan:
+    paths = await workspace.base_paths()
+    if wish.commands is None:
+        contents = {name: await workspace.base_file(name) or b"" for name in CONTENTS if name in paths}
+        steps = detected(paths, contents) if rules.network else ()  # what is detected downloads
+    else:
+        steps = tuple((Way("", command),) for command in wish.commands if command != NONE)
+    if not steps:
+        return SetupPlan()
+    names = tuple(dict.fromkeys((*REGISTRIES, *rules.hosts, *wish.network))) if rules.network else ()
+    environment = QUIET | dict(rules.environment)
+    named = files_named(steps, paths) if wish.commands else ()
+    files = {path: await workspace.base_file(path) or b"" for path in (*manifests(paths), *named)}
+    return SetupPlan(
+        steps=steps,
+        names=names,
+        environment=environment,
+        seconds=rules.seconds,
+        required=wish.required,
+        key=key_of(
+            (str(VERSION), str(repo_id), provider, image),
+            [way.command for ways in steps for way in ways],
+            names,
+            [f"{name}={value}" for name, value in environment.items()],
+            files=files,
+        ),
+    )
+
+
+def files_named(steps: Sequence[Sequence[Way]], paths: Sequence[str]) -> tuple[str, ...]:
+    """Files of the base that the commands name, and the Makefile where they call make."""
+    there = set(paths)
+    words = {word for ways in steps for way in ways for word in re.split(r"[\s;&|()'\"=]+", way.command)}
+    named = {word.removeprefix("./") for word in words} | ({"Makefile", "makefile"} if "make" in words else set())
+    return tuple(sorted(named & there))
+
+
+def key_of(*parts: Sequence[str], files: Mapping[str, bytes]) -> str:
+    """The same for the same repository, place, commands, list and files, and for nothing else."""
+    digest = hashlib.sha256()
+    for part in (*parts, *((path, hashlib.sha256(content).hexdigest()) for path, content in sorted(files.items()))):
+        for text in (str(len(part)), *part):
+            digest.update(b"%d:" % len(text.encode("utf-8", "surrogateescape")))
+            digest.update(text.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

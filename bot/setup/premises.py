@@ -1,0 +1,118 @@
+"""Sandboxes of one job, ready for work: the base inside, the setup done, or taken over from an earlier job."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from bot.agent.ground import SCRATCH
+from bot.domain.errors import LimitReached, ProviderError, UserError
+from bot.domain.events import JobEvent, Noted
+from bot.domain.setup import SetupReport
+from bot.ports import Entry, Journal, Sandbox, SandboxProvider, Workspace
+from bot.report.setup import setup_note
+from bot.setup.phase import UnfitTree, ended, set_up, tidied
+from bot.setup.plan import SetupPlan
+
+MARK = f"{SCRATCH}/ready"  # in the sandbox: which entry of the journal tells of its setup
+KEY = "setup"  # journal entries: `setup 1`, `setup 2`, ... one a sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """Opens them. `image` as `SandboxProvider.open` knows it."""
+
+    sandboxes: SandboxProvider
+    workspace: Workspace
+    plan: SetupPlan
+    image: str = ""
+
+    @asynccontextmanager
+    async def first(self, name: str, journal: Journal) -> AsyncIterator[tuple[Sandbox, SetupReport]]:
+        """The one the work is done in. One that is still there from an earlier attempt is left as it is.
+
+        Raises ProviderError, and UserError when a setup that must succeed fails.
+        """
+        sandbox = await self._open(name, warm=self.plan.key)
+        try:
+            report = await known_setup(sandbox, journal)
+            if report is None:
+                sandbox, report = await self._ready(sandbox, name, journal)
+                token = secrets.token_hex(8)
+                await sandbox.write_file(MARK, token.encode())
+                number = sum(entry.key.startswith(f"{KEY} ") for entry in journal.entries()) + 1
+                entry = Entry("effect", f"{KEY} {number}", {"sandbox": token, "report": report.as_data()})
+                note = setup_note(report)
+                await journal.record(*([Noted(note)] if note else []), entry=entry)
+            self._insist(report)
+            yield sandbox, report
+        finally:
+            await asyncio.shield(sandbox.close())
+
+    @asynccontextmanager
+    async def another(self, name: str) -> AsyncIterator[Sandbox]:
+        """A second one with the same base and setup, of which nobody is told."""
+        sandbox = await self._open(name, warm=self.plan.key)
+        try:
+            sandbox, _ = await self._ready(sandbox, name, None)
+            yield sandbox
+        finally:
+            await asyncio.shield(sandbox.close())
+
+    async def _open(self, name: str, *, warm: str) -> Sandbox:
+        return await self.sandboxes.open(name, image=self.image, warm=warm)
+
+    async def _ready(self, sandbox: Sandbox, name: str, journal: Journal | None) -> tuple[Sandbox, SetupReport]:
+        """This sandbox, or a fresh one in its place when what was in it is of no use."""
+        if sandbox.warm:
+            with suppress(UnfitTree, UserError, LimitReached, ProviderError):
+                await self.workspace.fill(sandbox)
+                return sandbox, await tidied(sandbox, self.workspace, SetupReport(warm=True))
+            sandbox = await self._fresh(sandbox, name)
+        await self.workspace.fill(sandbox)
+        if not self.plan.steps:
+            return sandbox, SetupReport()
+
+        async def tell(event: JobEvent) -> None:
+            if journal is not None:
+                await journal.record(event)
+
+        try:
+            report = await set_up(sandbox, self.workspace, self.plan, tell=tell)
+        except UnfitTree as unfit:
+            sandbox = await self._fresh(sandbox, name)
+            await self.workspace.fill(sandbox)
+            return sandbox, SetupReport(problem=f"The setup was taken back: {unfit}")
+        if report.ran and not report.failed and not report.problem:
+            with suppress(ProviderError):  # the next job runs it again
+                await sandbox.keep(self.plan.key)
+        return sandbox, report
+
+    async def _fresh(self, old: Sandbox, name: str) -> Sandbox:
+        await old.close()
+        return await self._open(name, warm="")
+
+    def _insist(self, report: SetupReport) -> None:
+        if not self.plan.required:
+            return
+        if report.problem:
+            raise UserError(f"The setup of `.github/backspace.yml` is required and did not succeed. {report.problem}")
+        if failed := report.failed:
+            last = failed.tail.rsplit("\n", 1)[-1][:200].replace("`", "'")
+            raise UserError(
+                f"`{failed.command}` of `setup` in `.github/backspace.yml` failed ({ended(failed)}): `{last}`. "
+                "Mend it, or remove `setup_required`."
+            )
+
+
+async def known_setup(sandbox: Sandbox, journal: Journal) -> SetupReport | None:
+    """What the journal tells of this very sandbox's setup; None when nothing does, as for a new one."""
+    try:
+        token = (await sandbox.read_file(MARK, max_bytes=100)).decode("ascii", "replace")
+    except (OSError, LimitReached):
+        return None
+    for entry in journal.entries():
+        if entry.key.startswith(f"{KEY} ") and entry.data["sandbox"] == token:
+            return SetupReport.of_data(entry.data["report"])
+    return None
