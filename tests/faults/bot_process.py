@@ -74,13 +74,16 @@ async def serving(
     box: Sequence[str] = (),
     flags: Sequence[str] = (),
 ) -> AsyncIterator[BotProcess]:
-    """`box` is put before the command, such as a bubblewrap with a small disk. At the end it must leave in order."""
+    """`box` is put before the command, such as a bubblewrap with a small disk. At the end it must leave in order, or
+    have been killed."""
     log = tmp_path / "bot.log"
     process = await asyncio.to_thread(_started, log, {**host.settings, **(settings or {})}, [*box, *SERVE, *flags])
     bot = BotProcess(host, process, log)
     try:
         await bot.healthy()
         yield bot
+        if process.poll() == -signal.SIGKILL:
+            return  # the test did it
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
             assert await asyncio.to_thread(process.wait) == 0, log.read_text()
