@@ -24,6 +24,9 @@ class HandedNetwork:
         self._way_out, self._dialer = way_out, dialer
         self._proxy: AllowListProxy | None = None
 
+    def prepare(self) -> None:
+        """The channel is there already."""
+
     async def open(self, names: Sequence[str]) -> dict[str, str]:
         try:
             listener = await asyncio.to_thread(_handed, self._channel)

@@ -44,6 +44,10 @@ class Lifeline(Protocol):
 class Network(Protocol):
     """The way out of one sandbox in its setup phase, from outside."""
 
+    def prepare(self) -> None:
+        """Before the helper inside is told to listen. Raises ProviderError."""
+        ...
+
     async def open(self, names: Sequence[str]) -> dict[str, str]:
         """Once the helper inside was told to listen. Environment of commands that makes them go this way.
 
@@ -101,6 +105,7 @@ class ServedSandbox:
     async def allow_network(self, names: Sequence[str]) -> None:
         if self._network is None:
             raise ProviderError(self._provider, "its sandboxes can have no network, or not any more")
+        self._network.prepare()
         await self._call({"op": "listen"}, max_body=0)
         self._way_out = await self._network.open(names)
 

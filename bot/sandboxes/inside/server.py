@@ -13,7 +13,8 @@ from bot.sandboxes.inside.running import Command, guard_first_process
 from bot.sandboxes.inside.wire import LENGTHS, Frame, Header, header_of, lengths, packed
 
 TAR = ("tar", "--extract", "--file=-", "--no-same-owner", "--preserve-permissions")
-PACK = ("tar", "--create", "--file=-", "--null", "--files-from=-", "--ignore-failed-read")
+PACK = ("tar", "--create", "--file=-", "--ignore-failed-read")
+NAMES = ("--null", "--files-from=-")  # last: a directory named after it counts for nothing
 SQUEEZERS = ("zstd", "gzip")  # the first that is there; its name goes with what it made
 CHUNK = 1 << 20
 
@@ -104,7 +105,7 @@ class Server:
         os.write(listed, names)
         os.lseek(listed, 0, os.SEEK_SET)
         source, sink = os.pipe()
-        tar = _Tar([*PACK, *squeeze, "--directory", header["of"]], stdin=listed, stdout=sink)
+        tar = _Tar([*PACK, *squeeze, "--directory", header["of"], *NAMES], stdin=listed, stdout=sink)
         os.close(sink)
         os.close(listed)
         while chunk := os.read(source, CHUNK):

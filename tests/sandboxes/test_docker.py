@@ -1,0 +1,303 @@
+"""The Docker provider with a real engine: the contract, what a second bot finds, and the walls as the engine sees
+them."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.errors import ProviderError
+from bot.ports import Sandbox, SandboxProvider
+from bot.sandboxes.docker import BOT, JOB, Docker, SetupPhase
+from bot.sandboxes.egress import WayOut
+from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.shelf import Shelf
+from tests.sandboxes.contract import SandboxContract, others, sh
+from tests.sandboxes.engine import docker, running_engine, small_image
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str]:
+    with running_engine() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def image(engine: str) -> str:
+    return small_image(engine)
+
+
+@pytest.mark.slow  # about 50 s: every test has a container of its own
+class TestDocker(SandboxContract):
+    @pytest.fixture
+    def provider(self, engine: str, image: str) -> SandboxProvider:
+        return Docker(address=engine, bot="contract", image=image)
+
+
+@pytest.fixture
+def bot() -> str:
+    """Its own for each test, so that no two disturb each other."""
+    return f"test-{os.getpid()}-{time.monotonic_ns()}"
+
+
+@pytest.fixture
+def provider(engine: str, image: str, bot: str) -> Iterator[Docker]:
+    yield Docker(address=engine, bot=bot, image=image)
+    for container in containers(engine, bot):
+        docker(engine, "rm", "-f", container)
+
+
+@pytest.fixture
+async def sandbox(provider: Docker) -> AsyncIterator[Sandbox]:
+    opened = await provider.open("job-1")
+    yield opened
+    await opened.close()
+
+
+def containers(engine: str, bot: str) -> list[str]:
+    return docker(engine, "ps", "-aq", "--no-trunc", "--filter", f"label={BOT}={bot}").split()
+
+
+def seen_by_the_engine(engine: str, bot: str) -> dict[str, Any]:
+    (container,) = containers(engine, bot)
+    found: dict[str, Any] = json.loads(docker(engine, "inspect", container))[0]
+    return found
+
+
+# ------------------------------------------------------------------ the walls
+
+
+async def test_the_engine_was_told_of_every_wall(sandbox: Sandbox, engine: str, bot: str, image: str) -> None:
+    found = seen_by_the_engine(engine, bot)
+    host = found["HostConfig"]
+    assert (host["NetworkMode"], host["ReadonlyRootfs"], host["Privileged"]) == ("none", True, False)
+    assert (host["CapDrop"], host["CapAdd"], host["SecurityOpt"]) == (["ALL"], None, ["no-new-privileges"])
+    assert (host["Binds"], found["Mounts"], host["Devices"] or []) == (None, [], [])
+    assert (host["PidMode"], host["IpcMode"], host["CgroupnsMode"]) == ("", "private", "private")
+    limits = SandboxLimits()
+    assert host["PidsLimit"] == limits.pids + 16
+    assert host["Memory"] == host["MemorySwap"] == limits.memory_bytes + limits.disk_bytes + 3 * limits.tmp_bytes
+    assert host["CpuQuota"] / host["CpuPeriod"] == 2
+    assert found["Config"]["User"] == "1000:1000"
+    assert found["Config"]["Labels"] == {BOT: bot, JOB: "job-1"}
+    assert found["Config"]["Image"] == image
+
+
+async def test_the_kernel_holds_every_wall(sandbox: Sandbox) -> None:
+    """Two filters of system calls: the engine's, and ours with what the engine lets through. Red without either."""
+    status = await sh(sandbox, "grep -E '^(Cap(Eff|Prm|Bnd|Amb)|NoNewPrivs|Seccomp_filters)' /proc/self/status; id -u")
+    none = f"{0:016x}"
+    assert status == (
+        f"CapPrm:\t{none}\nCapEff:\t{none}\nCapBnd:\t{none}\nCapAmb:\t{none}\n"
+        "NoNewPrivs:\t1\nSeccomp_filters:\t2\n1000\n"
+    )
+
+
+async def test_a_process_listing_is_short_and_tells_nothing(sandbox: Sandbox) -> None:
+    listing = await sh(sandbox, "ps -eo args")
+    assert len(listing) < 3_000
+    assert "def main" not in listing
+
+
+async def test_commands_cannot_speak_to_the_helper_nor_end_its_stream(sandbox: Sandbox) -> None:
+    """Red when the helper takes in its own user, and when what carries the stream is of that user: tried by hand."""
+    knock = (
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('\\0tiny-backspace');"
+        "s.settimeout(3); print(s.recv(100))"
+    )
+    result = await sandbox.exec(["python3", "-c", knock], timeout_s=10)
+    assert result.stdout in (b"b''\n", b"")  # turned away: closed, or reset
+    kill = "for one in /proc/[0-9]*; do kill -KILL ${one#/proc/} 2>/dev/null && echo killed $one; done; echo all"
+    await sandbox.exec(["bash", "-c", f"trap '' EXIT; {kill}"], timeout_s=10)
+    assert await sh(sandbox, "echo still here") == "still here\n"
+
+
+async def test_the_git_directory_of_the_export_is_closed_to_commands(sandbox: Sandbox) -> None:
+    written = await sandbox.exec(
+        ["sh", "-c", "echo x > /run/backspace/git/config; touch /run/backspace/x"], timeout_s=9
+    )
+    assert written.exit_code != 0
+    assert await sh(sandbox, "ls /run/backspace/git") == "HEAD\nobjects\nrefs\n"
+
+
+# ------------------------------------------------------------------ found again
+
+OTHER_BOT = """
+import asyncio, sys
+from bot.sandboxes.docker import Docker
+from bot.sandboxes.limits import SandboxLimits
+
+async def main():
+    address, bot, image, life_s = sys.argv[1:]
+    limits = SandboxLimits(wall_clock_s=float(life_s))
+    sandbox = await Docker(address=address, bot=bot, image=image, limits=limits).open("job-1")
+    await sandbox.write_file("kept.txt", b"by the first bot")
+    print("ready", flush=True)
+    await sandbox.exec(["sh", "-c", "echo began > began.txt; sleep 300; echo ended > ended.txt"], timeout_s=600)
+
+asyncio.run(main())
+"""
+
+
+async def other_bot(*arguments: str) -> asyncio.subprocess.Process:
+    """In a process of its own, once it has the sandbox."""
+    program = (sys.executable, "-c", OTHER_BOT, *arguments)
+    process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
+    return process
+
+
+async def test_a_bot_that_was_killed_finds_its_jobs_sandbox_again(
+    provider: Docker, engine: str, bot: str, image: str
+) -> None:
+    """The command that ran is gone, the files are there. Red when the helper does not look whether its bot is gone."""
+    first = await other_bot(engine, bot, image, "600")
+    await asyncio.sleep(0.5)
+    first.kill()
+    await first.communicate()
+    before = containers(engine, bot)
+    sandbox = await provider.open("job-1")
+    assert await sandbox.list_files() == ("began.txt", "kept.txt")
+    assert await sandbox.read_file("kept.txt", max_bytes=100) == b"by the first bot"
+    assert await others(sandbox) == 0
+    assert containers(engine, bot) == before
+    await sandbox.close()
+    assert containers(engine, bot) == []
+
+
+async def test_the_newcomer_takes_over_from_a_bot_that_only_slept(provider: Docker) -> None:
+    """As a worker does whose lease ran out. Red when the helper serves the first one to its end: tried by hand."""
+    slow = await provider.open("job-1")
+    call = asyncio.create_task(slow.exec(["sleep", "100"], timeout_s=200))
+    await asyncio.sleep(0.3)
+    quick = await asyncio.wait_for(provider.open("job-1"), 10)
+    assert await sh(quick, "echo mine > file; cat file") == "mine\n"
+    assert await others(quick) == 0
+    with pytest.raises(ProviderError, match="lost"):
+        await call
+    await slow.close()
+    await quick.close()
+
+
+async def test_who_was_replaced_does_not_end_the_sandbox(provider: Docker, engine: str, bot: str) -> None:
+    """Red when the end of a stream removes the container, whoever else has one: tried by hand."""
+    first = await provider.open("job-1")
+    await first.write_file("kept", b"x")
+    second = await provider.open("job-1")
+    with pytest.raises(ProviderError, match="lost"):
+        await first.list_files()
+    await first.close()
+    assert await second.list_files() == ("kept",)
+    await second.close()
+    assert containers(engine, bot) == []
+
+
+async def test_orphans_are_reaped_by_their_label(provider: Docker, engine: str, image: str, bot: str) -> None:
+    another = Docker(address=engine, bot=f"{bot}-other", image=image)
+    orphan, alive, foreign = [await opener.open(name) for opener, name in
+                              ((provider, "dead"), (provider, "alive"), (another, "dead"))]  # fmt: skip
+    assert await provider.reap({"alive"}) == 1
+    assert seen_by_the_engine(engine, bot)["Config"]["Labels"][JOB] == "alive"
+    assert len(containers(engine, f"{bot}-other")) == 1
+    for sandbox in (orphan, alive, foreign):
+        await sandbox.close()
+
+
+async def test_a_sandbox_ends_at_its_time_when_nobody_is_left_to_end_it(engine: str, image: str, bot: str) -> None:
+    """Red when only the bot's clock counts: tried by hand."""
+    first = await other_bot(engine, bot, image, "2.0")
+    first.kill()
+    await first.communicate()
+    ends = time.monotonic() + 10
+    while containers(engine, bot):
+        assert time.monotonic() < ends
+        await asyncio.sleep(0.1)
+
+
+# ------------------------------------------------------------------ setup phase
+
+
+async def test_what_was_kept_is_there_in_the_next_sandbox(engine: str, image: str, bot: str, tmp_path: Path) -> None:
+    provider = Docker(address=engine, bot=bot, image=image, shelf=Shelf(tmp_path))
+    first = await provider.open("job-1")
+    await sh(first, "git init -q; mkdir .venv; echo a > .venv/a; echo b > ~/b; ln -s a .venv/link")
+    await first.keep("key")
+    await first.close()
+    second = await provider.open("job-2", warm="key")
+    assert (first.warm, second.warm) == (False, True)
+    assert await sh(second, "cat .venv/a ~/b .venv/link; ls -A") == "a\nb\na\n.venv\n"
+    await second.close()
+
+
+async def test_the_setup_phase_reaches_the_proxy_and_the_agent_phase_nothing(
+    engine: str, image: str, bot: str, tmp_path: Path
+) -> None:
+    """Red when the socket of the hand-over stays: tried by hand."""
+    folder = tmp_path / "network"
+    provider = Docker(address=engine, bot=bot, image=image, setup=SetupPhase(way_out=WayOut(), folder=folder))
+    sandbox = await provider.open("job-1")
+    ask = (
+        "import urllib.request\n"
+        "try: urllib.request.urlopen('https://not-listed.example.org', timeout=5)\nexcept OSError as e: print(e)"
+    )
+    before = await sandbox.exec(["python3", "-c", ask], timeout_s=20)
+    await sandbox.allow_network(["listed.example.org"])
+    during = await sandbox.exec(["python3", "-c", ask], timeout_s=20)
+    assert await sh(sandbox, "ls -A /run/backspace-network") == ""
+    assert await sandbox.end_network() == ("not-listed.example.org",)
+    after = await sandbox.exec(["python3", "-c", ask], timeout_s=20)
+    assert b"403" in during.stdout
+    assert all(b"403" not in result.stdout for result in (before, after))
+    assert (await sandbox.exec(["touch", "/run/backspace-network/x"], timeout_s=20)).exit_code == 1
+    await sandbox.close()
+    assert list(folder.iterdir()) == []
+
+
+# ------------------------------------------------------------------ problems
+
+
+async def test_without_an_engine_the_problem_says_how_to_get_one(tmp_path: Path) -> None:
+    provider = Docker(address=f"unix://{tmp_path}/none.sock", bot="x")
+    assert provider.problem() == (
+        f"There is no Docker engine at unix://{tmp_path}/none.sock: install it (apt-get install docker.io) and start "
+        "it, or name its address as DOCKER_HOST."
+    )
+    with pytest.raises(ProviderError, match="does not answer"):
+        await provider.open("job")
+
+
+def test_an_engine_that_does_not_answer_is_a_problem() -> None:
+    problem = Docker(address="tcp://127.0.0.1:9", bot="x").problem()
+    assert problem is not None
+    assert problem.startswith("The Docker engine at tcp://127.0.0.1:9 does not answer: install it ")
+
+
+async def test_an_image_that_is_not_there_is_a_problem_with_a_remedy(engine: str) -> None:
+    provider = Docker(address=engine, bot="x", image="no-such-image:1")
+    assert provider.problem() == (
+        "The Docker engine has no image no-such-image:1: `backspace images build` makes it, or DOCKER_IMAGE names "
+        "another."
+    )
+    with pytest.raises(ProviderError, match="no image no-such-image:1"):
+        await provider.open("job")
+
+
+async def test_an_image_without_python_is_a_problem_with_a_remedy(engine: str, bot: str, tmp_path: Path) -> None:
+    docker(engine, "import", "-", f"tiny-backspace-test:{bot}", stdin=b"\0" * 10_240)
+    provider = Docker(address=engine, bot=bot, image=f"tiny-backspace-test:{bot}")
+    with pytest.raises(
+        ProviderError, match=r"could not start .*: its image needs python3 \(3.9 or newer\), git and tar"
+    ):
+        await provider.open("job")
+    assert containers(engine, bot) == []
+    docker(engine, "rmi", f"tiny-backspace-test:{bot}")
