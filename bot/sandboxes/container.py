@@ -21,7 +21,7 @@ INODES_MARGIN = 2_000  # above what the helper stops a command at, so that its w
 INSIDE = "bot.sandboxes.inside"
 MODULES = ("wire", "files", "running", "server", "waiting")
 SOURCE = "TINY_BACKSPACE"  # where both programs find their text: `ps` shows arguments, and no other's environment
-PYTHON = ["python3", "-I", "-S", "-c", f"import os; exec(os.environ.pop('{SOURCE}'))"]
+PYTHON = ["python3", "-I", "-S", "-c", f"from os import environ; exec(environ.pop('{SOURCE}'))"]
 HELPER_OF_MODULES = """
 import json, sys, types
 for name, source in json.loads({sources!r}).items():
