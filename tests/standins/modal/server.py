@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from grpclib import GRPCError, Status
 from grpclib.const import Cardinality, Handler
 from grpclib.exceptions import StreamTerminatedError
+from grpclib.protocol import H2Protocol
 from grpclib.server import Server
 from grpclib.server import Stream as GrpcStream
 from modal_proto import api_pb2
@@ -83,8 +84,15 @@ def signed_for(seconds: float) -> str:
 def parts_of() -> list[Callable[[ModalStandIn], object]]:
     """Every part there is; a new module adds its class here."""
     from tests.standins.modal.apps import Apps
+    from tests.standins.modal.containers import Containers
+    from tests.standins.modal.functions import Functions
+    from tests.standins.modal.gateway import Gateways
+    from tests.standins.modal.images import Images, Mounts, Secrets
+    from tests.standins.modal.published import Published
+    from tests.standins.modal.router import Router
+    from tests.standins.modal.sandboxes import Sandboxes
 
-    return [Account, Apps]
+    return [Account, Apps, Functions, Images, Mounts, Secrets, Containers, Gateways, Published, Sandboxes, Router]
 
 
 def served(base: type, standin: ModalStandIn) -> Any:
@@ -123,6 +131,23 @@ def _kinds(base: type) -> dict[str, Cardinality]:
 KINDS = _kinds(ModalClientBase) | _kinds(TaskCommandRouterBase)
 
 
+class _Server(Server):
+    """Closes connections too at its end, not the listener only."""
+
+    def __init__(self, services: Sequence[Any]) -> None:
+        super().__init__(services)
+        self._protocols: list[H2Protocol] = []
+
+    def _protocol_factory(self) -> H2Protocol:
+        self._protocols.append(super()._protocol_factory())
+        return self._protocols[-1]
+
+    async def hang_up(self) -> None:
+        for protocol in self._protocols:
+            protocol.connection.close()
+        await asyncio.sleep(0.01)  # a closed transport says so in the loop's next round
+
+
 @contextmanager
 def modal_standin(home: Path) -> Iterator[ModalStandIn]:
     """Serves on a free loopback port, from a thread of its own, until the block ends."""
@@ -133,7 +158,7 @@ def modal_standin(home: Path) -> Iterator[ModalStandIn]:
     stop = asyncio.Event()
 
     async def serve() -> None:
-        server = Server([served(ModalClientBase, standin), served(TaskCommandRouterBase, standin)])
+        server = _Server([served(ModalClientBase, standin), served(TaskCommandRouterBase, standin)])
         await server.start(sock=listener)
         ready.set()
         await stop.wait()
@@ -142,6 +167,7 @@ def modal_standin(home: Path) -> Iterator[ModalStandIn]:
                 await part.aclose()
         server.close()
         await server.wait_closed()
+        await server.hang_up()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="modal-standin", daemon=True)
     thread.start()
