@@ -27,7 +27,8 @@ from bot.ports import (
 
 SECONDS_BEFORE_THE_FIRST = 3.0  # the door beside may still be opening
 SECONDS_BETWEEN_SWEEPS = 600.0
-SECONDS_BETWEEN_SURVEYS = 3600.0  # each asks one request of every repository
+SECONDS_A_REPOSITORY = 36.0  # between surveys, each of which asks one request of every repository: 100 an hour in all
+LONGEST_BETWEEN_SURVEYS_S = 3600.0
 KEPT_S = 3 * 86_400.0  # GitHub redelivers nothing older
 OLDEST_COMMAND_S = 7 * 86_400.0  # a request nobody answered for longer is not started out of the blue
 MARGIN_S = 600.0  # for clocks that differ, and lists that lag
@@ -74,6 +75,11 @@ def verdict(
     return Verdict(tuple(due), min((group[0].delivered_at for group in young), default=now))
 
 
+def survey_rest_s(repositories: int) -> float:
+    """How long before an installation with so many repositories is looked through again: at the next sweep, if few."""
+    return min(repositories * SECONDS_A_REPOSITORY, LONGEST_BETWEEN_SURVEYS_S)
+
+
 def _wait(attempts: int) -> float:
     """Seconds since the last attempt before the next: none after the first, then longer and longer."""
     if attempts <= 1:
@@ -100,10 +106,11 @@ class Sweeper:
         self._new_id = new_id
         self._new_watch_key = new_watch_key
         self._now = now
+        self._surveys_again_at: dict[int, float] = {}  # by installation
 
     async def run(self, stop: asyncio.Event) -> None:
-        """At start and then every ten minutes, until `stop` is set."""
-        surveyed_at, wait_s = float("-inf"), self._first_after_s
+        """At start and then every ten minutes, until `stop` is set; what is large is surveyed once an hour."""
+        wait_s = self._first_after_s
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -113,9 +120,7 @@ class Sweeper:
             wait_s = SECONDS_BETWEEN_SWEEPS
             try:
                 await self.sweep()
-                if self._now() - surveyed_at >= SECONDS_BETWEEN_SURVEYS:
-                    surveyed_at = self._now()
-                    await self.survey()
+                await self.survey(only_due=True)
             except (ProviderError, UserError) as error:
                 log.warning("sweep not finished", error=str(error))
 
@@ -148,12 +153,16 @@ class Sweeper:
 
     # ------------------------------------------------------------ commands that no delivery told of
 
-    async def survey(self) -> int:
-        """Looks through every installation; answers how many jobs that made. One that fails is looked at next time."""
+    async def survey(self, *, only_due: bool = False) -> int:
+        """Looks through every installation; answers how many jobs that made. One that fails is looked at next time.
+
+        `only_due`: leaves out those that were looked at lately, for how large they are.
+        """
         made = 0
         async for installation in self._app.installations():
             await self._note_state(installation)
-            if installation.suspended:
+            rests = only_due and self._now() < self._surveys_again_at.get(installation.id, 0.0)
+            if installation.suspended or rests:
                 continue
             try:
                 made += await self._survey(installation.id)
@@ -179,14 +188,16 @@ class Sweeper:
         )
 
     async def _survey(self, installation_id: int) -> int:
-        mark, began, made = SURVEYED.format(installation=installation_id), self._now(), 0
+        mark, began, made, asked = SURVEYED.format(installation=installation_id), self._now(), 0, 0
         last = await self._store.mark(mark)
         if last is not None:  # at the first meeting nothing is old: what was written to another bot is not for us
             since = max(last - MARGIN_S, began - OLDEST_COMMAND_S)
             async with self._app.survey(installation_id) as survey:
                 async for facts in survey.repositories():
+                    asked += 1
                     made += await self._survey_repository(installation_id, survey, facts, since)
         await self._store.set_mark(mark, began)
+        self._surveys_again_at[installation_id] = began + survey_rest_s(asked)
         return made
 
     async def _survey_repository(

@@ -18,7 +18,7 @@ from bot.standins.github import LoopbackGitHub
 from bot.standins.github.state import Installation, Repository
 from bot.standins.serving import serve
 from bot.stores import Store, open_store
-from bot.sweeper import KEPT_S, MARGIN_S, Sweeper, unanswered, verdict
+from bot.sweeper import KEPT_S, MARGIN_S, Sweeper, survey_rest_s, unanswered, verdict
 from bot.web.app import create_app
 
 pytestmark = pytest.mark.anyio
@@ -258,6 +258,27 @@ async def test_a_command_that_no_delivery_told_of_is_found_and_its_late_delivery
     assert (row.job.id, row.job.command, row.job.requested_by.login) == ("found-0", Start("mend it"), "alice")
     assert row.job.issue.body == "Please."
     assert row.job.default_branch == scene.repository.default_branch
+
+
+@pytest.mark.parametrize(("repositories", "rest_s"), [(0, 0.0), (1, 36.0), (16, 576.0), (100, 3600.0), (9000, 3600.0)])
+def test_few_repositories_are_looked_through_at_every_sweep_and_many_once_an_hour(
+    repositories: int, rest_s: float
+) -> None:
+    assert survey_rest_s(repositories) == rest_s
+
+
+async def test_a_survey_leaves_out_what_was_looked_at_lately(scene: Scene) -> None:
+    """Red when `only_due` is ignored (seen)."""
+    issue = scene.github.open_issue(scene.repository, "alice", "Mend it", "Please.")
+    await scene.github.deliver()
+    for _ in range(2):  # the first meets the installation, and looks at nothing
+        await scene.sweeper.survey(only_due=True)
+    async with scene.endpoint_down():
+        scene.clock[0] += survey_rest_s(1) / 2
+        scene.github.comment(scene.repository, issue.number, "alice", "/backspace mend it")
+    assert await scene.sweeper.survey(only_due=True) == 0
+    scene.clock[0] += survey_rest_s(1)
+    assert await scene.sweeper.survey(only_due=True) == 1
 
 
 async def test_what_was_written_before_the_first_survey_is_not_for_this_bot(scene: Scene) -> None:
