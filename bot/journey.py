@@ -1,10 +1,9 @@
 """One request from its pinned base to its pull request: the story, with the details behind names."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from bot import ending
@@ -17,6 +16,7 @@ from bot.agent.switching import chain_of
 from bot.domain.errors import UserError
 from bot.domain.events import BasePinned, JobFinished, JobStarted, Noted, SandboxReady
 from bot.domain.job import Job, Patch, PullRequest, Receipt
+from bot.domain.setup import SetupReport
 from bot.intake.admission import MAY_ASK
 from bot.intake.reading import Reading, reading_of
 from bot.listening import Ear
@@ -44,6 +44,9 @@ from bot.repo_config import PATH, REQUESTER, Budget, RepoConfig, lowered, repo_c
 from bot.report import wording
 from bot.report.leaks import Leaks
 from bot.report.links import Links
+from bot.report.setup import setup_section
+from bot.setup.plan import SetupRules, SetupWish, setup_plan
+from bot.setup.premises import Premises
 
 BASE = "base"  # journal key: the pinned base
 READ = "read"  # journal key: the request was read, and what was hidden in it was named
@@ -63,6 +66,7 @@ class Workshop:
     models: tuple[str, ...]
     budget: Budget
     purse_of: Callable[[Claim, float | None], Purse]
+    setup: SetupRules = field(default_factory=SetupRules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +122,16 @@ class Journey:
             await self._start_branch(base.sha)
         started = time.monotonic()
         steerable = model.name != rule_agent.NAME
-        async with self._sandbox(job.id, workspace) as sandbox, self._ear.open() if steerable else nullcontext():
+        premises = await self._premises(workspace, rules)
+        ear = self._ear.open() if steerable else nullcontext()
+        async with premises.first(job.id, journal) as (sandbox, setup), ear:
             await journal.record(SandboxReady(sandbox.provider, time.monotonic() - started))
             outcome = await work(
-                self._task(base, reading, rules),
+                self._task(base, reading, rules, setup),
                 model=model,
                 fallbacks=fallbacks,
                 sandbox=sandbox,
-                review=await self._review(workspace, sandbox, rules),
+                review=await self._review(premises, sandbox, rules),
                 journal=journal,
                 limits=Limits(turns=budget.turns, usd=budget.usd, minutes=budget.minutes),
                 purse=None if model.name == rule_agent.NAME else self._purse_of(rules.budget.usd_per_day),
@@ -137,7 +143,8 @@ class Journey:
         if outcome.patch is not None and outcome.patch.changes:
             totals = _totals(job, outcome, sandbox_seconds=time.monotonic() - started)
             template = await _template(workspace)
-            opened = await self._publish(outcome, outcome.patch, base.branch, rules, reading, totals, template)
+            told = setup_section(setup)
+            opened = await self._publish(outcome, outcome.patch, base.branch, rules, reading, totals, template, told)
         else:
             await drop_branch(branch=self._branch, github=self._github, journal=journal)
         return ending.ended(job, outcome, opened)
@@ -178,26 +185,26 @@ class Journey:
             journal=self._journal,
         )
 
-    @asynccontextmanager
-    async def _sandbox(self, name: str, workspace: Workspace) -> AsyncIterator[Sandbox]:
-        sandbox = await self._workshop.sandboxes.open(name)
-        try:
-            await workspace.fill(sandbox)
-            yield sandbox
-        finally:
-            await asyncio.shield(sandbox.close())
+    async def _premises(self, workspace: Workspace, rules: RepoConfig) -> Premises:
+        shop, wish = (
+            self._workshop,
+            SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required),
+        )
+        provider, repo = shop.sandboxes.name, self._job.repo.id
+        plan = await setup_plan(workspace, wish, shop.setup, repo_id=repo, provider=provider)
+        return Premises(shop.sandboxes, workspace, plan)
 
-    async def _review(self, workspace: Workspace, sandbox: Sandbox, rules: RepoConfig) -> Review:
-        paths = await workspace.base_paths()
+    async def _review(self, premises: Premises, sandbox: Sandbox, rules: RepoConfig) -> Review:
+        paths = await premises.workspace.base_paths()
         return Review(
-            workspace,
+            premises.workspace,
             sandbox,
             gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
             check_command=rules.test,
-            open_base=lambda: self._sandbox(f"{self._job.id}-base", workspace),
+            open_base=lambda: premises.another(f"{self._job.id}-base"),
         )
 
-    def _task(self, base: BasePinned, reading: Reading, rules: RepoConfig) -> Task:
+    def _task(self, base: BasePinned, reading: Reading, rules: RepoConfig, setup: SetupReport) -> Task:
         job = self._job
         return Task(
             repo=job.repo.full_name,
@@ -212,6 +219,7 @@ class Journey:
             requested_by=job.requested_by.login,
             today=datetime.now(UTC).date().isoformat(),
             instructions=rules.instructions or "",
+            setup=setup,
         )
 
     async def _publish(
@@ -223,6 +231,7 @@ class Journey:
         reading: Reading,
         totals: wording.Totals,
         template: str | None,
+        setup: str,
     ) -> PullRequest:
         job = self._job
         submission = outcome.submission or ending.unfinished(job)
@@ -240,6 +249,7 @@ class Journey:
             hidden_removed=reading.hidden,
             banner=banner,
             template=template,
+            setup=setup,
         )
         message = wording.commit_message(job, submission, hold_ci=held is not None)
         title = wording.pull_request_title(submission)

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 from bot.domain.conversation import texts_in
 from bot.domain.events import JobEvent, JobFinished, Recorded
+from bot.domain.job import Job
 from bot.ports import Claim, Entry, JobState, JobStore
 from bot.report.leaks import Leaks
 
@@ -61,17 +62,40 @@ class Recorder:
         """
         await self._commit(events, entries=(*before, *(() if entry is None else (entry,))), finish=None)
 
+    async def pass_on(
+        self, waiting: Job, *events: JobEvent, end: JobFinished, entry: Entry, unless: Callable[[Sequence[Entry]], bool]
+    ) -> bool:
+        """What a waiting job asks for becomes an entry of this one, and that job ends with `end`, in one commit.
+
+        False, and nothing changes, when it waits no more, or `unless` says so of the entries so far.
+        Raises LeakFound before anything is written, LeaseLost, ProviderError.
+        """
+        self._check(events, (entry,))
+        async with self._one_at_a_time:
+            if unless(self._entries):
+                return False
+            recorded = await self._store.pass_on(self._claim, waiting.id, end=end, entries=(entry,), events=events)
+            if recorded is None:
+                return False
+            self._entries.append(entry)
+            self._events.extend(recorded)
+        self._on_recorded(recorded)
+        return True
+
     async def finish(self, state: JobState, event: JobFinished) -> None:
         """The terminal event and the terminal state, in one commit."""
         await self._commit((event,), entries=(), finish=state)
 
-    async def _commit(self, events: Sequence[JobEvent], *, entries: Sequence[Entry], finish: JobState | None) -> None:
+    def _check(self, events: Sequence[JobEvent], entries: Sequence[Entry]) -> None:
         for event in events:
             self._leaks.check("\n".join(texts_in(asdict(event))), "what was to be reported")
         for entry in entries:
             self._leaks.check("\n".join((entry.key, *texts_in(entry.data))), WHERE[entry.kind])
             for content in entry.contents.values():
                 self._leaks.check(content, "a file of the work tree")
+
+    async def _commit(self, events: Sequence[JobEvent], *, entries: Sequence[Entry], finish: JobState | None) -> None:
+        self._check(events, entries)
         async with self._one_at_a_time:
             recorded = await self._store.commit(self._claim, entries=entries, events=events, finish=finish)
             self._entries.extend(replace(entry, contents={}) for entry in entries)

@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from bot.domain.errors import LeaseLost, NotFound, ProviderError
-from bot.domain.events import BranchMoved, JobFinished, Recorded
+from bot.domain.events import BranchMoved, JobFinished, Recorded, Steered
 from bot.domain.job import Job
 from bot.ports import CheckRun, GitHub
 from bot.report.check_run import check_run, superseded
@@ -58,6 +58,7 @@ class Reporter:
         self._check = _Check(job, links=links, leaks=leaks)
         self._events: list[Recorded] = []
         self._changed = asyncio.Event()
+        self._awaited = asyncio.Event()  # somebody spoke to the agent and looks whether it arrived
         self._closing = asyncio.Event()
         self._sent_at: float | None = None
         self._not_before = float("-inf")
@@ -79,6 +80,8 @@ class Reporter:
     def notice(self, recorded: Sequence[Recorded]) -> None:
         """Takes over new events; returns at once."""
         self._events.extend(recorded)
+        if any(isinstance(one.event, Steered) for one in recorded):
+            self._awaited.set()
         self._changed.set()
 
     async def close(self) -> bool:
@@ -118,24 +121,24 @@ class Reporter:
             await self._changed.wait()
             self._changed.clear()
             since = float("inf") if self._sent_at is None else self._monotonic() - self._sent_at
-            wait = self._not_before - self._monotonic()
             if not due(seconds_since_last=since, finished=self._is_finished(), changed=True):
-                wait = max(wait, MIN_SECONDS_BETWEEN_UPDATES - since)
-            if wait > 0:
-                await self._pause(wait)
+                await self._pause(MIN_SECONDS_BETWEEN_UPDATES - since, self._closing, self._awaited)
+            await self._pause(self._not_before - self._monotonic(), self._closing)
             if not self._closing.is_set() and await self._update(self._github.progress()) is not None:
                 self._changed.set()
 
     def _is_finished(self) -> bool:
         return bool(self._events) and isinstance(self._events[-1].event, JobFinished)
 
-    async def _pause(self, seconds: float) -> None:
-        """Sleeps, but no longer than until the job ends."""
-        nap, end = asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(self._closing.wait())
+    async def _pause(self, seconds: float, *ends: asyncio.Event) -> None:
+        """Sleeps, but no longer than until one of these is set."""
+        if seconds <= 0:
+            return
+        waits = [asyncio.ensure_future(self._sleep(seconds)), *(asyncio.create_task(end.wait()) for end in ends)]
         try:
-            await asyncio.wait({nap, end}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (nap, end):
+            for task in waits:
                 task.cancel()
 
     async def _update(self, github: GitHub) -> ProviderError | None:
@@ -144,6 +147,7 @@ class Reporter:
         if not events:
             return None
         self._sent_at = self._monotonic()
+        self._awaited.clear()
         failure = await self._attempt("check run", self._check.show(events, now=self._now(), github=github))
         links = replace(self._links, check=self._check.url)
         body = tracking_comment(self._job, events, now=self._now(), links=links)

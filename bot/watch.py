@@ -24,6 +24,7 @@ from bot.domain.events import (
     PullRequestOpened,
     Recorded,
     SandboxReady,
+    Steered,
     ToolCalled,
     ToolReturned,
     Verified,
@@ -157,7 +158,7 @@ def _lines(recorded: Recorded, so_far: Progress) -> list[Text]:
             return [_line("→", title or tool, "cyan")]
         case ToolReturned():
             return _returned(recorded.event)
-        case Noted(text=text) | ModelSwitched(text=text):
+        case Noted(text=text) | ModelSwitched(text=text) | Steered(text=text):
             return [_line("!", text, "yellow")]
         case DiffShown(stats=stats):
             return [

@@ -12,6 +12,7 @@ from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Cancel, Job, Start
 from bot.intake.admission import MAY_ASK, HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
+from bot.listening import Ear
 from bot.ports import Claim, Entry, GitHub, GitHubApp, JobStore, Lease
 from bot.publish.branch import drop_branch
 from bot.recorder import Recorder
@@ -97,6 +98,7 @@ class Worker:
             purse_of=lambda wish: self._workshop.purse_of(claim, wish),
             links=lambda: self._links(job),
             leaks=self._leaks,
+            ear=Ear(claim, store=self._store, journal=journal, github=github),
         )
         async with reporter:
             end = await self._end_of(journey, lease, journal)

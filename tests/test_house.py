@@ -15,8 +15,9 @@ BOT = ROOT / "bot"
 PURE = {"bot.domain", "bot.ports"}
 FLOORS: dict[str, set[str]] = {
     "bot.domain": set(),
-    "bot.config": {"bot.setting_values", "bot.model_settings"},
+    "bot.config": {"bot.setting_values", "bot.model_settings", "bot.setup_settings"},
     "bot.model_settings": {"bot.setting_values"},
+    "bot.setup_settings": {"bot.setting_values"},
     "bot.setting_values": set(),
     "bot.ports": {"bot.domain"},
     "bot.intake": PURE,
@@ -42,7 +43,16 @@ FLOORS: dict[str, set[str]] = {
     "bot.listening": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.recorder"},
     "bot.ending": PURE | {"bot.report", "bot.agent"},
     "bot.journey": PURE
-    | {"bot.intake", "bot.report", "bot.agent", "bot.publish", "bot.repo_config", "bot.ending", "bot.listening"},
+    | {
+        "bot.intake",
+        "bot.report",
+        "bot.agent",
+        "bot.publish",
+        "bot.repo_config",
+        "bot.setup",
+        "bot.ending",
+        "bot.listening",
+    },
     "bot.last_word": PURE | {"bot.report"},
     "bot.worker": PURE
     | {
@@ -72,6 +82,7 @@ TOP = {
     "bot.stage",
     "bot.doctor",
     "bot.local_run",
+    "bot.setup_wiring",
     "bot.__main__",
 }
 

@@ -16,7 +16,7 @@ from tests.test_journey import KEY, endless, finished, until_events
 
 pytestmark = pytest.mark.anyio
 
-WAIT = "/backspace wait for ever"
+WAIT = "/backspace --new wait for ever"  # a job of its own, also where one is at work
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bot.agent.limits import Limits
+from bot.agent.steering import is_message
 from bot.agent.transcript import Progress, advance, fold
 from bot.domain.events import JobEvent
 from bot.ports import Entry, Journal
@@ -23,6 +24,7 @@ class Ledger:
         self._held_events: list[JobEvent] = []
         self._on_the_way: list[Entry] = []
         self.limits = limits
+        self._looked_at = len(journal.entries())
         self.progress: Progress = fold(journal.entries())
         self._elapsed_before = self.progress.elapsed
 
@@ -54,6 +56,14 @@ class Ledger:
             del self._on_the_way[: len(before)]
         for added in new:
             self.progress = advance(self.progress, added)
+
+    def hear(self) -> None:
+        """Believes what others wrote meanwhile: messages to the agent."""
+        entries = self._journal.entries()
+        for said in entries[self._looked_at :]:
+            if is_message(said):
+                self.progress = advance(self.progress, said)
+        self._looked_at = len(entries)
 
     async def flush(self) -> None:
         """What is held becomes durable. Raises LeaseLost."""

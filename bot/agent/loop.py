@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from bot.agent import outcome as ending
+from bot.agent import rules
 from bot.agent.acting import answer_calls, side_by_side
 from bot.agent.asking import Sleep, ask
 from bot.agent.context import gather
 from bot.agent.entries import header, receipt_of, reply_entry, usage_data
 from bot.agent.ground import SCRATCH
+from bot.agent.hearing import Hearing, Listen
 from bot.agent.ledger import Ledger
 from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp, verdict
 from bot.agent.outcome import Outcome
@@ -48,6 +50,7 @@ async def work(
     journal: Journal,
     limits: Limits,
     purse: Purse | None = None,
+    listen: Listen | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Sleep = asyncio.sleep,
     chance: Callable[[], float] = random.random,
@@ -55,21 +58,20 @@ async def work(
     """Work on a task until it ends; over a journal with entries, go on where they stop.
 
     When `model` fails for good, those in `fallbacks` take its place one after the other; none comes back in the run.
+    `listen` is called before each request and before the end: what people say meanwhile is part of the next request.
     Without a `purse` only the run's own limits hold, none of a day's.
     Raises LeaseLost, and ProviderError when the sandbox is lost: both leave a journal that a later attempt continues.
     """
     ledger = Ledger(journal, limits=limits, clock=clock)
     till = Till(purse or Uncounted(), ledger.entries, day=date.fromisoformat(task.today))
     await till.settle()
-    run = _Run(task, (model, *fallbacks), sandbox, review, journal, ledger, till, sleep, chance)
+    hearing = Hearing(ledger, listen)
+    run = _Run(task, (model, *fallbacks), sandbox, review, journal, ledger, till, hearing, sleep, chance)
     await run.open()
     while True:
-        if run.may_ask():
-            stopped = await run.ask()
-        else:
-            stopped = await run.act()
-        if stopped is not None:
-            return stopped
+        ended = await (run.ask() if run.may_ask() else run.act())
+        if ended is not None and not await hearing.calls_back(may_go_on=run.may_go_on_after(ended)):
+            return ended
 
 
 class _Run:
@@ -84,11 +86,13 @@ class _Run:
         journal: Journal,
         ledger: Ledger,
         till: Till,
+        hearing: Hearing,
         sleep: Sleep,
         chance: Callable[[], float],
     ) -> None:
         self._task, self._sandbox, self._review = task, sandbox, review
-        self._journal, self._ledger, self._till, self._sleep, self._chance = journal, ledger, till, sleep, chance
+        self._journal, self._ledger, self._till, self._hearing = journal, ledger, till, hearing
+        self._sleep, self._chance = sleep, chance
         self._chain = Chain(models, ledger, request=task.request, patch=self._patch_again)
 
     @property
@@ -157,6 +161,12 @@ class _Run:
         paused = progress.stop_reason == "pause_turn" and not progress.calls and progress.pauses <= MOST_PAUSES
         return progress.awaits_model or (paused and not progress.untold)
 
+    def may_go_on_after(self, ended: Outcome) -> bool:
+        """Whether somebody's word can still change this end: the run's budget has to hold, and a model to listen."""
+        is_over = ended.kind == "stopped" and ended.conclusion is not Conclusion.NEUTRAL
+        out_of_budget = isinstance(verdict(self._spent(), self._ledger.limits), Stop)
+        return not (is_over or out_of_budget or self._model.family == rules.NAME)
+
     # ------------------------------------------------------------ the model's side
 
     async def ask(self) -> Outcome | None:
@@ -212,7 +222,7 @@ class _Run:
         await self._ledger.record(Noted(words), entry=entry)
 
     def _price(self, model: str, usage: Usage) -> float | None:
-        """Tokens that were not used cost nothing with any model: the rule agent is free, not of unknown price."""
+        """Tokens that were not used cost nothing with any model, not an unknown price."""
         return 0.0 if usage == Usage() else usd(model, usage, day=date.fromisoformat(self._task.today))
 
     # ------------------------------------------------------------ the harness's side
@@ -226,8 +236,9 @@ class _Run:
             ended = await self._accepted(accepted)
             if ended:
                 return ended
+        await self._hearing.look()
         progress = self._ledger.progress
-        nudge = not progress.calls
+        nudge = not progress.calls and not self._hearing.unread
         if nudge and progress.nudges >= MOST_NUDGES:
             await self._ledger.flush()
             return ending.without_submit(progress, await self._review.draft())
@@ -248,7 +259,8 @@ class _Run:
 
     async def _tell(self, texts: list[str], *, nudge: bool, told: str = "", seen: str = "") -> None:
         number = self._ledger.progress.user_turns + 1
-        data = {"texts": texts, "nudge": nudge, "told": [told] if told else []}
+        said, heard = self._hearing.texts(), self._hearing.unread
+        data = {"texts": [*said, *texts], "nudge": nudge, "told": [told] if told else [], "heard": heard}
         events = (Noted(seen),) if seen else ()
         await self._ledger.record(*events, entry=Entry("effect", f"user {number}", data))
 

@@ -36,7 +36,8 @@ class Progress:
     `family`; `setbacks`: why those before it were set aside. `answered`: the models that did answer, in order.
     `sandbox`: the mark that tells the work tree of this run from a fresh one. `told`: keys of budget notes.
     `elapsed`: seconds of work when the last entry came. `untold`: notes that wait for the next user turn; `is_void`:
-    they say that the tree is the base's again, so calls of the newest reply are not run.
+    they say that the tree is the base's again, so calls of the newest reply are not run. `unheard`: what people said to
+    the agent and it has not read yet. `is_sealed`: the run came to an end, and nobody is heard any more.
     """
 
     conversation: Conversation | None = None
@@ -46,6 +47,7 @@ class Progress:
     setbacks: tuple[str, ...] = ()
     switches: int = 0
     answered: tuple[str, ...] = ()
+    nonce: str = ""
     check: str = ""
     sandbox: str = ""
     replies: int = 0
@@ -75,6 +77,8 @@ class Progress:
     rejections: int = 0
     accepted: Json | None = None
     untold: tuple[str, ...] = ()
+    unheard: tuple[Json, ...] = ()
+    is_sealed: bool = False
     is_void: bool = False
     tree: KeptTree = field(default_factory=KeptTree)
 
@@ -109,6 +113,12 @@ def advance(progress: Progress, entry: Entry) -> Progress:
             return _begun(progress, entry.data)
         case "effect", "user":
             return _user_turn(progress, entry.data)
+        case "effect", "steering":
+            return replace(progress, unheard=(*progress.unheard, entry.data))
+        case "effect", "sealed":
+            return replace(progress, is_sealed=True)
+        case "effect", "reopened":
+            return replace(progress, is_sealed=False, accepted=None, untold=(*progress.untold, *entry.data["texts"]))
         case "effect", "model":
             return _switched(progress, entry.data)
         case "effect", "sandbox":
@@ -125,7 +135,7 @@ def advance(progress: Progress, entry: Entry) -> Progress:
 
 
 def _begun(progress: Progress, data: Json) -> Progress:
-    tools = tuple(ToolSpec(t["name"], t["description"], t["input_schema"]) for t in data["tools"])
+    tools = tuple(ToolSpec(t["name"], t["description"], t["input_schema"], t.get("strict", False)) for t in data["tools"])
     first = UserTurn(tuple(Text(text) for text in data["user"]))
     return replace(
         progress,
@@ -133,6 +143,7 @@ def _begun(progress: Progress, data: Json) -> Progress:
         first=first,
         chosen=data.get("model", ""),
         family=data.get("family", ""),
+        nonce=data["nonce"],
         check=data["check"],
         sandbox=data["sandbox"],
     )
@@ -157,6 +168,7 @@ def _user_turn(progress: Progress, data: Json) -> Progress:
         started={},
         results={},
         untold=(),
+        unheard=progress.unheard[data.get("heard", 0) :],
         is_void=False,
         user_turns=progress.user_turns + 1,
         nudges=progress.nudges + bool(data["nudge"]),
@@ -226,7 +238,7 @@ def _replied(progress: Progress, data: Json) -> Progress:
     blocks = tuple(data["blocks"])
     return replace(
         progress,
-        conversation=_with_turn(progress, AssistantTurn(blocks)),
+        conversation=_with_turn(progress, AssistantTurn(blocks, data["message_id"])),
         replies=progress.replies + 1,
         usage=progress.usage + usage,
         last_prompt=usage.input,

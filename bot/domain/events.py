@@ -110,6 +110,15 @@ class ModelSwitched:
 
 
 @dataclass(frozen=True, slots=True)
+class Steered:
+    """Somebody spoke to the agent at its work, or took back what they had said; `text` says so in a sentence."""
+
+    by: str
+    text: str
+    kind: Literal["steered"] = "steered"
+
+
+@dataclass(frozen=True, slots=True)
 class DiffShown:
     """The whole change at a `submit`; `diff` is cut to 200 kB for display."""
 
@@ -164,6 +173,7 @@ JobEvent = (
     | ToolReturned
     | Noted
     | ModelSwitched
+    | Steered
     | DiffShown
     | Verified
     | BranchMoved

@@ -27,13 +27,17 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The flags before a prompt. None: not said, the repository's or the operator's default holds."""
+    """The flags before a prompt. None: not said, the repository's or the operator's default holds.
+
+    `new`: a job of its own, also where one is at work that would take the prompt as a message.
+    """
 
     model: str | None = None
     budget_usd: float | None = None
     draft: bool = False
     dry_run: bool = False
     base: str | None = None
+    new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,11 @@ _PLAIN_WORDS: dict[str, Callable[[], Command]] = {
 }
 _WORDS = frozenset(_PLAIN_WORDS) | {"plan", "continue"}
 _WITH_VALUE = ("--model", "--budget", "--base")
-_SWITCHES = ("--draft", "--dry-run")
+_SWITCHES: dict[str, Callable[[Options], Options]] = {
+    "--draft": lambda options: replace(options, draft=True),
+    "--dry-run": lambda options: replace(options, dry_run=True),
+    "--new": lambda options: replace(options, new=True),
+}
 _FLAGS = (*_WITH_VALUE, *_SWITCHES)
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,99}")
@@ -222,7 +226,7 @@ def _with_flag(options: Options, name: str, value: str | None, after: str) -> tu
     if name in _SWITCHES:
         if value is not None:
             raise _Mistake(f"The flag `{name}` takes no value.")
-        return (replace(options, draft=True) if name == "--draft" else replace(options, dry_run=True)), after
+        return _SWITCHES[name](options), after
     if name not in _WITH_VALUE:
         raise _Mistake(
             f"I do not know the flag {_quoted(name)}: there are {', '.join(f'`{flag}`' for flag in _FLAGS)}; "

@@ -113,10 +113,19 @@ class CommentPart(_Part):
     performed_via_github_app: Present = False
 
 
+class EditedText(_Part):
+    old: Text = Field(alias="from")
+
+
+class Edit(_Part):
+    body: EditedText | None = None
+
+
 class IssueCommentEvent(_Part):
-    """`issue_comment`, as far as the bot reads it."""
+    """`issue_comment`, as far as the bot reads it. `changes` is there when the comment was edited."""
 
     action: str
+    changes: Edit | None = None
     issue: Thread
     comment: CommentPart
     repository: Repository

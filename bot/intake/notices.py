@@ -12,10 +12,10 @@ from bot.intake.delivery import (
     seconds,
 )
 from bot.intake.triggers import LABEL, PLAN_LABEL, are_people, is_label, key_of
-from bot.ports import AccessChanged, AccessState, Notice, RequestDeleted, ThreadStopped
+from bot.ports import AccessChanged, AccessState, Notice, RequestDeleted, RequestEdited, ThreadStopped
 
 ACTIONS = {  # what the bot acts on; GitHub sends the two of installations to every App unasked
-    "issue_comment": frozenset({"created", "deleted"}),
+    "issue_comment": frozenset({"created", "edited", "deleted"}),
     "issues": frozenset({"labeled", "unlabeled", "closed", "deleted", "transferred"}),
     "installation": frozenset({"created", "deleted", "suspend", "unsuspend", "new_permissions_accepted"}),
     "installation_repositories": frozenset({"added", "removed"}),
@@ -38,7 +38,7 @@ def notice_of(delivery: Delivery) -> Notice | None:
     """
     match delivery.payload:
         case IssueCommentEvent() as event:
-            return _request_deleted(event)
+            return _request_taken_back(event)
         case IssuesEvent() as event:
             return _thread_stopped(event)
         case InstallationEvent() as event:
@@ -49,17 +49,22 @@ def notice_of(delivery: Delivery) -> Notice | None:
             return None
 
 
-def _request_deleted(event: IssueCommentEvent) -> RequestDeleted | None:
-    """A deleted command. A thread's answers, such as to `status`, are not taken back."""
-    comment = event.comment
-    if event.action != "deleted" or event.installation is None or not are_people(event.sender, comment.user):
+def _request_taken_back(event: IssueCommentEvent) -> RequestDeleted | RequestEdited | None:
+    """A deleted or edited command. A thread's answers, such as to `status`, are not taken back."""
+    if event.action not in ("deleted", "edited"):
         return None
-    if not isinstance(command_in(comment.body or ""), Work):
+    comment, was = event.comment, event.changes.body.old if event.changes and event.changes.body else ""
+    if event.installation is None or not are_people(event.sender, comment.user):
         return None
-    return RequestDeleted(
-        key=key_of(event.installation.id, event.repository.id, f"comment:{comment.id}"),
-        by=_by(event.sender.login, "the request was deleted"),
-    )
+    if not any(isinstance(command_in(text), Work) for text in (comment.body or "", was)):
+        return None
+    key = key_of(event.installation.id, event.repository.id, f"comment:{comment.id}")
+    match event.action:
+        case "deleted":
+            return RequestDeleted(key=key, by=_by(event.sender.login, "the request was deleted"))
+        case "edited" if was:
+            return RequestEdited(key=key, by=_by(event.sender.login, "the request was edited"))
+    return None
 
 
 def _thread_stopped(event: IssuesEvent) -> ThreadStopped | None:

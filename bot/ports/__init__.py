@@ -20,6 +20,7 @@ from bot.ports.notices import (
     Line,
     Notice,
     RequestDeleted,
+    RequestEdited,
     Standing,
     ThreadStopped,
     Waiting,
@@ -33,7 +34,7 @@ from bot.ports.sandbox import (
     SandboxProvider,
     Workspace,
 )
-from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease, Queue
+from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease, Meanwhile, Queue
 from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Upkeep
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Ledger",
     "Line",
     "Listed",
+    "Meanwhile",
     "Model",
     "Notice",
     "Overview",
@@ -75,6 +77,7 @@ __all__ = [
     "Remote",
     "RepositoryFacts",
     "RequestDeleted",
+    "RequestEdited",
     "Sandbox",
     "SandboxProvider",
     "Shortfall",

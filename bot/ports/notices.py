@@ -19,6 +19,14 @@ class RequestDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEdited:
+    """Somebody edited the comment that asked for the job `key`: nothing changes, but a run that read it may say so."""
+
+    key: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ThreadStopped:
     """The work of a thread ends: what was asked for up to `at` (Unix time in seconds by GitHub's clock)."""
 
@@ -44,7 +52,7 @@ class AccessChanged:
     by: str
 
 
-Notice = RequestDeleted | ThreadStopped | AccessChanged  # `by`: who did it, and in brackets what
+Notice = RequestDeleted | RequestEdited | ThreadStopped | AccessChanged  # `by`: who did it, and in brackets what
 
 
 class Standing(Protocol):

@@ -80,6 +80,16 @@ class JobRow:
     cancel_by: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What came in on the thread of a running job. `requests` wait behind it, oldest first; `deleted` and `edited` are
+    keys of requests whose comment is not what it was."""
+
+    requests: tuple[Job, ...] = ()
+    deleted: frozenset[str] = frozenset()
+    edited: frozenset[str] = frozenset()
+
+
 class Queue(Protocol):
     """Who works on what. `renew`, `release` and `retry` raise LeaseLost when the fence is stale."""
 
@@ -126,6 +136,19 @@ class JobStore(Queue, Standing, Protocol):
         reported: bool = False,
     ) -> tuple[Recorded, ...]:
         """`reported`: GitHub shows this end; else `Upkeep` has it."""
+        ...
+
+    async def meanwhile(self, claim: Claim, *, known: Sequence[str]) -> Meanwhile:
+        """`known`: keys of the requests whose comments the job has read."""
+        ...
+
+    async def pass_on(
+        self, claim: Claim, job_id: str, *, end: JobEvent, entries: Sequence[Entry], events: Sequence[JobEvent]
+    ) -> tuple[Recorded, ...] | None:
+        """A waiting job ends with `end`, and in the same commit the claimed one gets entries and events.
+
+        None, and nothing is written, when that job waits no more.
+        """
         ...
 
     async def request_cancel(self, job_id: str, by: str) -> bool:

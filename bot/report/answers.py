@@ -30,6 +30,7 @@ HELP = """\
 | --- | --- |
 | `/backspace <what to change>` | I work on it in a sandbox and open a pull request |
 | `/backspace status` | where the jobs of this thread are |
+| `/backspace <text>` while a job runs | its agent reads it at its next step; with a flag such as `--new` it waits |
 | `/backspace cancel` | stops the running job |
 | `/backspace help` | this list |
 
@@ -90,6 +91,11 @@ def cancelled(by: str) -> str:
     """`by` is a login, maybe with a reason in brackets after it, or the operator."""
     who = by if by == OPERATOR else f"@{by}"
     return f"**Cancelled** by {who}." if by else "**Cancelled**."
+
+
+def passed_on(job_id: str) -> str:
+    """The end of a request whose words went to the agent that was at work on the thread."""
+    return f"**Passed on** to run {job_id}: its agent reads this at its next step."
 
 
 def our_fault() -> str:

@@ -10,6 +10,7 @@ from bot.domain.events import (
     ModelSwitched,
     Noted,
     Recorded,
+    Steered,
     ToolCalled,
     ToolReturned,
 )
@@ -152,7 +153,7 @@ def _lines(recorded: Recorded) -> list[str]:
             return [f"> {' '.join(visible(title).split())[:200]}"]
         case ToolReturned(output=output):
             return [*(f"  {line}" for line in _short(output)), ""]
-        case Noted(text=text) | ModelSwitched(text=text):
+        case Noted(text=text) | ModelSwitched(text=text) | Steered(text=text):
             return [*(f"! {line}" for line in _short(text)), ""]
         case JobFinished(message=message):
             return _short(plain(message))

@@ -19,6 +19,7 @@ from bot.domain.events import (
     PullRequestOpened,
     Recorded,
     SandboxReady,
+    Steered,
     ToolCalled,
     ToolReturned,
     Verified,
@@ -62,7 +63,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Times are Unix seconds. `usd` is None as soon as one reply had no known price. `switches`: of the model."""
+    """Times are Unix seconds. `usd` is None as soon as one reply had no known price. `switches`: of the model.
+
+    `said`: what people said to the agent at its work, a sentence each.
+    """
 
     state: Literal["queued", "running", "finished"] = "queued"
     queued_at: float | None = None
@@ -81,6 +85,7 @@ class Progress:
     actions: tuple[Action, ...] = ()
     note: str = ""
     switches: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     diff: DiffShown | None = None
     implemented: bool = False
     verifying: bool = False
@@ -141,6 +146,8 @@ def after(so_far: Progress, recorded: Recorded) -> Progress:
             return replace(so_far, note=event.text)
         case ModelSwitched():
             return replace(so_far, note=event.text, model=event.after, switches=(*so_far.switches, event.text))
+        case Steered():
+            return replace(so_far, note=event.text, said=(*so_far.said, event.text))
         case DiffShown():
             return replace(so_far, diff=event, implemented=True, verifying=True)
         case Verified():

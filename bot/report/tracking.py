@@ -13,6 +13,7 @@ from bot.report.safe_text import code
 from bot.report.steps import checklist
 
 MOST_SWITCHES = 4
+MOST_SAID = 4
 
 
 def marker(job_id: str) -> str:
@@ -40,7 +41,7 @@ def _running(job: Job, so_far: Progress, *, links: Links) -> str:
         facts.append(f"[check]({links.check})")
     facts.append(cost(so_far.usd, so_far.budget_usd))
     again = f" (attempt {so_far.attempt})" if so_far.attempt > 1 else ""
-    parts = [f"**Working on it**{again} · {' · '.join(facts)}", checklist(so_far), *_switched(so_far)]
+    parts = [f"**Working on it**{again} · {' · '.join(facts)}", checklist(so_far), *_switched(so_far), *_said(so_far)]
     return "\n\n".join([*parts, "`/backspace cancel`"])
 
 
@@ -59,6 +60,11 @@ def _finished(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
 def _switched(so_far: Progress) -> list[str]:
     """The newest switches of the model; the log has them all."""
     return [words(text) for text in so_far.switches[-MOST_SWITCHES:]]
+
+
+def _said(so_far: Progress) -> list[str]:
+    """What the agent was told meanwhile: whoever said it sees that it arrived."""
+    return [words(text) for text in so_far.said[-MOST_SAID:]]
 
 
 def _change(so_far: Progress) -> list[str]:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.domain.errors import ProviderError
 from bot.domain.job import Job
-from bot.ports import AccessChanged, AccessState, Claim, Notice, RequestDeleted, ThreadStopped, Waiting
+from bot.ports import AccessChanged, AccessState, Claim, Notice, RequestDeleted, RequestEdited, ThreadStopped, Waiting
 from bot.stores import codec
 from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, UNFINISHED, WORK, Now
 
@@ -17,6 +17,7 @@ SECONDS_AN_HOUR = 3600.0
 WAITING_A_LOOK = 20
 STARTED = "job_started"  # the kind of JobStarted
 DELETED = "deleted:"  # marks of requests that must start nothing any more
+EDITED = "edited:"  # and of those whose words are not on the page any more
 _SHUT_OUT: dict[AccessState, str] = {
     "suspended": "The App is suspended here: somebody with admin rights can wake it up in the installation's settings.",
     "removed": "The App is not installed here any more.",
@@ -30,6 +31,10 @@ def heed(connection: Connection, notice: Notice) -> tuple[str, ...]:
             alone_with(connection, key)
             set_mark(connection, DELETED + key, 0.0)
             return _cancel(connection, JOBS.c.key == key, by)
+        case RequestEdited(key=key):
+            if connection.execute(select(JOBS.c.id).where(JOBS.c.key == key)).one_or_none() is not None:
+                set_mark(connection, EDITED + key, 0.0)
+            return ()
         case ThreadStopped():
             return _cancel(connection, JOBS.c.id.in_(_stopped(connection, notice)), notice.by)
         case AccessChanged():
@@ -155,7 +160,7 @@ def waiting(connection: Connection, longer_than_s: float) -> tuple[Waiting, ...]
     told = select(MARKS.c.name).where(MARKS.c.name == literal("waits:") + JOBS.c.id)
     rows = connection.execute(
         select(JOBS.c.spec, behind.label("behind"))
-        .where(_waits(), JOBS.c.created_at < Now() - literal(longer_than_s), ~told.exists())
+        .where(waits(), JOBS.c.created_at < Now() - literal(longer_than_s), ~told.exists())
         .order_by(JOBS.c.position)
         .limit(WAITING_A_LOOK)
     )
@@ -167,7 +172,7 @@ def waiting(connection: Connection, longer_than_s: float) -> tuple[Waiting, ...]
 
 
 def hold_back(connection: Connection, job_id: str, seconds: float) -> bool:
-    held = update(JOBS).where(JOBS.c.id == job_id, _waits()).values(run_at=Now() + literal(seconds))
+    held = update(JOBS).where(JOBS.c.id == job_id, waits()).values(run_at=Now() + literal(seconds))
     return connection.execute(held.returning(JOBS.c.id)).one_or_none() is not None
 
 
@@ -177,7 +182,8 @@ def let_go(connection: Connection, job_id: str) -> tuple[str, ...]:
     return tuple(connection.execute(free.returning(JOBS.c.id)).scalars())
 
 
-def _waits() -> ColumnElement[bool]:
+def waits() -> ColumnElement[bool]:
+    """Work that nobody has begun, holds back or has cancelled."""
     return and_(
         JOBS.c.state == "queued",
         JOBS.c.priority == WORK,

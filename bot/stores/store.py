@@ -23,11 +23,12 @@ from bot.ports import (
     JobRow,
     JobState,
     Listed,
+    Meanwhile,
     Notice,
     Shortfall,
     Waiting,
 )
-from bot.stores import census, claims, codec, ledger, notices, reports, retention, sql
+from bot.stores import census, claims, codec, ledger, notices, reports, retention, sql, steering
 from bot.stores.claims import QueueLimits
 from bot.stores.database import Database
 from bot.stores.hub import Hub
@@ -209,6 +210,22 @@ class Store:
             )
             if finish is not None:
                 ledger.close(connection, claim.job.id)
+            return recorded
+
+        return await self._under(claim, act)
+
+    async def meanwhile(self, claim: Claim, *, known: Sequence[str]) -> Meanwhile:
+        return await self._database.read(lambda c: steering.meanwhile(c, claim, known))
+
+    async def pass_on(
+        self, claim: Claim, job_id: str, *, end: JobEvent, entries: Sequence[Entry], events: Sequence[JobEvent]
+    ) -> tuple[Recorded, ...] | None:
+        """Raises LeaseLost, and then the other job waits on."""
+        wanted = codec.printable(job_id)
+
+        def act(connection: Connection) -> tuple[Recorded, ...] | None:
+            recorded = steering.pass_on(connection, claim, wanted, end=end, entries=entries, events=events)
+            self._announced(connection, () if recorded is None else (wanted,))
             return recorded
 
         return await self._under(claim, act)

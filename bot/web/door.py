@@ -14,7 +14,7 @@ from bot.domain.errors import BadSignature, ProviderError, UserError
 from bot.intake.delivery import Delivery, NotJson, receive
 from bot.intake.notices import notice_of
 from bot.intake.triggers import Ignored, Trigger, job_of, trigger_of
-from bot.ports import JobStore, Notice
+from bot.ports import JobStore, Notice, RequestEdited
 
 MAX_BODY_BYTES = 25 * 1024 * 1024  # GitHub sends no larger payload
 BODY_SECONDS = 10.0  # GitHub has given up by then
@@ -120,6 +120,9 @@ class WebhookDoor:
 
     async def _heeded(self, delivery: Delivery, notice: Notice, log: structlog.typing.FilteringBoundLogger) -> Answer:
         cancelled = await self.store.heed(guid=delivery.id, event=delivery.event, action=delivery.action, notice=notice)
+        if isinstance(notice, RequestEdited):
+            log.info("delivery", outcome="heeded", by=notice.by)
+            return Answer(202, {"ignored": "An edit starts and stops nothing."})
         if not cancelled:
             log.info("delivery", outcome="heeded", by=notice.by)
             return Answer(202, {"ignored": "No job was waiting or running there."})

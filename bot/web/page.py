@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from bot.domain.events import ModelAnswered, ModelSwitched, Noted, Recorded, ToolCalled, ToolReturned
+from bot.domain.events import ModelAnswered, ModelSwitched, Noted, Recorded, Steered, ToolCalled, ToolReturned
 from bot.domain.job import Job, Receipt
 from bot.report.amounts import change_size, duration
 from bot.report.progress import Progress, progress
@@ -109,7 +109,7 @@ def items(events: Sequence[Recorded]) -> tuple[Item, ...]:
                 log.append(Item(kind="tool", key=call_id, tool=tool, text=title_of(tool, title), state="running"))
             case ToolReturned(call_id=call_id) as returned if call_id in places:
                 log[places[call_id]] = _returned(log[places[call_id]], returned)
-            case Noted(text=text) | ModelSwitched(text=text):
+            case Noted(text=text) | ModelSwitched(text=text) | Steered(text=text):
                 log.append(Item(kind="note", text=text))
             case _:
                 pass

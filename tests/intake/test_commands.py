@@ -142,6 +142,7 @@ def test_a_reader_would_not_take_it_for_a_command(text: str) -> None:
         pytest.param("--budget=$2.50", Options(budget_usd=2.5), id="budget-in-dollars"),
         pytest.param("--draft", Options(draft=True), id="draft"),
         pytest.param("--dry-run", Options(dry_run=True), id="dry-run"),
+        pytest.param("--new", Options(new=True), id="new"),
         pytest.param("--base release/1.x", Options(base="release/1.x"), id="base"),
         pytest.param("\u2014draft", Options(draft=True), id="long-dash-of-a-phone"),
         pytest.param("\u2013budget 1", Options(budget_usd=1.0), id="short-dash-of-a-phone"),
@@ -203,7 +204,7 @@ BUDGET = "an amount in dollars such as 5 or 2.50, below 10,000"
         pytest.param(" --draft=yes x", "The flag `--draft` takes no value.", id="switch-with-value"),
         pytest.param(
             " --fast x",
-            "I do not know the flag `--fast`: there are `--model`, `--budget`, `--base`, `--draft`, `--dry-run`; "
+            "I do not know the flag `--fast`: there are `--model`, `--budget`, `--base`, `--draft`, `--dry-run`, `--new`; "
             "write `--` before a prompt that starts with dashes.",
             id="unknown-flag",
         ),

@@ -219,6 +219,9 @@ class LoopbackGitHub:
         issue = threads.issue_of(repo, number)
         return threads.add_comment(self.world, repo, issue, self.user(login), body)
 
+    def edit_comment(self, repo: Repository, comment_id: int, login: str, body: str) -> None:
+        threads.edit_comment(self.world, repo, threads.comment_of(repo, comment_id), self.user(login), body)
+
     def label(self, repo: Repository, number: int, login: str, name: str) -> None:
         threads.add_labels(self.world, repo, threads.issue_of(repo, number), self.user(login), [name])
 

@@ -152,6 +152,7 @@ const SHOW = {
   tool_returned: returned,
   noted: (event) => append("a-note", (entry) => put(entry, "p", event.text)),
   model_switched: (event) => append("a-note", (entry) => put(entry, "p", event.text)),
+  steered: (event) => append("a-note", (entry) => put(entry, "p", event.text)),
   diff_shown: showDiff,
   verified: (event, view) => showReceipt(event.receipt, view.verdicts),
   pull_request_opened: showPullRequest,

@@ -1,0 +1,56 @@
+"""A run's ear: what people say reaches the next request, and the end of a run is held back for it."""
+
+from collections.abc import Awaitable, Callable
+
+from bot.agent.ledger import Ledger
+from bot.agent.steering import CALLED_BACK, REOPENED, SEALED, TOO_LATE, blocks
+from bot.domain.events import Noted
+from bot.ports import Entry
+
+Listen = Callable[[], Awaitable[None]]  # looks for messages and journals them; nobody is heard once the run is sealed
+
+
+class Hearing:
+    """Without `listen` nobody is heard."""
+
+    def __init__(self, ledger: Ledger, listen: Listen | None) -> None:
+        self._ledger = ledger
+        self._listen = listen
+
+    async def look(self) -> None:
+        """Whoever spoke before this was called is heard when it returns."""
+        if self._listen is not None:
+            await self._listen()
+            self._ledger.hear()
+
+    @property
+    def unread(self) -> int:
+        return len(self._ledger.progress.unheard)
+
+    def texts(self) -> list[str]:
+        """What the model has not read yet, a block each."""
+        return blocks(self._ledger.progress.unheard, self._ledger.progress.nonce)
+
+    async def calls_back(self, *, may_go_on: bool) -> bool:
+        """At a run's end. True: somebody spoke before it was sealed, and the run goes on; what was submitted is void.
+
+        After a False all that is said makes a job of its own. Raises LeaseLost.
+        """
+        if self._listen is None:
+            return False
+        await self.look()
+        if not (may_go_on and self.unread):
+            await self._seal()
+        if not self.unread:
+            return False
+        if not may_go_on:
+            await self._ledger.record(Noted(TOO_LATE))
+            return False
+        note = [CALLED_BACK] if self._ledger.progress.accepted else []
+        await self._ledger.record(entry=Entry("effect", REOPENED, {"texts": note}))
+        return True
+
+    async def _seal(self) -> None:
+        if not self._ledger.progress.is_sealed:
+            await self._ledger.record(entry=Entry("effect", SEALED, {}))
+            self._ledger.hear()
