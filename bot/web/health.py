@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -36,6 +37,11 @@ def routes(
         Route("/readyz", health.readyz),
         Route("/metrics", health.metrics),
     ]
+
+
+def application(store: Health, vitals: Vitals, *, operator_token: str) -> Starlette:
+    """These answers alone: for a process without the webhook door."""
+    return Starlette(routes=routes(store, vitals, operator_token=operator_token))
 
 
 class _Health:
