@@ -66,8 +66,9 @@ def configure_logging(level: str, log_format: str) -> None:
 def sandbox_provider(config: Config) -> SandboxProvider:
     """The provider SANDBOX names; `auto` takes the best that works here."""
     from bot.sandboxes.bubblewrap import Bubblewrap
+    from bot.setup_wiring import shelf, way_out
 
-    return Bubblewrap(readonly_paths=config.sandbox_readonly_paths)
+    return Bubblewrap(readonly_paths=config.sandbox_readonly_paths, way_out=way_out(config), shelf=shelf(config))
 
 
 @asynccontextmanager
@@ -100,8 +101,37 @@ def _model(name: str, config: Config, closing: AsyncExitStack) -> Model:
 
 def _claude(name: str, wanted: ModelName, config: Config) -> "AnthropicModel":
     from bot.models.anthropic import AnthropicModel
+    from bot.models.platforms import Access
 
-    return AnthropicModel(config.anthropic_api_key, model=name, base_url=config.anthropic_base_url)
+    base_url = config.anthropic_base_url
+    match wanted.provider:
+        case "bedrock":
+            key = config.aws_bearer_token
+            access = Access(
+                platform="bedrock",
+                api_key=key,
+                base_url=base_url,
+                place=config.aws_region,
+                aws_access_key="" if key else config.aws_access_key_id,
+                aws_secret_key="" if key else config.aws_secret_access_key,
+                aws_session_token="" if key else config.aws_session_token,
+            )
+        case "vertex":
+            access = Access(
+                platform="vertex", base_url=base_url, place=config.vertex_region, project=config.vertex_project
+            )
+        case "foundry":
+            access = Access(
+                platform="foundry",
+                api_key=config.foundry_api_key,
+                base_url=base_url,
+                resource=config.foundry_resource,
+            )
+        case _:
+            access = Access(api_key=config.anthropic_api_key, base_url=base_url)
+    return AnthropicModel(
+        model=wanted.id, name=name, access=access, effort=config.effort, handoff_tokens=config.handoff_tokens
+    )
 
 
 async def opened_store(config: Config) -> Store:
@@ -167,6 +197,7 @@ def runner(
     from bot.purse import purse_of
     from bot.repo_config import Budget
     from bot.runner import Runner
+    from bot.setup_wiring import setup_rules
     from bot.worker import Worker
 
     sandboxes, leaks = sandboxes or sandbox_provider(config), leaks or known_secrets(config)
@@ -181,6 +212,7 @@ def runner(
         model_named=model_named,
         models=config.models,
         budget=Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES),
+        setup=setup_rules(config),
         purse_of=lambda claim, wish: purse_of(store, claim, a_day, repo_wish_usd=wish),
     )
     worker = Worker(
@@ -285,7 +317,7 @@ async def run(config: Config, role: Role) -> None:
         async with AsyncExitStack() as parts:
             if role != "web":
                 await parts.enter_async_context(working(config, store, stop, vitals))
-            await (stop.wait() if role == "worker" else _serve(config, store, stop, vitals))
+            await (_answer_health if role == "worker" else _serve)(config, store, stop, vitals)
     finally:
         await store.close()
 
@@ -295,3 +327,15 @@ async def _serve(config: Config, store: Store, stop: asyncio.Event, vitals: Vita
 
     structlog.get_logger().info("listening", address=f"http://{config.host}:{config.port}", public=config.public_url)
     await serve_until(stop, web_app(config, store, vitals), host=config.host, port=config.port)
+
+
+async def _answer_health(config: Config, store: Store, stop: asyncio.Event, vitals: Vitals) -> None:
+    """All that a worker without the door has to say, where a port for it is set."""
+    if not config.health_port:
+        await stop.wait()
+        return
+    from bot.web import health
+    from bot.web.server import serve_until
+
+    app = health.application(store, vitals, operator_token=config.operator_token)
+    await serve_until(stop, app, host=config.host, port=config.health_port, setting="HEALTH_PORT")

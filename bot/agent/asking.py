@@ -45,10 +45,11 @@ async def ask(
     """Ask until there is a whole reply. `discard` hears of each lost one, with words for watchers; `reserve`, before
     each attempt, how many tokens its reply may have.
 
-    `max_tokens` doubles, up to 128k, when a reply was cut by it. Raises the ModelError that ended the attempts, and
+    `max_tokens` doubles, up to 128k, when a reply was cut by it. A reply that cannot be read is asked for once more, and
+    after that taken as far as it goes: its calls are then answered with what is wrong with them. Raises the ModelError that ended the attempts, and
     TimeoutError when the time ran out in mid-reply, and what `reserve` raises.
     """
-    attempt, waited = 1, 0.0
+    attempt, waited, is_second_sample = 1, 0.0, False
     while True:
         await reserve(max_tokens)
         try:
@@ -58,6 +59,12 @@ async def ask(
             if error.remedy == "longer" and max_tokens < MOST_MAX_TOKENS:
                 max_tokens = min(MOST_MAX_TOKENS, max_tokens * 2)
                 await discard(error, f"The reply was cut; asking again with room for {max_tokens:,} tokens.")
+                continue
+            if error.remedy == "again" and is_second_sample and error.salvaged:
+                return error.salvaged
+            if error.remedy == "again" and not is_second_sample:
+                is_second_sample = True
+                await discard(error, f"{error.message} It is asked again.")
                 continue
             attempt += 1
             wait = wait_before(attempt, error, chance())

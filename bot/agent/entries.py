@@ -1,6 +1,7 @@
 """What a run writes into its job's journal, and how the parts of an entry are read again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bot.domain.conversation import Json, Reply, Text, ToolSpec, Usage, UserTurn
@@ -24,7 +25,7 @@ def header(
         "model": model,
         "family": family,
         "system": system,
-        "tools": [{"name": t.name, "description": t.description, "input_schema": t.input_schema} for t in tools],
+        "tools": [asdict(tool) for tool in tools],
         "user": [block.text for block in first.blocks if isinstance(block, Text)],
         "nonce": nonce,
         "check": check,
@@ -43,6 +44,7 @@ def reply_entry(number: int, reply: Reply, *, usd: float | None, elapsed: float)
     data = {
         "model": reply.model,
         "message_id": reply.message_id,
+        "diagnostics": reply.diagnostics,
         "stop_reason": reply.stop_reason,
         "stop_details": reply.stop_details,
         "blocks": list(reply.blocks),

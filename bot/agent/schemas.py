@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bot.domain.conversation import Json, ToolSpec, ToolUse
+from bot.domain.conversation import UNREADABLE, Json, ToolSpec, ToolUse
 
 MOST_TIMEOUT_MS = 600_000
 
@@ -18,7 +18,7 @@ def _spec(name: str, description: str, properties: dict[str, Any], *required: st
         "required": list(required),
         "properties": properties,
     }
-    return ToolSpec(name, description, schema)
+    return ToolSpec(name, description, schema, strict=True)
 
 
 _PATH = _text("Path relative to the repository root, such as src/app.py.")
@@ -128,6 +128,8 @@ def misfit(call: ToolUse) -> str | None:
         return f"there is no tool {call.name!r}; the tools are {', '.join(_BY_NAME)}."
     if not isinstance(call.input, dict):
         return f"{call.name}: the input is not an object."
+    if UNREADABLE in call.input:
+        return f"{call.name}: the input was not one JSON object; send the call again."
     properties = tool.input_schema["properties"]
     for name in tool.input_schema["required"]:
         if name not in call.input:

@@ -38,6 +38,7 @@ class AssistantTurn:
     """The provider's content blocks exactly as they came; they go back byte for byte."""
 
     blocks: tuple[Json, ...]
+    message_id: str = ""
 
 
 Turn = UserTurn | AssistantTurn
@@ -45,9 +46,12 @@ Turn = UserTurn | AssistantTurn
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
+    """`strict`: a model that can is held to the schema; what it says is checked in any case."""
+
     name: str
     description: str
     input_schema: Json
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One whole answer of a model: `message_stop` was seen. `stop_reason` is the provider's word, unknown ones too."""
+    """One whole answer of a model: `message_stop` was seen. `stop_reason` is the provider's word, unknown ones too.
+
+    `diagnostics`: what the provider says about its cache, verbatim; for the journal.
+    """
 
     model: str
     message_id: str
@@ -95,6 +102,10 @@ class Reply:
     calls: tuple[ToolUse, ...]
     usage: Usage
     stop_details: str = ""
+    diagnostics: Json | None = None
+
+
+UNREADABLE = "unreadable"  # the one field of an input that was no JSON object: what there was of it
 
 
 def calls_of(blocks: Sequence[Json]) -> tuple[ToolUse, ...]:

@@ -11,7 +11,8 @@ from bot.domain.conversation import Usage
 ANTHROPIC_PRICES = "https://platform.claude.com/docs/en/about-claude/pricing"
 _TOKENS_PRICED_TOGETHER = 1_000_000
 _NANO_DOLLAR = Decimal("0.000000001")
-_SNAPSHOT = re.compile(r"-\d{8}$")  # claude-haiku-4-5-20251001 is a dated name of claude-haiku-4-5
+_SNAPSHOT = re.compile(r"-\d{8}$|-\d{4}-\d{2}-\d{2}$")  # claude-haiku-4-5-20251001 is a dated claude-haiku-4-5
+_CLAUDE = re.compile(r"claude-[a-z]+-\d+(?:-\d+)*")  # within a cloud's own id for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +86,19 @@ PRICES: tuple[Price, ...] = (
 KNOWN_MODELS = frozenset(price.model for price in PRICES)
 
 
+def plain_name(model: str) -> str:
+    """The vendor's undated name in any name for a model: of a setting, of a cloud, or of a dated version.
+
+    A cloud's own price is not looked up: its bill is the vendor's list price, regional surcharges left aside.
+    """
+    bare = model.removeprefix("openai:")
+    found = _CLAUDE.search(bare)
+    return _SNAPSHOT.sub("", found[0] if found else bare)
+
+
 def price_of(model: str, *, prompt_tokens: int, day: date) -> Price | None:
     """The row that holds for one request of this size on this day; None for a model without a price."""
-    name = model if model in KNOWN_MODELS else _SNAPSHOT.sub("", model)
+    name = model if model in KNOWN_MODELS else plain_name(model)
     holding = [
         row
         for row in PRICES

@@ -1,24 +1,29 @@
 """Claude through the Messages API: one streaming request, one whole reply or one sorted error."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import anthropic
 import httpx2
+import structlog
 from anthropic.types import ModelInfo, RawMessageStreamEvent
 
 from bot.domain.conversation import Conversation, Reply
 from bot.domain.errors import ModelError
+from bot.domain.pricing import plain_name
+from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
 from bot.models.classify import Failure, interrupted, model_error, wait_of
-from bot.models.render import render
+from bot.models.platforms import Access, client
+from bot.models.render import ABILITIES, LACKING, render
 from bot.models.reply import Gathering
 
 DEFAULT_MODEL = "claude-opus-5-5"
-FAMILY = "claude"
-PUBLIC_API = "https://api.anthropic.com"
+FAMILY = "claude"  # whoever runs it: a conversation with one Claude can go on with another
+HANDOFF_TOKENS = 400_000
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,33 +42,42 @@ class AnthropicModel:
 
     def __init__(
         self,
-        api_key: str,
+        api_key: str = "",
         *,
         model: str = DEFAULT_MODEL,
+        name: str | None = None,
         base_url: str | None = None,
+        access: Access | None = None,
+        effort: str = "",
+        handoff_tokens: int = HANDOFF_TOKENS,
         http_client: httpx2.AsyncClient | None = None,
         patience: Patience | None = None,
     ) -> None:
-        """Raises ValueError for a key that cannot be one. `base_url` None: Anthropic's public API."""
-        if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
-            raise ValueError("The Anthropic API key is empty or holds characters no key has: copy it again.")
-        logging.getLogger("anthropic").setLevel(logging.INFO)  # at DEBUG the SDK logs request bodies: prompts
-        self._api_key = api_key
+        """`model` is the platform's id, `name` what this bot calls it. `access` says more than `api_key` can.
+
+        `effort` "": the model's own. Raises ValueError for a key that cannot be one.
+        """
+        self._access = access or Access(api_key=api_key, base_url=base_url)
         self._model = model
+        self._name = name or model
+        self._effort = effort
+        self._handoff_tokens = handoff_tokens
         self._patience = patience or Patience()
-        timeout = httpx2.Timeout(connect=self._patience.connect_s, read=self._patience.silence_s, write=60.0, pool=10.0)
-        self._client = anthropic.AsyncAnthropic(
-            api_key=api_key,
-            base_url=base_url or PUBLIC_API,
-            max_retries=0,
-            timeout=timeout,
-            open_telemetry=False,
-            http_client=http_client or anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout),
+        known = KNOWN.get(plain_name(model), Known())
+        at_home = self._access.platform == "anthropic"
+        self._window = known.window
+        self._abilities = Abilities(
+            self._name,
+            has=ABILITIES - (set() if at_home else {"diagnostics"}) - (set() if known.notes else {"notes"}),
+            words=LACKING,
+            most_output=known.most_output,
         )
+        timeout = httpx2.Timeout(connect=self._patience.connect_s, read=self._patience.silence_s, write=60.0, pool=10.0)
+        self._client = client(self._access, timeout=timeout, http_client=http_client)
 
     @property
     def name(self) -> str:
-        return self._model
+        return self._name
 
     @property
     def family(self) -> str:
@@ -71,17 +85,34 @@ class AnthropicModel:
 
     @property
     def longest_prompt(self) -> int:
-        return 400_000
+        return min(self._handoff_tokens, int(HANDOFF_SHARE * self._window))
 
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         """One attempt. Raises ModelError for anything but a whole reply; cancelling closes the connection."""
+        while True:
+            try:
+                return await self._asked(conversation, max_tokens=max_tokens)
+            except _Rejected as rejected:
+                if not self._abilities.learn(rejected.failure.message):
+                    raise self._told(model_error(rejected.failure)) from rejected.__cause__
+
+    async def _asked(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         gathered = Gathering()
-        body = render(conversation, model=self._model, max_tokens=max_tokens)
+        body = render(
+            conversation,
+            model=self._model,
+            max_tokens=min(max_tokens, self._abilities.most_output),
+            abilities=self._abilities,
+            effort=self._effort,
+        )
         try:
             await self._gather(body, gathered)
         except anthropic.APIStatusError as error:
             if not gathered.is_whole:
-                raise model_error(self._failure(error), usage=gathered.usage) from error
+                failure = self._failure(error)
+                if failure.status == 400:
+                    raise _Rejected(failure) from error
+                raise self._told(model_error(failure, usage=gathered.usage)) from error
         except (anthropic.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
             if not gathered.is_whole:
                 raise self._too_slow(error, gathered) from error
@@ -89,6 +120,12 @@ class AnthropicModel:
             if not gathered.is_whole:
                 raise _connection_lost(gathered) from error
         return gathered.reply()
+
+    def _told(self, error: ModelError) -> ModelError:
+        """The operator hears of what only the operator can mend."""
+        if error.for_operator:
+            log.error("a model's settings are wrong", model=self._name, problem=error.message)
+        return error
 
     async def _gather(self, body: dict[str, Any], gathered: Gathering) -> None:
         """Reads to the end, so that the connection can be used again, but does not wait for it once all is there."""
@@ -123,13 +160,23 @@ class AnthropicModel:
             status=error.status_code,
             kind=str(error.type or ""),
             code=error.error_code or "",
-            message=str(error.api_message or "").replace(self._api_key, "[key]"),
+            message=self._without_secrets(error.api_message or _said_by_platform(error.body)),
             retry_after_s=wait_of(headers.get("retry-after"), date=headers.get("date")),
             request_id=error.request_id,
         )
 
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._access.secrets():
+            text = text.replace(secret, "[key]")
+        return text
+
     async def problem(self) -> str | None:
-        """Why this model cannot be asked, in one sentence for the operator; None when it can. Costs nothing."""
+        """Why this model cannot be asked, in one sentence for the operator; None when it can. Costs nothing.
+
+        Only Anthropic itself has a free answer to that; elsewhere the first job finds out.
+        """
+        if not isinstance(self._client, anthropic.AsyncAnthropic) or self._access.platform != "anthropic":
+            return None
         where = self._client.base_url.host
         try:
             card = await self._client.models.retrieve(self._model, timeout=10.0)
@@ -141,10 +188,20 @@ class AnthropicModel:
             return f"What answers at {where} is not the Claude API: check ANTHROPIC_BASE_URL."
         if card.lifecycle == "retired":
             return f"The model {self._model} is retired: set BACKSPACE_MODEL to another, such as {DEFAULT_MODEL}."
+        self._window = card.max_input_tokens or self._window
+        self._abilities.most_output = min(card.max_tokens or MOST_OUTPUT, MOST_OUTPUT)
         return None
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+class _Rejected(Exception):
+    """HTTP 400: the request, or a part of it that this model does not know."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class _Late(TimeoutError):
@@ -166,6 +223,11 @@ async def _readable(
         if not gathered.is_whole:
             message = "Claude's answer was garbled on its way."
             raise interrupted(message, usage=gathered.usage, request_id=gathered.request_id) from error
+
+
+def _said_by_platform(body: object) -> str:
+    """The clouds answer some errors in a form of their own."""
+    return str(body.get("message") or "") if isinstance(body, dict) else ""
 
 
 def _connection_lost(gathered: Gathering) -> ModelError:

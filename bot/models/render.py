@@ -1,6 +1,6 @@
 """A conversation as the body of a Messages API request: pure, append-only, with the cache marks that pay best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from bot.domain.conversation import AssistantTurn, Conversation, Text, ToolResult, ToolSpec, Turn, UserTurn
@@ -9,24 +9,52 @@ CACHE_MARK = {"type": "ephemeral"}  # entries of 5 minutes
 BLOCKS_SEEN_BY_A_MARK = 18  # the API looks back 20 blocks from a mark; two are left in hand
 MID_MARK_BEFORE_END = 15
 
+ABILITIES = frozenset({"strict", "notes", "marks", "effort", "diagnostics"})
+LACKING: Mapping[str, str] = {  # by ability: what a 400 says where it is not known
+    "notes": r"role '?\W?system",
+    "marks": r"blocks with cache_control",
+    "strict": r"\bstrict\b",
+    "effort": r"\b(effort|output_config)\b",
+    "diagnostics": r"\bdiagnostics\b",
+}
+
 Block = dict[str, Any]
 
 
-def render(conversation: Conversation, *, model: str, max_tokens: int) -> dict[str, Any]:
+def render(
+    conversation: Conversation,
+    *,
+    model: str,
+    max_tokens: int,
+    abilities: Container[str] = ABILITIES,
+    effort: str = "",
+) -> dict[str, Any]:
     """The body without `stream`. Without its marks, a longer conversation's body has a shorter one's as its prefix.
 
     Marked are the system block and the last block of the two newest user messages: what the previous request wrote
     is read, what is new is written. An exchange of many blocks gets one mark more in its middle.
     """
     messages = [rendered for turn in conversation.turns if (rendered := _message(turn))["content"]]
-    for message, block in marks(messages):
+    places = marks(messages)
+    for message, block in places if "marks" in abilities else places[-1:]:
         messages[message]["content"][block]["cache_control"] = CACHE_MARK
     body: dict[str, Any] = {"model": model, "max_tokens": max_tokens}
     if conversation.system:
         body["system"] = [{"type": "text", "text": _sendable(conversation.system), "cache_control": CACHE_MARK}]
     if conversation.tools:
-        body["tools"] = [_tool(tool) for tool in conversation.tools]
-    return {**body, "messages": messages}
+        body["tools"] = [_tool(tool, strict=tool.strict and "strict" in abilities) for tool in conversation.tools]
+    if effort and "effort" in abilities:
+        body["output_config"] = {"effort": effort}
+    body["messages"] = messages
+    if "diagnostics" in abilities:
+        body["diagnostics"] = {"previous_message_id": _last_message_id(conversation)}
+    return body
+
+
+def _last_message_id(conversation: Conversation) -> str | None:
+    """Of the model's newest answer: the API then says why a prompt was not found in its cache."""
+    answers = [turn for turn in conversation.turns if isinstance(turn, AssistantTurn)]
+    return (answers[-1].message_id or None) if answers else None
 
 
 def marks(messages: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
@@ -82,8 +110,10 @@ def _is_empty_text(block: Mapping[str, Any]) -> bool:
     return block.get("type") == "text" and not block.get("text")
 
 
-def _tool(tool: ToolSpec) -> Block:
-    return {"name": tool.name, "description": _sendable(tool.description), "input_schema": tool.input_schema}
+def _tool(tool: ToolSpec, *, strict: bool) -> Block:
+    """`strict`: the API holds the model to the schema."""
+    made = {"name": tool.name, "description": _sendable(tool.description), "input_schema": tool.input_schema}
+    return {**made, "strict": True} if strict else made
 
 
 def _sendable(text: str) -> str:

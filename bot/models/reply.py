@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from bot.domain.conversation import Json, Reply, Usage, calls_of
+from bot.domain.conversation import UNREADABLE, Reply, Usage, calls_of
 from bot.domain.errors import ModelError
 from bot.models.classify import PROVIDER, interrupted, refusal
 
+UNREADABLE_CHARACTERS = 2_000  # of what was no JSON, as the model is shown it
+BYTES_A_TOKEN = 4  # where nobody counted: about what a tokenizer makes of English and code
 _APPENDED = {"text_delta": "text", "thinking_delta": "thinking"}
 
 
@@ -31,13 +34,20 @@ class Gathering:
         self._open: set[int] = set()
         self._inputs: dict[int, list[str]] = {}
         self._unknown = ""
+        self._heard = 0
         self._stop_reason: str | None = None
         self._stop_details: Mapping[str, Any] = {}
 
     @property
     def usage(self) -> Usage | None:
-        """What the request cost as far as the stream told; None before it began."""
-        return usage_of(self._usage) if self._usage else None
+        """What the request cost as far as the stream told; None before it began.
+
+        The output of a stream that was cut is estimated: its end would have said how much it was.
+        """
+        if not self._usage:
+            return None
+        told = usage_of(self._usage)
+        return told if self._stop_reason else replace(told, output=max(told.output, tokens_of(self._heard)))
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Events of unknown types are passed over, as the API's versioning asks. Raises ModelError for a broken one."""
@@ -69,6 +79,11 @@ class Gathering:
 
     def _take_delta(self, index: int, delta: Mapping[str, Any]) -> None:
         block, kind = self._blocks[index], delta["type"]
+        self._heard += len(
+            "".join(text for key, text in delta.items() if key != "type" and isinstance(text, str)).encode(
+                "utf-8", "replace"
+            )
+        )
         if key := _APPENDED.get(kind):
             block[key] = (block.get(key) or "") + delta[key]
         elif kind == "signature_delta":
@@ -88,11 +103,18 @@ class Gathering:
             message = "Claude's answer held a part that this version cannot read."
             raise interrupted(message, usage=self.usage, request_id=self.request_id)
         self._refuse_useless_ends()
+        problem = self._finish_inputs()
+        reply = self._reply()
         try:
-            blocks = self._finished_blocks()
-        except BadSample as error:
-            message = f"Claude's answer was malformed: {error}."
-            raise interrupted(message, usage=self.usage, request_id=self.request_id) from error
+            json.dumps(reply.blocks, ensure_ascii=False).encode()
+        except ValueError as error:
+            raise malformed("it held text that is no valid Unicode", self.usage, self.request_id, None) from error
+        if problem:
+            raise malformed(problem, self.usage, self.request_id, reply)
+        return reply
+
+    def _reply(self) -> Reply:
+        blocks = tuple(self._blocks[index] for index in sorted(self._blocks))
         return Reply(
             model=str(self._message.get("model", "")),
             message_id=str(self._message.get("id", "")),
@@ -102,6 +124,7 @@ class Gathering:
             calls=calls_of(blocks),
             usage=self.usage or Usage(),
             stop_details=str(self._stop_details.get("category") or ""),
+            diagnostics=self._message.get("diagnostics"),
         )
 
     def _refuse_useless_ends(self) -> None:
@@ -115,16 +138,23 @@ class Gathering:
                 message = "The conversation has filled the model's context window."
                 raise ModelError(PROVIDER, message, remedy="context", usage=self.usage, request_id=self.request_id)
 
-    def _finished_blocks(self) -> tuple[Json, ...]:
+    def _finish_inputs(self) -> str:
+        """What is wrong with one of them, "" when all can be read."""
+        problem = ""
         for index, pieces in self._inputs.items():
             if text := "".join(pieces):
-                self._blocks[index]["input"] = tool_input(text)
-        blocks = tuple(self._blocks[index] for index in sorted(self._blocks))
-        try:
-            json.dumps(blocks, ensure_ascii=False).encode()
-        except ValueError as error:
-            raise BadSample("it held text that is no valid Unicode") from error
-        return blocks
+                try:
+                    self._blocks[index]["input"] = tool_input(text)
+                except BadSample as error:
+                    problem = str(error)
+                    self._blocks[index]["input"] = {UNREADABLE: text[:UNREADABLE_CHARACTERS]}
+        return problem
+
+
+def malformed(problem: str, usage: Usage | None, request_id: str | None, salvaged: Reply | None) -> ModelError:
+    """The model wrote what cannot be used. `salvaged`: the reply with what there is in place of what cannot be read."""
+    message = f"Claude's answer was malformed: {problem}."
+    return ModelError(PROVIDER, message, remedy="again", usage=usage, request_id=request_id, salvaged=salvaged)
 
 
 def tool_input(text: str) -> dict[str, Any]:
@@ -140,6 +170,11 @@ def tool_input(text: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def tokens_of(count: int) -> int:
+    """An estimate, for so many bytes."""
+    return -(-count // BYTES_A_TOKEN)
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bot.domain.conversation import (
+    UNREADABLE,
     AssistantTurn,
     Conversation,
     Reply,
@@ -135,7 +136,6 @@ RETRIED = [
     pytest.param(CutInside("text"), "Claude's answer was cut off.", id="cut inside text"),
     pytest.param(CutInside("tool_use"), "Claude's answer was cut off.", id="cut inside tool JSON"),
     pytest.param(CutInside("text", cleanly=False), "The connection to Claude broke off.", id="dropped inside text"),
-    pytest.param(BrokenJson(), "Claude's answer was malformed: the input of a tool use was not JSON.", id="bad JSON"),
     pytest.param(UnknownDelta(), "Claude's answer held a part that this version cannot read.", id="unknown delta"),
 ]
 
@@ -145,6 +145,15 @@ async def test_what_passes_can_be_asked_again(fault: Fault, message: str) -> Non
     error = await error_with(fault)
     assert (error.message, error.remedy, error.retryable) == (message, "retry", True)
     assert error.request_id is not None
+
+
+async def test_input_that_is_no_json_is_kept_as_it_is_for_the_model_to_see() -> None:
+    error = await error_with(BrokenJson())
+    assert error.message == "Claude's answer was malformed: the input of a tool use was not JSON."
+    assert error.remedy == "again"
+    assert error.salvaged is not None
+    (call,) = error.salvaged.calls
+    assert call.input[UNREADABLE].startswith('{"file_path"')
 
 
 async def test_a_cut_at_any_byte_never_gives_a_reply() -> None:

@@ -1,6 +1,7 @@
 """The body of a request: words in the right places, marks where they pay, and never a changed beginning."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -51,7 +52,23 @@ def test_a_first_request_in_full() -> None:
         "system": [{"type": "text", "text": "Work well.", "cache_control": MARK}],
         "tools": [{"name": "read", "description": "Show a file.", "input_schema": READ.input_schema}],
         "messages": [{"role": "user", "content": [{"type": "text", "text": "fix it", "cache_control": MARK}]}],
+        "diagnostics": {"previous_message_id": None},
     }
+
+
+def test_a_model_gets_only_what_it_takes() -> None:
+    """Strict schemas, effort, more than two marks and diagnostics; a model that refuses one of them works without."""
+    strict = replace(READ, strict=True)
+    turns = (UserTurn((Text("fix it"),)), AssistantTurn((a_use("t1"),), "msg_1"), UserTurn((ToolResult("t1", "fine"),)))
+    conversation = Conversation("Work well.", (strict,), turns)
+    able = render(conversation, model="m", max_tokens=1, effort="high")
+    assert able["tools"][0]["strict"] is True
+    assert (able["output_config"], able["diagnostics"]) == ({"effort": "high"}, {"previous_message_id": "msg_1"})
+    assert len(marked(able)) == 2
+    plain = render(conversation, model="m", max_tokens=1, effort="high", abilities=frozenset())
+    assert plain.keys() == {"model", "max_tokens", "system", "tools", "messages"}
+    assert "strict" not in plain["tools"][0]
+    assert len(marked(plain)) == 1
 
 
 def test_results_and_assistant_blocks_go_back_as_they_are() -> None:
@@ -127,9 +144,9 @@ def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
 @settings(deadline=None, max_examples=50)
 @given(conversations())
 def test_a_longer_conversation_begins_byte_for_byte_with_the_shorter_one(turns: tuple[Turn, ...]) -> None:
-    bodies = [json.dumps(without_marks(body_of(*turns[: count + 1]))) for count in range(0, len(turns), 2)]
+    bodies = [json.dumps(without_marks(body_of(*turns[: count + 1])["messages"])) for count in range(0, len(turns), 2)]
     for shorter, longer in pairwise(bodies):
-        assert longer.startswith(shorter.removesuffix("]}"))
+        assert longer.startswith(shorter.removesuffix("]"))
 
 
 @settings(deadline=None, max_examples=50)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.conversation import Reply, ToolUse, Usage
+from bot.domain.conversation import UNREADABLE, Reply, ToolUse, Usage
 from bot.domain.errors import ModelError
 from bot.models.reply import Gathering, usage_of
 
@@ -137,11 +137,6 @@ CUT = "Claude's answer was cut off."
             "Claude's answer held a part that this version cannot read.",
             id="unknown delta",
         ),
-        pytest.param(
-            (START, begins(type="text", text="\ud800"), BLOCK_END, ends("end_turn"), STOP),
-            "Claude's answer was malformed: it held text that is no valid Unicode.",
-            id="half a surrogate pair",
-        ),
     ],
 )
 def test_an_answer_that_is_not_whole_can_be_asked_for_again(
@@ -166,8 +161,22 @@ def test_an_answer_that_is_not_whole_can_be_asked_for_again(
 def test_unusable_input_of_a_tool_use_is_a_bad_sample(written: str) -> None:
     adding = adds("input_json_delta", partial_json=written)
     error = error_of(START, TOOL_USE, adding, BLOCK_END, ends("tool_use"), STOP)
-    assert error.remedy == "retry"
+    assert error.remedy == "again"
     assert error.message.startswith("Claude's answer was malformed: the input of a tool use was not ")
+    assert error.salvaged is not None
+    assert [call.input for call in error.salvaged.calls] == [{UNREADABLE: written[:2000]}]
+
+
+def test_text_that_is_no_unicode_is_a_bad_sample_of_which_nothing_can_be_kept() -> None:
+    error = error_of(START, begins(type="text", text="\ud800"), BLOCK_END, ends("end_turn"), STOP)
+    assert error.message == "Claude's answer was malformed: it held text that is no valid Unicode."
+    assert (error.remedy, error.salvaged) == ("again", None)
+
+
+def test_the_output_of_an_answer_that_was_cut_is_estimated_from_what_came() -> None:
+    error = error_of(START, begins(type="text", text=""), adds("text_delta", text="x" * 4000))
+    assert error.usage is not None
+    assert error.usage.output == 1000  # of four bytes each
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""Claude at home and at the clouds that run it: one kind of client, made for whoever runs it."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anthropic
+import httpx2
+
+Platform = Literal["anthropic", "bedrock", "vertex", "foundry"]
+PUBLIC_API = "https://api.anthropic.com"
+Client = (
+    anthropic.AsyncAnthropic
+    | anthropic.AsyncAnthropicBedrock
+    | anthropic.AsyncAnthropicVertex
+    | anthropic.AsyncAnthropicFoundry
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who runs Claude, where, and with which credentials; what is empty, the vendor's own library looks for.
+
+    `base_url` None: the platform's own address. `place` is a region, `project` a Google Cloud project, `resource` one
+    of Microsoft Foundry.
+    """
+
+    platform: Platform = "anthropic"
+    api_key: str = field(default="", repr=False)
+    base_url: str | None = None
+    place: str = ""
+    project: str = ""
+    resource: str = ""
+    aws_access_key: str = field(default="", repr=False)
+    aws_secret_key: str = field(default="", repr=False)
+    aws_session_token: str = field(default="", repr=False)
+
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(secret for secret in (self.api_key, self.aws_secret_key, self.aws_session_token) if secret)
+
+
+def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.AsyncClient | None = None) -> Client:
+    """Never retries by itself, follows no redirect, logs no prompt. Raises ValueError for a key that cannot be one."""
+    logging.getLogger("anthropic").setLevel(logging.INFO)  # at DEBUG the SDK logs request bodies: prompts
+    http = http_client or anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
+    match access.platform:
+        case "anthropic":
+            _check(access.api_key, "Anthropic")
+            return anthropic.AsyncAnthropic(
+                api_key=access.api_key,
+                base_url=access.base_url or PUBLIC_API,
+                max_retries=0,
+                timeout=timeout,
+                open_telemetry=False,
+                http_client=http,
+            )
+        case "bedrock":
+            return anthropic.AsyncAnthropicBedrock(
+                aws_region=access.place,
+                api_key=access.api_key or None,
+                aws_access_key=access.aws_access_key or None,
+                aws_secret_key=access.aws_secret_key or None,
+                aws_session_token=access.aws_session_token or None,
+                base_url=access.base_url,
+                max_retries=0,
+                timeout=timeout,
+                open_telemetry=False,
+                http_client=http,
+            )
+        case "vertex":
+            return anthropic.AsyncAnthropicVertex(
+                region=access.place,
+                project_id=access.project,
+                access_token=access.api_key or None,
+                base_url=access.base_url,
+                max_retries=0,
+                timeout=timeout,
+                open_telemetry=False,
+                http_client=http,
+            )
+        case "foundry":
+            _check(access.api_key, "Foundry")
+            base_url = access.base_url or f"https://{access.resource}.services.ai.azure.com/anthropic/"
+            return anthropic.AsyncAnthropicFoundry(
+                api_key=access.api_key,
+                base_url=base_url,
+                max_retries=0,
+                timeout=timeout,
+                open_telemetry=False,
+                http_client=http,
+            )
+
+
+def _check(api_key: str, whose: str) -> None:
+    if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+        raise ValueError(f"The {whose} API key is empty or holds characters no key has: copy it again.")
