@@ -13,7 +13,7 @@ from bot.domain.events import Conclusion
 from bot.report.leaks import Leaks
 from bot.stage import Stage, staged
 from bot.standins.messages import LoopbackMessages, Script
-from bot.standins.messages.script import Step, by_turn, use
+from bot.standins.messages.script import Answer, Observed, Step, by_turn, use
 from bot.standins.serving import serve
 from tests.repositories import python_bug, submit
 from tests.test_journey import asked, end_of
@@ -120,3 +120,23 @@ async def test_a_secret_leaves_in_no_spelling(tmp_path: Path, way: Callable[[str
         assert [piece for piece in all_of(stage) if leaks.found_in(piece)] == []
         (said,) = [c.body for c in stage.github.comments(stage.repository, issue) if c.author.type == "Bot"]
         assert "**Failed**" in said
+
+
+async def test_a_token_that_was_minted_for_the_job_leaves_as_little(tmp_path: Path) -> None:
+    """S3. Red when the secrets are not told of the tokens: the file is in a pull request (seen)."""
+    stages: list[Stage] = []
+    minted: list[str] = []
+
+    def script(observed: Observed) -> Answer:
+        if not minted:
+            tokens = stages[0].github.world.tokens.values()
+            minted.extend(token.value for token in tokens if token.permissions.get("contents") == "write")
+        return in_a_file(minted[-1])(observed)
+
+    async with bot(tmp_path, script) as stage:
+        stages.append(stage)
+        issue = await asked(stage, "/backspace mend the mean")
+        end = await end_of(stage, issue)
+        assert "One of the bot's own secrets turned up in" in end.message
+        assert stage.github.pull_requests(stage.repository) == []
+        assert [piece for piece in all_of(stage) if minted[-1][-40:] in str(piece)] == []
