@@ -92,7 +92,7 @@ def passed_in(output: str) -> frozenset[str]:
 def _by_name(wanted: Sequence[str], passed: frozenset[str]) -> Judgement:
     failed = [name for name in wanted if name not in passed]
     if not failed:
-        return Judgement(True, f"all {len(wanted)} named tests pass")
+        return Judgement(True, f"{len(wanted)} of {len(wanted)} named tests pass")
     more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     return Judgement(False, f"{failed[0]} does not pass{more}, of {len(wanted)}")
 

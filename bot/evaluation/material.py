@@ -50,8 +50,8 @@ def material(task: Task, root: Path) -> Material:
     git.create("main")
     base = _with_check(git, _base(git, task), task.check)
     git.move_ref("refs/heads/main", base)
-    gold = _patched(git, base, task.gold, f"{task.name}: the gold change")
-    tested = _patched(git, base, task.tests, f"{task.name}: the hidden tests")
+    gold = _patched(git, base, task.gold, f"{task.name}: the gold change does")
+    tested = _patched(git, base, task.tests, f"{task.name}: the hidden tests do")
     changed = differences(git, base, tested, renames=False)
     hidden = tuple(ExportedFile(one.path, one.new_mode, one.new) for one in changed)
     return Material(task, git, base, gold, hidden)
@@ -125,5 +125,5 @@ def _patched(git: BareRepository, base: str, patch: bytes, what: str) -> str:
                 git.run("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, env=env)
         except GitFailed as failure:
             said = str(failure).split("\n")[0]
-            raise BrokenTask(f"{what} does not apply to the base: {said}.") from None
+            raise BrokenTask(f"{what} not apply to the base: {said}.") from None
         return git.run("write-tree", env=env).decode().strip()

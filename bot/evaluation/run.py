@@ -23,6 +23,8 @@ from bot.standins.serving import serve
 ASKER = "alice"
 SCRIPT_KEY = "key-of-a-script-on-loopback"
 SCRIPT_MODEL = "claude-opus-5-5"
+BUDGETS = ("BACKSPACE_BUDGET_USD", "BACKSPACE_REPO_USD_PER_DAY", "BACKSPACE_INSTALLATION_USD_PER_DAY")
+FREE_USD = "1000"  # a replay costs nothing: no limit of dollars stops it
 ENDS_WITHIN_S = 3_600.0  # the bot's own limit is half of it
 LOOK_EVERY_S = 0.05
 
@@ -36,7 +38,8 @@ async def gold_player(made: Material) -> AsyncIterator[Mapping[str, str]]:
     plan = replay(differences(made.git, made.base_sha, made.gold_tree))
     played = script(plan, title=made.task.title[:70], summary="The task's own gold change, replayed.")
     async with serve(LoopbackMessages(played, api_key=SCRIPT_KEY).asgi()) as url:
-        yield {"ANTHROPIC_API_KEY": SCRIPT_KEY, "ANTHROPIC_BASE_URL": url, "BACKSPACE_MODEL": SCRIPT_MODEL}
+        model = {"ANTHROPIC_API_KEY": SCRIPT_KEY, "ANTHROPIC_BASE_URL": url, "BACKSPACE_MODEL": SCRIPT_MODEL}
+        yield model | dict.fromkeys(BUDGETS, FREE_USD)
 
 
 async def evaluate(

@@ -1,0 +1,55 @@
+"""`backspace eval` as its users meet it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.folders import mean_task
+from tests.test_cli import backspace
+
+
+def test_a_scripted_run_says_that_it_is_one_and_prints_a_table(tmp_path: Path) -> None:
+    done = backspace("eval", str(mean_task(tmp_path)), cwd=tmp_path, ANTHROPIC_API_KEY="k" * 40)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Scripted: each task's gold change is replayed call by call. This measures the bot, not a model." in done.stderr
+    )
+    assert "  mean: solved: the hidden tests pass, the tree of the gold change\n" in done.stderr
+    header, row, total, *_ = done.stdout.splitlines()
+    assert header.split() == ["task", "turns", "tokens", "dollars", "seconds"]
+    assert row.split()[:2] == ["mean", "solved"]
+    assert total.split()[0] == "all"
+    assert "1/1 solved (100 %, 95 % interval 21 to 100 %)" in done.stdout
+
+
+def test_the_result_as_json_is_all_there_is_on_standard_output(tmp_path: Path) -> None:
+    """With `--live --model rules` the rule agent works: it needs no key, and cannot mend a mean."""
+    done = backspace("eval", str(mean_task(tmp_path)), "--live", "--model", "rules", "--json", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["player"], told["solved"], told["counted"]) == ("rules", 0, 1)
+    assert told["interval_95"] == [0.0, 0.7935]
+    (row,) = told["tasks"]
+    assert (row["task"], row["verdict"], row["same_tree"]) == ("mean", "unsolved", None)
+    assert "Live: rules does the work." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(("--live",), "--live needs a model: set ANTHROPIC_API_KEY, or leave --live out", id="no-key"),
+        pytest.param(("--live", "--model", "claude-opus-5-5"), "ANTHROPIC_API_KEY is missing", id="no-key-for-a-model"),
+        pytest.param(
+            ("--model", "rules"), "--model goes with --live: without it a script plays the model.", id="model"
+        ),
+        pytest.param(("/nowhere",), "/nowhere is not a folder: name one that holds tasks.", id="no-folder"),
+        pytest.param(("--task", "x"), "There is no task x: the tasks are c-csv, c-ring-buffer, ", id="no-task"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    done = backspace("eval", *arguments, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
