@@ -164,7 +164,7 @@ class _Run:
     def may_go_on_after(self, ended: Outcome) -> bool:
         """Whether somebody's word can still change this end: the run's budget has to hold, and a model to listen."""
         is_over = ended.kind == "stopped" and ended.conclusion is not Conclusion.NEUTRAL
-        out_of_budget = isinstance(verdict(self._spent(), self._ledger.limits), Stop)
+        out_of_budget = isinstance(verdict(self._spent(), self._ledger.limits), WrapUp | Stop)
         return not (is_over or out_of_budget or self._model.family == rules.NAME)
 
     # ------------------------------------------------------------ the model's side
