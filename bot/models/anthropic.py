@@ -1,40 +1,26 @@
 """Claude through the Messages API: one streaming request, one whole reply or one sorted error."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import anthropic
 import httpx2
 import structlog
-from anthropic.types import ModelInfo, RawMessageStreamEvent
+from anthropic.types import ModelInfo
 
 from bot.domain.conversation import Conversation, Reply
 from bot.domain.errors import ModelError
 from bot.domain.pricing import plain_name
 from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
-from bot.models.classify import Failure, interrupted, model_error, wait_of
+from bot.models.classify import Failure, model_error, wait_of
+from bot.models.listening import Patience, connection_lost, listen, too_slow
 from bot.models.platforms import Access, client
 from bot.models.render import ABILITIES, LACKING, render
 from bot.models.reply import Gathering
 
 DEFAULT_MODEL = "claude-opus-5-5"
+WHO = "Claude"
 FAMILY = "claude"  # whoever runs it: a conversation with one Claude can go on with another
 HANDOFF_TOKENS = 400_000
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait, in seconds: to connect, for the first event (pings do not count), for any byte, in all."""
-
-    connect_s: float = 5.0
-    first_event_s: float = 120.0
-    silence_s: float = 90.0
-    total_s: float = 600.0
-    after_the_end_s: float = 1.0
 
 
 class AnthropicModel:
@@ -106,7 +92,8 @@ class AnthropicModel:
             effort=self._effort,
         )
         try:
-            await self._gather(body, gathered)
+            opening = self._client.messages.create(**body, stream=True)
+            await listen(opening, gathered, patience=self._patience, who=WHO, id_header="request-id")
         except anthropic.APIStatusError as error:
             if not gathered.is_whole:
                 failure = self._failure(error)
@@ -115,10 +102,10 @@ class AnthropicModel:
                 raise self._told(model_error(failure, usage=gathered.usage)) from error
         except (anthropic.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
             if not gathered.is_whole:
-                raise self._too_slow(error, gathered) from error
+                raise too_slow(error, gathered, patience=self._patience, who=WHO) from error
         except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as error:
             if not gathered.is_whole:
-                raise _connection_lost(gathered) from error
+                raise connection_lost(gathered, who=WHO) from error
         return gathered.reply()
 
     def _told(self, error: ModelError) -> ModelError:
@@ -126,32 +113,6 @@ class AnthropicModel:
         if error.for_operator:
             log.error("a model's settings are wrong", model=self._name, problem=error.message)
         return error
-
-    async def _gather(self, body: dict[str, Any], gathered: Gathering) -> None:
-        """Reads to the end, so that the connection can be used again, but does not wait for it once all is there."""
-        patience, clock = self._patience, asyncio.get_running_loop().time
-        try:
-            async with (
-                asyncio.timeout(patience.total_s),
-                asyncio.timeout(patience.first_event_s) as first_event,
-                await self._client.messages.create(**body, stream=True) as stream,
-            ):
-                gathered.request_id = stream.response.headers.get("request-id")
-                async for event in _readable(stream, gathered):
-                    gathered.take(event)
-                    first_event.reschedule(clock() + patience.after_the_end_s if gathered.is_whole else None)
-        except TimeoutError as error:
-            raise _Late(began=gathered.usage is not None) from error
-
-    def _too_slow(self, error: Exception, gathered: Gathering) -> ModelError:
-        patience = self._patience
-        if not isinstance(error, _Late):
-            message = f"Claude was silent for {patience.silence_s:g} s."
-        elif error.began:
-            message = f"Claude's answer took longer than {patience.total_s:g} s."
-        else:
-            message = f"Claude did not begin to answer within {patience.first_event_s:g} s."
-        return interrupted(message, usage=gathered.usage, request_id=gathered.request_id)
 
     def _failure(self, error: anthropic.APIStatusError) -> Failure:
         headers = error.response.headers
@@ -204,34 +165,6 @@ class _Rejected(Exception):
         self.failure = failure
 
 
-class _Late(TimeoutError):
-    """One of our own deadlines passed; `began` when the answer had begun by then."""
-
-    def __init__(self, *, began: bool) -> None:
-        super().__init__()
-        self.began = began
-
-
-async def _readable(
-    stream: anthropic.AsyncStream[RawMessageStreamEvent], gathered: Gathering
-) -> AsyncIterator[Mapping[str, Any]]:
-    """The stream's events as JSON. Raises ModelError for bytes that are none, unless all was there already."""
-    try:
-        async for event in stream:
-            yield event.to_dict(warnings=False)
-    except ValueError as error:
-        if not gathered.is_whole:
-            message = "Claude's answer was garbled on its way."
-            raise interrupted(message, usage=gathered.usage, request_id=gathered.request_id) from error
-
-
 def _said_by_platform(body: object) -> str:
     """The clouds answer some errors in a form of their own."""
     return str(body.get("message") or "") if isinstance(body, dict) else ""
-
-
-def _connection_lost(gathered: Gathering) -> ModelError:
-    if gathered.request_id is None and gathered.usage is None:
-        return interrupted("Claude's API could not be reached.", usage=None)
-    message = "The connection to Claude broke off."
-    return interrupted(message, usage=gathered.usage, request_id=gathered.request_id)

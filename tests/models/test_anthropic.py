@@ -32,7 +32,8 @@ from bot.domain.conversation import (
 )
 from bot.domain.errors import ModelError
 from bot.domain.pricing import usd
-from bot.models.anthropic import AnthropicModel, Patience
+from bot.models.anthropic import AnthropicModel
+from bot.models.listening import Patience
 from bot.standins.messages import (
     BrokenJson,
     Cut,

@@ -1,0 +1,109 @@
+"""How long to wait for an answer, and reading its stream to the end within that."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bot.domain.conversation import Usage
+from bot.domain.errors import ModelError
+from bot.models.classify import interrupted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait, in seconds: to connect, for the first event (pings do not count), for any byte, in all."""
+
+    connect_s: float = 5.0
+    first_event_s: float = 120.0
+    silence_s: float = 90.0
+    total_s: float = 600.0
+    after_the_end_s: float = 1.0
+
+
+class Event(Protocol):
+    def to_dict(self, *, warnings: bool) -> dict[str, object]: ...
+
+
+class Stream(Protocol):
+    """Either SDK's stream: events of its own kind, above one HTTP answer."""
+
+    @property
+    def response(self) -> Any: ...
+    def __aiter__(self) -> AsyncIterator[Any]: ...
+
+
+class Gathered(Protocol):
+    """What becomes of the events. `usage`: what the request cost as far as is known."""
+
+    request_id: str | None
+    is_whole: bool
+
+    @property
+    def usage(self) -> Usage | None: ...
+    def take(self, event: Mapping[str, Any]) -> None: ...
+
+
+class Late(TimeoutError):
+    """One of our own deadlines passed; `began` when the answer had begun by then."""
+
+    def __init__(self, *, began: bool) -> None:
+        super().__init__()
+        self.began = began
+
+
+async def listen(
+    opening: Awaitable[AbstractAsyncContextManager[Stream]],
+    gathered: Gathered,
+    *,
+    patience: Patience,
+    who: str,
+    id_header: str,
+) -> None:
+    """Reads to the end, so that the connection can be used again, but does not wait for it once all is there.
+
+    Raises Late, ModelError for what cannot be read, and what the SDK raises.
+    """
+    clock, began = asyncio.get_running_loop().time, False
+    try:
+        async with (
+            asyncio.timeout(patience.total_s),
+            asyncio.timeout(patience.first_event_s) as first_event,
+            await opening as stream,
+        ):
+            gathered.request_id = stream.response.headers.get(id_header)
+            async for event in _readable(stream, gathered, who):
+                began = True
+                gathered.take(event)
+                first_event.reschedule(clock() + patience.after_the_end_s if gathered.is_whole else None)
+    except TimeoutError as error:
+        raise Late(began=began) from error
+
+
+async def _readable(stream: Stream, gathered: Gathered, who: str) -> AsyncIterator[Mapping[str, Any]]:
+    """The stream's events as JSON. Raises ModelError for bytes that are none, unless all was there already."""
+    try:
+        async for event in stream:
+            yield event.to_dict(warnings=False)
+    except ValueError as error:
+        if not gathered.is_whole:
+            message = f"{who}'s answer was garbled on its way."
+            raise interrupted(message, usage=gathered.usage, request_id=gathered.request_id) from error
+
+
+def too_slow(error: Exception, gathered: Gathered, *, patience: Patience, who: str) -> ModelError:
+    if not isinstance(error, Late):
+        message = f"{who} was silent for {patience.silence_s:g} s."
+    elif error.began:
+        message = f"{who}'s answer took longer than {patience.total_s:g} s."
+    else:
+        message = f"{who} did not begin to answer within {patience.first_event_s:g} s."
+    return interrupted(message, usage=gathered.usage, request_id=gathered.request_id)
+
+
+def connection_lost(gathered: Gathered, *, who: str) -> ModelError:
+    if gathered.request_id is None and gathered.usage is None:
+        return interrupted(f"{who}'s API could not be reached.", usage=None)
+    message = f"The connection to {who} broke off."
+    return interrupted(message, usage=gathered.usage, request_id=gathered.request_id)
