@@ -16,6 +16,7 @@ from bot.stores import Store
 from bot.wiring import (
     configure_logging,
     github_app,
+    known_secrets,
     models,
     opened_store,
     reaper,
@@ -119,8 +120,9 @@ async def work(env: Environment, job_id: str, *, spawn: Spawn) -> None:
     """
     config = configured(env, "worker")
     async with opened(config) as store, models(config) as model_named:
-        app = github_app(config)
-        one = runner(config, store, model_named, app=app)
+        leaks = known_secrets(config)
+        app = github_app(config, leaks)
+        one = runner(config, store, model_named, app=app, leaks=leaks)
         try:
             if not await _worked(one.run_one, store, job_id):
                 await waiting_room(config, store, app).look()
@@ -144,8 +146,9 @@ async def tend(env: Environment, *, spawn: Spawn) -> None:
     config = without_model(env)
     async with opened(config) as store:
         await hint_at_due(store, spawn)
-        app = github_app(config)
-        await reaper(config, store, app).tell_all()
+        leaks = known_secrets(config)
+        app = github_app(config, leaks)
+        await reaper(config, store, app, leaks).tell_all()
         await waiting_room(config, store, app).look()
 
 
