@@ -24,6 +24,7 @@ from bot.setting_values import (
     whole,
 )
 from bot.setting_values import Role as Role
+from bot.setup_settings import SETUP_SETTINGS
 
 
 class ConfigFault(Exception):
@@ -66,6 +67,10 @@ class Config:
     home: Path
     sandbox: str
     sandbox_readonly_paths: tuple[Path, ...]
+    setup_network: str
+    setup_hosts: tuple[str, ...]
+    setup_env: Mapping[str, str]
+    setup_proxy: str
     concurrency: int
     concurrency_per_installation: int
     jobs_per_hour: int
@@ -74,6 +79,7 @@ class Config:
     operator_token: str
     host: str
     port: int
+    health_port: int
     log_level: str
     log_format: str
 
@@ -279,6 +285,7 @@ SETTINGS: tuple[Setting, ...] = (
         paths,
         "worker",
     ),
+    *SETUP_SETTINGS,
     Setting("PUBLIC_URL", "public_url", "", "Where people reach this bot; default http://HOST:PORT", url),
     Setting(
         "BACKSPACE_OPERATOR_TOKEN",
@@ -286,10 +293,17 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Lets who has it cancel any job, and read `/metrics`; without it nobody cancels but in the thread",
         token,
-        "web",
     ),
-    Setting("HOST", "host", "127.0.0.1", "The address to listen on", text, "web"),
+    Setting("HOST", "host", "127.0.0.1", "The address to listen on", text),
     Setting("PORT", "port", "8000", "The port to listen on", whole(0, 65535, "port"), "web"),
+    Setting(
+        "HEALTH_PORT",
+        "health_port",
+        "0",
+        "With `--worker-only`: where `/healthz`, `/readyz` and `/metrics` answer; 0: nowhere",
+        whole(0, 65535, "port"),
+        "worker",
+    ),
     Setting(
         "LOG_LEVEL", "log_level", "info", "How much to log", one_of("debug", "info", "warning", "error", "critical")
     ),

@@ -186,10 +186,8 @@ class Journey:
         )
 
     async def _premises(self, workspace: Workspace, rules: RepoConfig) -> Premises:
-        shop, wish = (
-            self._workshop,
-            SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required),
-        )
+        shop = self._workshop
+        wish = SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required)
         provider, repo = shop.sandboxes.name, self._job.repo.id
         plan = await setup_plan(workspace, wish, shop.setup, repo_id=repo, provider=provider)
         return Premises(shop.sandboxes, workspace, plan)

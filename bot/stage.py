@@ -108,6 +108,7 @@ async def hosted(root: Path, *, source: Path, owner: str, name: str, maintainer:
             "BACKSPACE_HOME": str(root / "home"),
             "PUBLIC_URL": bot_url,
             "PORT": str(port),
+            "SETUP_NETWORK": "off",  # a stage needs no internet
         }
         yield Host(github, repository, settings)
 

@@ -68,13 +68,15 @@ FLOORS: dict[str, set[str]] = {
     "bot.web": PURE | {"bot.intake", "bot.report", "bot.vitals"},
     "bot.standins": set(),
     "bot.evaluation": PURE
-    | {"bot.agent.edit", "bot.publish.mirror", "bot.standins", "bot.stage", "bot.demo", "bot.config", "bot.wiring"},
+    | {"bot.agent.edit", "bot.publish.mirror", "bot.standins", "bot.stage", "bot.config", "bot.wiring"}
+    | {"bot.model_settings"},
     "bot.operating": PURE | {"bot.report"},
     "bot.replay": PURE,
     "bot.watch": PURE | {"bot.report"},
 }
 TOP = {
     "bot.wiring",
+    "bot.model_wiring",
     "bot.on_modal",
     "bot.probing",
     "bot.cli",

@@ -1,11 +1,12 @@
 """The words a run opens with: the frozen system prompt, and the first user turn made from one job's facts."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.agent.context import Context
 from bot.agent.output import visible
 from bot.domain.conversation import Text, UserTurn
+from bot.domain.setup import SetupReport
 
 ISSUE_BYTES = 24_000
 
@@ -132,11 +133,18 @@ class Task:
     requested_by: str
     today: str
     instructions: str = ""
+    setup: SetupReport = field(default_factory=SetupReport)
 
 
 def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") -> UserTurn:
     """The opening user turn, what stays the same between runs first: repository, issue, request, facts of this run."""
-    blocks = (_repository(task, context), _issue(task, nonce), _request(task, nonce), _facts(task, context, budget))
+    blocks = (
+        _repository(task, context),
+        _issue(task, nonce),
+        _request(task, nonce),
+        _setup(task.setup, nonce),
+        _facts(task, context, budget),
+    )
     return UserTurn(tuple(Text(block) for block in blocks if block))
 
 
@@ -200,6 +208,24 @@ def _issue(task: Task, nonce: str) -> str:
 def _request(task: Task, nonce: str) -> str:
     text = task.request.replace(nonce, "")
     return f'<request-{nonce} by="{attribute(task.requested_by)}">\n{text}\n</request-{nonce}>'
+
+
+def _setup(report: SetupReport, nonce: str) -> str:
+    """What was installed before; the output of a failed command is a stranger's text."""
+    said = [visible(report.problem)] if report.problem else []
+    said += ["The dependencies were installed before you, as for an earlier run."] if report.warm else []
+    done = ", ".join(f"`{visible(run.command)}`" for run in report.ran if run.ok)
+    said += [f"These commands ran before you and succeeded: {done}."] if done else []
+    said += [f"Not run, its program is not here: {visible(command)}." for command in report.skipped]
+    if report.put_back:
+        said.append(f"Files they changed are as in the base again: {', '.join(report.put_back)}.")
+    if report.aside:
+        said.append(f"Folders they made, which git ignores here: {', '.join(report.aside)}.")
+    failed = report.failed
+    if failed is not None:
+        end = "was stopped, it took too long" if failed.timed_out else f"failed with exit code {failed.exit_code}"
+        said.append(f"`{visible(failed.command)}` {end}. Its last lines:\n{fenced(failed.tail, nonce, source='setup')}")
+    return "# Setup\n" + "\n".join(said) if said else ""
 
 
 def _facts(task: Task, context: Context, budget: str) -> str:

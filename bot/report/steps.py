@@ -53,6 +53,9 @@ def checklist(so_far: Progress) -> str:
 
 def _sandbox(so_far: Progress) -> Step:
     if so_far.sandbox is None:
+        setup = so_far.actions[-1] if so_far.actions else None
+        if setup is not None and setup.ok is None:
+            return Step.of(done=False, words="Set up:", code=setup.doing[1])
         return Step.of(done=False, words="Start the sandbox")
     return Step.of(done=True, words=f"Sandbox ready ({duration(so_far.sandbox.seconds)})")
 

@@ -94,12 +94,13 @@ def pull_request_body(
     hidden_removed: Sequence[str] = (),
     banner: str = "",
     template: str | None = None,
+    setup: str = "",
 ) -> str:
     """Markdown of at most 65,536 characters.
 
     `banner` is a sentence of ours for the top (why this is a draft); `ci_held` is why its head starts no workflow;
     `unfinished` work does not close the issue; `hidden_removed` names what was taken out of the issue's text before the
-    model read it; `template` is the repository's own pull request template.
+    model read it; `template` is the repository's own pull request template; `setup` is the section about the setup.
     """
     own = job.issue.number
     summary = safe(submission.summary, own_issue=own, repository=links.repository, max_bytes=SUMMARY_BYTES)
@@ -111,6 +112,7 @@ def pull_request_body(
         _second_look(second_look),
         described,
         _verification(receipt, submission, own_issue=own),
+        setup,
         _follow_ups(submission.follow_ups, own_issue=own),
         _hidden(hidden_removed),
         _footer(job, patch, totals, links),

@@ -1,0 +1,26 @@
+"""The operator's settings for the setup phase, as the parts that keep to them take them."""
+
+from bot.config import Config
+from bot.sandboxes.egress import WayOut
+from bot.sandboxes.shelf import Shelf
+from bot.setup.plan import SetupRules
+
+
+def setup_rules(config: Config) -> SetupRules:
+    return SetupRules(
+        network=config.setup_network == "on",
+        hosts=tuple(host for host in config.setup_hosts if ":" not in host),
+        environment=config.setup_env,
+    )
+
+
+def way_out(config: Config) -> WayOut | None:
+    """None: the setup phase has no network either."""
+    own = (host.partition(":") for host in config.setup_hosts if ":" in host)
+    hosts = tuple((name, int(port)) for name, _, port in own)
+    return WayOut(own_hosts=hosts, proxy=config.setup_proxy) if config.setup_network == "on" else None
+
+
+def shelf(config: Config) -> Shelf:
+    """What setup phases made, of all repositories; each finds its own only."""
+    return Shelf(config.home / "warm")
