@@ -8,19 +8,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bot.config import RULES, Config
-from bot.demo import demo_settings
+from bot.config import RULES, SETTINGS, Config
 from bot.domain.errors import UserError
 from bot.evaluation.material import Material
 from bot.evaluation.rows import Row, as_json, exit_code, summary, table
-from bot.evaluation.run import Player, evaluate, gold_player
+from bot.evaluation.run import BUDGETS, Player, evaluate, gold_player
 from bot.evaluation.swebench import instances
 from bot.evaluation.tasks import SHIPPED, Task, chosen, own_tasks
-from bot.wiring import configure_logging, models, sandbox_provider
+from bot.model_settings import MODEL_SETTINGS
+from bot.wiring import configure_logging, sandbox_provider
 
 SCRIPTED = "Scripted: each task's gold change is replayed call by call. This measures the bot, not a model."
 
-OF_A_MODEL = ("ANTHROPIC_", "BACKSPACE_", "OPENAI_")  # settings that a script must not meet: keys, budgets
+KNOWN = frozenset(setting.name for setting in SETTINGS)
+# A task's bot has a GitHub, a database and an address of its own.
+OF_THE_STAGE = ("GITHUB_", "BACKSPACE_HOME", "BACKSPACE_OPERATOR", "DATABASE_", "PUBLIC_URL", "HOST", "PORT", "HEALTH_")
+OF_A_MODEL = frozenset((*(setting.name for setting in MODEL_SETTINGS), *BUDGETS))  # what a script must not meet
 
 
 async def run_eval(
@@ -40,7 +43,7 @@ async def run_eval(
     Raises UserError and ConfigFault before any task is run.
     """
     tasks = chosen(tasks_in(folder or SHIPPED, clones=clones), names)
-    settings, player, who = await _player(env, live=live, model=model)
+    settings, player, who = _played(env, live=live, model=model)
     config = Config.from_env(settings, role="local")
     configure_logging(config.log_level, "console")
     sandboxes = sandbox_provider(config)
@@ -53,7 +56,9 @@ async def run_eval(
 
     rows = await evaluate(tasks, player=player, settings=settings, sandboxes=sandboxes, jobs=jobs, told=told)
     if as_data:
-        sys.stdout.write(json.dumps(as_json(rows, player="script" if not live else config.model), indent=2) + "\n")
+        sys.stdout.write(
+            json.dumps(as_json(rows, player=",".join(config.models) if live else "script"), indent=2) + "\n"
+        )
     else:
         out = Console()
         out.print(table(rows))
@@ -71,23 +76,20 @@ def tasks_in(folder: Path, *, clones: Path | None) -> tuple[Task, ...]:
     return tasks
 
 
-async def _player(env: Mapping[str, str], *, live: bool, model: str | None) -> tuple[dict[str, str], Player, str]:
-    """The bot's settings, who plays the model, and the words that say so."""
-    settings = demo_settings(env)
+def _played(env: Mapping[str, str], *, live: bool, model: str | None) -> tuple[dict[str, str], Player, str]:
+    """The bot's settings, who plays the model, and the words that say so. Raises UserError, ConfigFault."""
+    kept = {name: value for name, value in env.items() if name in KNOWN and not name.startswith(OF_THE_STAGE)}
+    settings = {"LOG_LEVEL": "warning", **kept}
     if not live:
         if model:
             raise UserError("--model goes with --live: without it a script plays the model.")
-        scripted = {name: value for name, value in settings.items() if not name.startswith(OF_A_MODEL)}
-        return scripted | {"BACKSPACE_MODEL": RULES}, gold_player, SCRIPTED
+        without_model = {name: value for name, value in settings.items() if name not in OF_A_MODEL}
+        return without_model | {"BACKSPACE_MODEL": RULES}, gold_player, SCRIPTED
     if model:
         settings["BACKSPACE_MODEL"] = model
     config = Config.from_env(settings, role="local")
-    if config.model == RULES and model != RULES:
-        raise UserError("--live needs a model: set ANTHROPIC_API_KEY, or leave --live out for the scripted run.")
-    async with models(config) as named:
-        named(config.model)
-    most = "" if config.model == RULES else f", for ${config.budget_usd:.2f} a task at most"
-    return settings, _configured, f"Live: {config.model} does the work{most}."
+    most = "" if config.models == (RULES,) else f", for ${config.budget_usd:.2f} a task at most"
+    return settings, _configured, f"Live: {', then '.join(config.models)} does the work{most}."
 
 
 @asynccontextmanager
