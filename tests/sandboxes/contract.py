@@ -28,8 +28,9 @@ async def sh(sandbox: Sandbox, script: str, *, timeout_s: float = 20) -> str:
 
 
 async def others(sandbox: Sandbox) -> int:
-    """Processes of the commands' user that are left over from earlier commands."""
-    listing = 'cd /proc; for one in [0-9]*; do [ $one != 1 ] && [ -O $one ] && echo $one; done; true'
+    """Processes of the commands' user that are left over from earlier commands; the helper is known by its words."""
+    ours = "grep -qs 'bot[.]sandboxes' $one/cmdline"
+    listing = f"cd /proc; for one in [0-9]*; do [ $one != 1 ] && [ -O $one ] && ! {ours} && echo $one; done; true"
     here = await sandbox.exec(["sh", "-c", listing], timeout_s=20)
     return len(here.stdout.split()) - len(["this shell"])
 

@@ -25,8 +25,11 @@ def received(count: int) -> bytes:
 
 
 def lay_down(files: dict[str, str]) -> None:
+    """A path that ends with a slash is a directory."""
     for path, text in files.items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        if path.endswith("/"):
+            continue
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
 

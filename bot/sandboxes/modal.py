@@ -1,0 +1,328 @@
+"""Sandboxes in Modal: a machine a job, found again by its name from any process, without network and without secrets.
+
+Commands go through the helper of `inside/`, which runs as one long command, so that every promise has one
+implementation. Of a running sandbox's network the SDK's public part cannot change anything: a phase with another
+network is another machine, made from a snapshot of the one before.
+"""
+
+import asyncio
+import hashlib
+import importlib.util
+import json
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from bot.domain.errors import ProviderError
+from bot.sandboxes.cage import EMPTY_GIT_DIR, HELPER, HOME, MADE_PATH, UID, WORK_TREE, environment, files_made_for_it
+from bot.sandboxes.carried import Carriage
+from bot.sandboxes.images import DEFAULT, published_name
+from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
+from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.moving import Machine, MovingSandbox
+from bot.sandboxes.served import ServedSandbox
+
+if TYPE_CHECKING:
+    import modal
+
+NAME = "modal"
+APP = "tiny-backspace-sandboxes"
+BOT, JOB, PURPOSE, HOLDER, WARM = "bot", "job", "purpose", "holder", "warm"  # tags
+START_TIMEOUT_S = 120.0  # an image that is new to Modal's machines is fetched first
+END_TIMEOUT_S = 30.0
+SNAPSHOT_TIMEOUT_S = 300
+IDLE_S = 600  # without a helper; with one it is busy until its time is over
+MOVE_LIFE_S = 3_600  # of a snapshot that only carries files from one machine to the next
+WARM_LIFE_S = 7 * 24 * 3_600
+MOST_NAMES = 100  # in a list of allowed domains
+MIB = 1 << 20
+MAKE_ROOM = (  # leaves of a kept work tree what was not of its commit
+    "git rev-parse --git-dir > /dev/null && git ls-files -z | xargs -0 -r rm -rf -- && rm -rf .git"
+)
+NO_TOKEN = (
+    "MODAL_TOKEN_ID and MODAL_TOKEN_SECRET are missing: `modal token new` makes them (or choose another SANDBOX)."
+)
+
+
+class Modal:
+    """`bot` tells apart bots in one Modal environment. `token`: id and secret; None inside Modal, or for a profile's.
+
+    `cpus`: what is reserved, and the most.
+    """
+
+    def __init__(
+        self,
+        *,
+        bot: str,
+        token: tuple[str, str] | None = None,
+        limits: SandboxLimits | None = None,
+        cpus: tuple[float, float] = (1.0, 4.0),
+    ) -> None:
+        self._bot, self._token = bot, token
+        self._limits, self._cpus = limits or SandboxLimits(), cpus
+        self._connection: tuple[modal.Client, modal.App] | None = None
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    def problem(self) -> str | None:
+        if importlib.util.find_spec("modal") is None:
+            return "Modal's SDK is not installed: pip install modal (or choose another SANDBOX)."
+        with ThreadPoolExecutor(1) as thread:  # its calls that block may not be made where an event loop runs
+            return thread.submit(asyncio.run, self._trial()).result()
+
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> MovingSandbox:
+        with _told():
+            for _ in range(3):  # somebody else may create or end it meanwhile
+                machine = await self._created(job_id, image, warm) or await self._found(job_id)
+                if machine is not None:
+                    return MovingSandbox(self, machine)
+        raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
+
+    async def reap(self, alive: Collection[str]) -> int:
+        """A second sandbox of a job, named after it with a dash and a word, lives as long as the job."""
+        import modal
+
+        ended = 0
+        with _told():
+            client, app = await self._connected()
+            async for sandbox in modal.Sandbox.list.aio(app_id=app.app_id, tags={BOT: self._bot}, client=client):
+                job = (await sandbox.get_tags.aio()).get(JOB, "")
+                if not any(job == one or job.startswith(f"{one}-") for one in alive):
+                    await sandbox.terminate.aio()
+                    ended += 1
+        return ended
+
+    async def aclose(self) -> None:
+        """The connection to Modal; sandboxes live on."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection[0].close.aio()
+
+    async def moved(self, machine: Machine, names: Sequence[str]) -> Machine:
+        """Another machine with the files of this one, which is not ended. No names: no network."""
+        if len(names) > MOST_NAMES:
+            raise ProviderError(NAME, f"it allows {MOST_NAMES} host names at most, not {len(names)}")
+        with _told():
+            image = await machine.sandbox.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=MOVE_LIFE_S)
+            sandbox, holder = await self._made(machine.served.id, image, names=names)
+            return await self._landed(sandbox, machine.served.id, holder, warm=machine.warm)
+
+    async def kept(self, machine: Machine, key: str) -> None:
+        with _told():
+            client, _ = await self._connected()
+            image = await machine.sandbox.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=WARM_LIFE_S)
+            await image.publish.aio(_warm_name(key), client=client)
+
+    async def _connected(self) -> "tuple[modal.Client, modal.App]":
+        import modal
+
+        if self._connection is None:
+            token = self._token
+            client = await (modal.Client.from_credentials.aio(*token) if token else modal.Client.from_env.aio())
+            app = await modal.App.lookup.aio(APP, client=client, create_if_missing=True)
+            self._connection = client, app
+        return self._connection
+
+    async def _trial(self) -> str | None:
+        """Everything a sandbox needs is there: the token's rights, the app, the image."""
+        import modal
+
+        try:
+            client, app = await self._connected()
+            await modal.Image.from_name(published_name(DEFAULT), client=client).build.aio(app)
+        except modal.exception.AuthError as error:
+            return f"Modal refuses MODAL_TOKEN_ID and MODAL_TOKEN_SECRET: {error}" if self._token else NO_TOKEN
+        except modal.exception.NotFoundError:
+            return _missing(DEFAULT)
+        except (modal.exception.Error, OSError, TimeoutError) as error:
+            return f"Modal cannot be reached: {error}"
+        return None
+
+    async def _created(self, job_id: str, wish: str, warm: str) -> Machine | None:
+        """None when there is a sandbox of that job already."""
+        import modal
+
+        wished, every = published_name(wish or DEFAULT), published_name(DEFAULT)
+        for name in ([_warm_name(warm)] if warm else []) + list(dict.fromkeys((wished, every))):
+            is_warm = name not in (wished, every)
+            try:
+                client, _ = await self._connected()
+                image = modal.Image.from_name(name, client=client)
+                sandbox, holder = await self._made(job_id, image, warm=warm if is_warm else "")
+            except modal.exception.AlreadyExistsError:
+                return None
+            except modal.exception.NotFoundError:
+                continue
+            await self._end_named(f"{self._name_of(job_id)}.setup")  # of a bot that was killed in that phase
+            machine = await self._landed(sandbox, job_id, holder, warm=is_warm)
+            if not is_warm or await _made_room(machine):
+                return machine
+            await machine.served.close()
+        raise ProviderError(NAME, _missing(wish or DEFAULT))
+
+    async def _found(self, job_id: str) -> Machine | None:
+        """The live sandbox of the job, taken over: whoever held it until now can end it no more."""
+        import modal
+
+        client, _ = await self._connected()
+        try:
+            sandbox = await modal.Sandbox.from_name.aio(APP, self._name_of(job_id), client=client)
+            tags, holder = await sandbox.get_tags.aio(), secrets.token_hex(8)
+            await sandbox.set_tags.aio(tags | {HOLDER: holder})
+        except modal.exception.NotFoundError:
+            return None
+        return await self._landed(sandbox, job_id, holder, warm=bool(tags.get(WARM)))
+
+    async def _made(
+        self, job_id: str, image: "modal.Image", *, names: Sequence[str] = (), warm: str = ""
+    ) -> "tuple[modal.Sandbox, str]":
+        """Nothing of the bot's goes in: no secret, no environment, no mount."""
+        import modal
+
+        client, app = await self._connected()
+        limits, holder = self._limits, secrets.token_hex(8)
+        tags = {BOT: self._bot, JOB: job_id, PURPOSE: "setup" if names else "agent", HOLDER: holder}
+        sandbox = await modal.Sandbox.create.aio(
+            *("sleep", "infinity"),
+            app=app,
+            client=client,
+            name=self._name_of(job_id) + (".setup" if names else ""),
+            tags=tags | ({WARM: "yes"} if warm else {}),
+            image=image,
+            timeout=int(limits.wall_clock_s),
+            idle_timeout=IDLE_S,
+            workdir="/",
+            cpu=self._cpus,
+            memory=(limits.memory_bytes // MIB // 4, limits.memory_bytes // MIB),
+            block_network=not names,
+            outbound_domain_allowlist=list(names) or None,
+        )
+        return sandbox, holder
+
+    async def _end_named(self, name: str) -> None:
+        import modal
+
+        client, _ = await self._connected()
+        try:
+            await (await modal.Sandbox.from_name.aio(APP, name, client=client)).terminate.aio()
+        except modal.exception.NotFoundError:
+            return
+
+    async def _landed(self, sandbox: "modal.Sandbox", job_id: str, holder: str, *, warm: bool) -> Machine:
+        files = json.dumps(_helper()).encode()
+        argv = ("python3", "-I", "-S", "-c", _landing(), str(len(files)), WORK_TREE, HOME, str(UID))
+        process = await sandbox.exec.aio(*argv, text=False, workdir="/", timeout=int(self._limits.wall_clock_s))
+        carriage = Carriage()
+
+        async def hear(piece: bytes) -> None:
+            process.stdin.write(piece)
+            await process.stdin.drain.aio()
+
+        reader, writer = await carriage.streams(process.stdout, hear)
+        lifeline = _Lifeline(sandbox, holder, carriage)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                writer.write(files)
+                header, _ = lengths(await reader.readexactly(LENGTHS.size))
+                path = header_of(await reader.readexactly(min(header, 4096))).get("path")
+        except (OSError, EOFError, ValueError, TimeoutError) as error:
+            words = await _complaint(process) or f"{type(error).__name__}: {error}"
+            writer.close()
+            lifeline.kill()
+            await lifeline.gone()
+            needs = "its image needs python3 (3.9 or newer), git and tar"
+            raise ProviderError(NAME, f"a sandbox could not start ({words}): {needs}", retryable=True) from None
+        served = ServedSandbox(
+            id=job_id,
+            provider=NAME,
+            streams=(reader, writer),
+            lifeline=lifeline,
+            environment=environment(()) | {"PATH": f"{MADE_PATH}:{path}"},
+            limits=self._limits.inside() | {"inodes": 0},  # Modal limits its disks itself
+            disks=(WORK_TREE,),
+            wall_clock_s=self._limits.wall_clock_s,
+        )
+        return Machine(sandbox, served, warm)
+
+    def _name_of(self, job_id: str) -> str:
+        """64 characters at most, of those Modal allows."""
+        return "job-" + hashlib.sha256(f"{self._bot}\0{job_id}".encode()).hexdigest()[:32]
+
+
+class _Lifeline:
+    """The end of a machine, unless somebody else has taken it over."""
+
+    def __init__(self, sandbox: "modal.Sandbox", holder: str, carriage: Carriage) -> None:
+        self._sandbox, self._holder, self._carriage = sandbox, holder, carriage
+        self._ending: asyncio.Task[None] | None = None
+
+    def kill(self) -> None:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+
+    async def gone(self) -> None:
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
+        """What cannot be ended now ends by its time-out, or is reaped."""
+        import modal
+
+        await self._carriage.close()
+        try:
+            async with asyncio.timeout(END_TIMEOUT_S):
+                if (await self._sandbox.get_tags.aio()).get(HOLDER) == self._holder:
+                    await self._sandbox.terminate.aio(wait=True)
+                await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]
+        except (modal.exception.Error, OSError, TimeoutError):
+            return
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Modal's errors in the project's words."""
+    import modal
+
+    final = (modal.exception.AuthError, modal.exception.PermissionDeniedError, modal.exception.InvalidError)
+    try:
+        yield
+    except (modal.exception.Error, OSError, TimeoutError) as error:
+        words = str(error) or type(error).__name__
+        raise ProviderError(NAME, words, retryable=not isinstance(error, final)) from None
+
+
+async def _made_room(machine: Machine) -> bool:
+    result = await machine.served.exec(["sh", "-c", MAKE_ROOM], timeout_s=START_TIMEOUT_S)
+    return result.exit_code == 0
+
+
+async def _complaint(process: "modal.container_process.ContainerProcess[bytes]") -> str:
+    import modal
+
+    try:
+        async with asyncio.timeout(5):
+            return (await process.stderr.read.aio())[:300].decode(errors="replace").strip()
+    except (modal.exception.Error, OSError, TimeoutError):
+        return ""
+
+
+def _helper() -> dict[str, str]:
+    made = {path: content.decode() for path, content in files_made_for_it().items() if path.startswith(f"{HELPER}/")}
+    return made | {f"{EMPTY_GIT_DIR}/objects/": "", f"{EMPTY_GIT_DIR}/refs/": ""}
+
+
+def _landing() -> str:
+    return (resources.files("bot.sandboxes.inside") / "landing.py").read_text(encoding="utf-8")
+
+
+def _warm_name(key: str) -> str:
+    return "tiny-backspace-warm-" + hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _missing(image: str) -> str:
+    return f"Modal has no image {published_name(image)}: `backspace images publish` makes it."

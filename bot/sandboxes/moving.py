@@ -1,0 +1,105 @@
+"""A sandbox that moves to another machine when it is to have another network, files and all."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bot.domain.errors import ProviderError
+from bot.ports import BaseFile, ExecResult, ExportedFile
+from bot.sandboxes.served import ServedSandbox
+
+if TYPE_CHECKING:
+    from modal import Sandbox as ModalSandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`sandbox` as its provider knows it, `served` what is reached inside."""
+
+    sandbox: "ModalSandbox"
+    served: ServedSandbox
+    warm: bool
+
+
+class Movers(Protocol):
+    async def moved(self, machine: Machine, names: Sequence[str]) -> Machine:
+        """Another machine with the files of this one, which is not ended. No names: no network."""
+        ...
+
+    async def kept(self, machine: Machine, key: str) -> None: ...
+
+
+class MovingSandbox:
+    """The port, always at the machine of the moment."""
+
+    def __init__(self, movers: Movers, machine: Machine) -> None:
+        self._movers, self._machine = movers, machine
+        self._phase = "before"  # setup, after
+
+    @property
+    def id(self) -> str:
+        return self._machine.served.id
+
+    @property
+    def provider(self) -> str:
+        return self._machine.served.provider
+
+    @property
+    def warm(self) -> bool:
+        return self._machine.warm
+
+    async def allow_network(self, names: Sequence[str]) -> None:
+        if self._phase != "before":
+            raise ProviderError(self.provider, "its sandboxes can have no network any more")
+        await self._move(names)
+        self._phase = "setup"
+
+    async def end_network(self) -> tuple[str, ...]:
+        """Who was refused is not told. When the other machine cannot be had, the one with network ends all the same."""
+        phase, self._phase = self._phase, "after"
+        if phase == "setup":
+            try:
+                await self._move(())
+            except BaseException:
+                await self.close()
+                raise
+        return ()
+
+    async def keep(self, key: str) -> None:
+        await self._movers.kept(self._machine, key)
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        timeout_s: float,
+        max_output_bytes: int = 1_000_000,
+    ) -> ExecResult:
+        return await self._machine.served.exec(
+            argv, stdin=stdin, env=env, timeout_s=timeout_s, max_output_bytes=max_output_bytes
+        )
+
+    async def read_file(self, path: str, *, max_bytes: int) -> bytes:
+        return await self._machine.served.read_file(path, max_bytes=max_bytes)
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        await self._machine.served.write_file(path, content)
+
+    async def list_files(self) -> tuple[str, ...]:
+        return await self._machine.served.list_files()
+
+    async def put_archive(self, chunks: AsyncIterator[bytes]) -> None:
+        await self._machine.served.put_archive(chunks)
+
+    async def export_changes(self, base: Mapping[str, BaseFile], *, max_bytes: int) -> tuple[ExportedFile, ...]:
+        return await self._machine.served.export_changes(base, max_bytes=max_bytes)
+
+    async def close(self) -> None:
+        await self._machine.served.close()
+
+    async def _move(self, names: Sequence[str]) -> None:
+        old = self._machine
+        self._machine = await self._movers.moved(old, names)
+        await old.served.close()
