@@ -8,25 +8,25 @@ network is another machine, made from a snapshot of the one before.
 import asyncio
 import hashlib
 import importlib.util
-import json
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from bot.domain.errors import ProviderError
-from bot.sandboxes.cage import EMPTY_GIT_DIR, HELPER, HOME, MADE_PATH, UID, WORK_TREE, environment, files_made_for_it
+from bot.sandboxes.cage import MADE_PATH, WORK_TREE, environment
 from bot.sandboxes.carried import Carriage
 from bot.sandboxes.images import DEFAULT, published_name
-from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
+from bot.sandboxes.landed import NEEDS, landing, path_told
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.moving import Machine, MovingSandbox
 from bot.sandboxes.served import ServedSandbox
 
 if TYPE_CHECKING:
     import modal
+
+    OnModal = Machine[modal.Sandbox]
 
 NAME = "modal"
 APP = "tiny-backspace-sandboxes"
@@ -75,7 +75,7 @@ class Modal:
         with ThreadPoolExecutor(1) as thread:  # its calls that block may not be made where an event loop runs
             return thread.submit(asyncio.run, self._trial()).result()
 
-    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> MovingSandbox:
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> "MovingSandbox[modal.Sandbox]":
         with _told():
             for _ in range(3):  # somebody else may create or end it meanwhile
                 machine = await self._created(job_id, image, warm) or await self._found(job_id)
@@ -103,19 +103,19 @@ class Modal:
         if connection is not None:
             await connection[0].close.aio()
 
-    async def moved(self, machine: Machine, names: Sequence[str]) -> Machine:
+    async def moved(self, machine: "OnModal", names: Sequence[str]) -> "OnModal":
         """Another machine with the files of this one, which is not ended. No names: no network."""
         if len(names) > MOST_NAMES:
             raise ProviderError(NAME, f"it allows {MOST_NAMES} host names at most, not {len(names)}")
         with _told():
-            image = await machine.sandbox.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=MOVE_LIFE_S)
+            image = await machine.place.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=MOVE_LIFE_S)
             sandbox, holder = await self._made(machine.served.id, image, names=names)
             return await self._landed(sandbox, machine.served.id, holder, warm=machine.warm)
 
-    async def kept(self, machine: Machine, key: str) -> None:
+    async def kept(self, machine: "OnModal", key: str) -> None:
         with _told():
             client, _ = await self._connected()
-            image = await machine.sandbox.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=WARM_LIFE_S)
+            image = await machine.place.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=WARM_LIFE_S)
             await image.publish.aio(_warm_name(key), client=client)
 
     async def _connected(self) -> "tuple[modal.Client, modal.App]":
@@ -143,7 +143,7 @@ class Modal:
             return f"Modal cannot be reached: {error}"
         return None
 
-    async def _created(self, job_id: str, wish: str, warm: str) -> Machine | None:
+    async def _created(self, job_id: str, wish: str, warm: str) -> "OnModal | None":
         """None when there is a sandbox of that job already."""
         import modal
 
@@ -165,7 +165,7 @@ class Modal:
             await machine.served.close()
         raise ProviderError(NAME, _missing(wish or DEFAULT))
 
-    async def _found(self, job_id: str) -> Machine | None:
+    async def _found(self, job_id: str) -> "OnModal | None":
         """The live sandbox of the job, taken over: whoever held it until now can end it no more."""
         import modal
 
@@ -213,9 +213,8 @@ class Modal:
         except modal.exception.NotFoundError:
             return
 
-    async def _landed(self, sandbox: "modal.Sandbox", job_id: str, holder: str, *, warm: bool) -> Machine:
-        files = json.dumps(_helper()).encode()
-        argv = ("python3", "-I", "-S", "-c", _landing(), str(len(files)), WORK_TREE, HOME, str(UID))
+    async def _landed(self, sandbox: "modal.Sandbox", job_id: str, holder: str, *, warm: bool) -> "OnModal":
+        argv, files = landing()
         process = await sandbox.exec.aio(*argv, text=False, workdir="/", timeout=int(self._limits.wall_clock_s))
         carriage = Carriage()
 
@@ -228,15 +227,13 @@ class Modal:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 writer.write(files)
-                header, _ = lengths(await reader.readexactly(LENGTHS.size))
-                path = header_of(await reader.readexactly(min(header, 4096))).get("path")
+                path = await path_told(reader)
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             words = await _complaint(process) or f"{type(error).__name__}: {error}"
             writer.close()
             lifeline.kill()
             await lifeline.gone()
-            needs = "its image needs python3 (3.9 or newer), git and tar"
-            raise ProviderError(NAME, f"a sandbox could not start ({words}): {needs}", retryable=True) from None
+            raise ProviderError(NAME, f"a sandbox could not start ({words}): {NEEDS}", retryable=True) from None
         served = ServedSandbox(
             id=job_id,
             provider=NAME,
@@ -296,7 +293,7 @@ def _told() -> Iterator[None]:
         raise ProviderError(NAME, words, retryable=not isinstance(error, final)) from None
 
 
-async def _made_room(machine: Machine) -> bool:
+async def _made_room(machine: "OnModal") -> bool:
     result = await machine.served.exec(["sh", "-c", MAKE_ROOM], timeout_s=START_TIMEOUT_S)
     return result.exit_code == 0
 
@@ -309,15 +306,6 @@ async def _complaint(process: "modal.container_process.ContainerProcess[bytes]")
             return (await process.stderr.read.aio())[:300].decode(errors="replace").strip()
     except (modal.exception.Error, OSError, TimeoutError):
         return ""
-
-
-def _helper() -> dict[str, str]:
-    made = {path: content.decode() for path, content in files_made_for_it().items() if path.startswith(f"{HELPER}/")}
-    return made | {f"{EMPTY_GIT_DIR}/objects/": "", f"{EMPTY_GIT_DIR}/refs/": ""}
-
-
-def _landing() -> str:
-    return (resources.files("bot.sandboxes.inside") / "landing.py").read_text(encoding="utf-8")
 
 
 def _warm_name(key: str) -> str:

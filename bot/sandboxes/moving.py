@@ -2,37 +2,36 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from bot.domain.errors import ProviderError
 from bot.ports import BaseFile, ExecResult, ExportedFile
 from bot.sandboxes.served import ServedSandbox
 
-if TYPE_CHECKING:
-    from modal import Sandbox as ModalSandbox
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """`sandbox` as its provider knows it, `served` what is reached inside."""
+class Machine(Generic[Place]):
+    """`place` as its provider knows it, `served` what is reached inside."""
 
-    sandbox: "ModalSandbox"
+    place: Place
     served: ServedSandbox
     warm: bool
 
 
-class Movers(Protocol):
-    async def moved(self, machine: Machine, names: Sequence[str]) -> Machine:
+class Movers(Protocol[Place]):
+    async def moved(self, machine: Machine[Place], names: Sequence[str]) -> Machine[Place]:
         """Another machine with the files of this one, which is not ended. No names: no network."""
         ...
 
-    async def kept(self, machine: Machine, key: str) -> None: ...
+    async def kept(self, machine: Machine[Place], key: str) -> None: ...
 
 
-class MovingSandbox:
+class MovingSandbox(Generic[Place]):
     """The port, always at the machine of the moment."""
 
-    def __init__(self, movers: Movers, machine: Machine) -> None:
+    def __init__(self, movers: Movers[Place], machine: Machine[Place]) -> None:
         self._movers, self._machine = movers, machine
         self._phase = "before"  # setup, after
 
