@@ -11,6 +11,7 @@ from bot.ports import Model
 
 if TYPE_CHECKING:
     from bot.models.anthropic import AnthropicModel
+    from bot.models.openai import OpenAIModel
 
 
 @asynccontextmanager
@@ -36,7 +37,7 @@ def _model(name: str, config: Config, closing: AsyncExitStack) -> Model:
     if lacking(name, config.anthropic_platform, config.values):
         only = ", ".join(f"`{known}`" for known in config.models)
         raise UserError(f"The model `{name}` cannot be used: this bot has no access to it; it works with {only}.")
-    model = _claude(name, wanted, config)
+    model = _other(name, wanted, config) if wanted.provider == "openai" else _claude(name, wanted, config)
     closing.push_async_callback(model.aclose)
     return model
 
@@ -73,4 +74,17 @@ def _claude(name: str, wanted: ModelName, config: Config) -> "AnthropicModel":
             access = Access(api_key=config.anthropic_api_key, base_url=base_url)
     return AnthropicModel(
         model=wanted.id, name=name, access=access, effort=config.effort, handoff_tokens=config.handoff_tokens
+    )
+
+
+def _other(name: str, wanted: ModelName, config: Config) -> "OpenAIModel":
+    from bot.models.openai import OpenAIModel
+
+    return OpenAIModel(
+        config.openai_api_key,
+        model=wanted.id,
+        name=name,
+        base_url=config.openai_base_url,
+        effort=config.effort,
+        handoff_tokens=config.handoff_tokens,
     )

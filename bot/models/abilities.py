@@ -10,6 +10,7 @@ log = structlog.get_logger()
 
 MOST_OUTPUT = 128_000
 HANDOFF_SHARE = 0.6  # of the window: what is longer is dear, slow and near the end
+_TOO_LONG = re.compile(r"context (?:length|window|limit)|prompt is too long", re.IGNORECASE)
 _CAP = re.compile(r"max_tokens: \d+ > (\d+)|at most (\d+) (?:completion|output) tokens")
 
 
@@ -32,10 +33,22 @@ KNOWN: Mapping[str, Known] = {
 
 
 class Abilities:
-    """Of one model, for as long as this process lives. `words`: by ability, what a refusal of it says."""
+    """Of one model, for as long as this process lives.
 
-    def __init__(self, model: str, *, has: Iterable[str], words: Mapping[str, str], most_output: int) -> None:
+    `words`: by ability, what a refusal of it says. `instead`: by ability, another that takes its place then.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        has: Iterable[str],
+        words: Mapping[str, str],
+        most_output: int,
+        instead: Mapping[str, str] | None = None,
+    ) -> None:
         self._model = model
+        self._instead = instead or {}
         self._has = set(has)
         self._words = words
         self.most_output = most_output
@@ -45,6 +58,8 @@ class Abilities:
 
     def learn(self, refusal: str) -> bool:
         """From the words of a 400: whether the same request without something may be taken. Each is learned once."""
+        if _TOO_LONG.search(refusal):
+            return False
         cap = _CAP.search(refusal)
         if cap and (most := int(cap[1] or cap[2])) < self.most_output:
             self.most_output = most
@@ -53,6 +68,7 @@ class Abilities:
         for ability, words in self._words.items():
             if ability in self._has and re.search(words, refusal, re.IGNORECASE):
                 self._has.discard(ability)
+                self._has |= {self._instead[ability]} if ability in self._instead else set()
                 log.warning("model lacks an ability", model=self._model, ability=ability)
                 return True
         return False

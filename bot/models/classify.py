@@ -85,7 +85,7 @@ def refusal(category: str | None, *, usage: Usage | None, request_id: str | None
     elif category in _REFUSALS:
         message = f"Claude declined this request because {_REFUSALS[category]} (category {category})."
     else:
-        message = f"Claude declined this request (category {_said(category)})."
+        message = f"Claude declined this request (category {said(category)})."
     return ModelError(PROVIDER, message, remedy="refused", usage=usage, request_id=request_id)
 
 
@@ -118,17 +118,17 @@ def _rate_limit(failure: Failure, where: str) -> tuple[Remedy, str]:
 
 
 def _bad_request(failure: Failure, status: int, where: str) -> tuple[Remedy, str]:
-    said = failure.message.lower()
+    words = failure.message.lower()
     if failure.code in _NOT_FOR_THIS_ACCOUNT:
         return "next", f"This Claude account cannot use {failure.model} ({where}): {failure.code.replace('_', ' ')}."
-    if "credit balance is too low" in said:  # the vendor gives this no code of its own
+    if "credit balance is too low" in words:  # the vendor gives this no code of its own
         return "next", f"The credit of the Claude account is used up ({where})."
-    if status == 413 or "prompt is too long" in said or "exceed context limit" in said:
+    if status == 413 or "prompt is too long" in words or "exceed context limit" in words:
         return "context", f"The conversation is too long for {failure.model} ({where})."
-    if "bound to a different conversation" in said:
+    if "bound to a different conversation" in words:
         return "context", f"The conversation no longer matches the model's thinking ({where}): a bug of this bot."
     request = f", request {failure.request_id}" if failure.request_id else ""
-    reason = f": {_said(failure.message)}" if failure.message else ""
+    reason = f": {said(failure.message)}" if failure.message else ""
     return "stop", f"Claude did not accept the request ({where}{request}){reason or '.'}"
 
 
@@ -147,7 +147,7 @@ def _not_allowed(failure: Failure, status: int, where: str) -> tuple[Remedy, str
     return "stop", f"Claude's service gave an unexpected answer ({where})."
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
     """The provider's words on one line, cut to a length that fits a sentence."""
     line = " ".join(text.split())
     return line if len(line) <= _SAYING_LIMIT else f"{line[:_SAYING_LIMIT]}…"

@@ -1,0 +1,160 @@
+"""Any model behind a chat completions endpoint (OpenAI, Gemini's, vLLM, Ollama): one request, one whole reply."""
+
+import json
+import logging
+
+import httpx2
+import openai
+import structlog
+
+from bot.domain.conversation import Conversation, Reply
+from bot.domain.errors import ModelError
+from bot.domain.pricing import plain_name
+from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
+from bot.models.chat_failures import chat_error
+from bot.models.chat_render import ABILITIES, LACKING, OUTPUT_LIMIT, render
+from bot.models.chat_reply import ChatGathering
+from bot.models.classify import Failure, wait_of
+from bot.models.listening import Patience, connection_lost, listen, too_slow
+from bot.models.reply import tokens_of
+
+PUBLIC_API = "https://api.openai.com/v1"
+FAMILY = "chat"
+HANDOFF_TOKENS = 400_000
+NO_KEY = "none"  # the SDK insists on one; a server of one's own asks for none
+LEAST_OUTPUT = 1_000
+WINDOW = 128_000  # where nobody says how much a model reads
+
+log = structlog.get_logger()
+
+
+class OpenAIModel:
+    """The `Model` port on the `openai` SDK, which never retries here: the agent's loop decides that."""
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        model: str,
+        name: str | None = None,
+        base_url: str | None = None,
+        effort: str = "",
+        handoff_tokens: int = HANDOFF_TOKENS,
+        http_client: httpx2.AsyncClient | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """`model` is the endpoint's id, `name` what this bot calls it. `base_url` None: OpenAI's own.
+
+        `api_key` "" where the server asks for none. `effort` "": the model's own.
+        """
+        logging.getLogger("openai").setLevel(logging.INFO)  # at DEBUG the SDK logs request bodies: prompts
+        self._api_key = api_key
+        self._model = model
+        self._name = name or model
+        self._effort = effort
+        self._handoff_tokens = handoff_tokens
+        self._patience = patience or Patience()
+        known = KNOWN.get(plain_name(model), Known(WINDOW, MOST_OUTPUT))
+        self._window = known.window
+        renamed = OUTPUT_LIMIT if base_url is None else "max_tokens"
+        self._abilities = Abilities(
+            self._name,
+            has=(ABILITIES - {OUTPUT_LIMIT}) | {renamed},
+            words=LACKING,
+            instead={"max_tokens": OUTPUT_LIMIT},
+            most_output=known.most_output,
+        )
+        timeout = httpx2.Timeout(connect=self._patience.connect_s, read=self._patience.silence_s, write=60.0, pool=10.0)
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key or NO_KEY,
+            base_url=base_url or PUBLIC_API,
+            max_retries=0,
+            timeout=timeout,
+            http_client=http_client or openai.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout),
+        )
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def family(self) -> str:
+        return FAMILY
+
+    @property
+    def longest_prompt(self) -> int:
+        return min(self._handoff_tokens, int(HANDOFF_SHARE * self._window))
+
+    async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
+        """One attempt. Raises ModelError for anything but a whole reply; cancelling closes the connection."""
+        while True:
+            try:
+                return await self._asked(conversation, max_tokens=min(max_tokens, self._abilities.most_output))
+            except openai.BadRequestError as error:
+                if not self._abilities.learn(error.message):
+                    raise self._told(error) from error
+
+    async def _asked(self, conversation: Conversation, *, max_tokens: int) -> Reply:
+        body = render(
+            conversation, model=self._model, max_tokens=max_tokens, abilities=self._abilities, effort=self._effort
+        )
+        size = len(json.dumps(body, ensure_ascii=False).encode())
+        room = max(LEAST_OUTPUT, self._window - tokens_of(size))
+        if room < max_tokens:  # a server of one's own refuses what its window cannot hold
+            max_tokens = body[OUTPUT_LIMIT if OUTPUT_LIMIT in body else "max_tokens"] = room
+        gathered = ChatGathering(who=self._model, max_tokens=max_tokens, prompt_bytes=size)
+        try:
+            opening = self._client.chat.completions.create(**body, stream=True)
+            await listen(opening, gathered, patience=self._patience, who=self._model, id_header="x-request-id")
+        except openai.BadRequestError:
+            raise
+        except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
+            if not gathered.is_whole:
+                raise too_slow(error, gathered, patience=self._patience, who=self._model) from error
+        except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
+            if not gathered.is_whole:
+                raise connection_lost(gathered, who=self._model) from error
+        except openai.APIError as error:
+            if not gathered.is_whole:
+                raise self._told(error, gathered) from error
+        return gathered.reply()
+
+    def _told(self, error: openai.APIError, gathered: ChatGathering | None = None) -> ModelError:
+        """As an error for the loop; the operator hears of what only the operator can mend."""
+        told = chat_error(self._failure(error), who=self._model, usage=gathered.usage if gathered else None)
+        if told.for_operator:
+            log.error("a model's settings are wrong", model=self._name, problem=told.message)
+        return told
+
+    def _failure(self, error: openai.APIError) -> Failure:
+        """An error inside a stream comes without a status: as one that began well."""
+        answer = error.response if isinstance(error, openai.APIStatusError) else None
+        headers = answer.headers if answer is not None else {}
+        text = str(error.message)
+        return Failure(
+            model=self._model,
+            status=answer.status_code if answer is not None else 200,
+            kind=str(error.type or ""),
+            code=str(error.code or ""),
+            message=text.replace(self._api_key, "[key]") if self._api_key else text,
+            retry_after_s=wait_of(headers.get("retry-after"), date=headers.get("date")),
+            request_id=headers.get("x-request-id"),
+        )
+
+    async def problem(self) -> str | None:
+        """Why this model cannot be asked, in one sentence for the operator; None when it can. Costs nothing."""
+        where = self._client.base_url.host
+        try:
+            card = await self._client.models.retrieve(self._model, timeout=10.0)
+        except openai.APIStatusError as error:
+            return chat_error(self._failure(error), who=self._model).message
+        except openai.OpenAIError:
+            return f"The endpoint of {self._model} cannot be reached at {where}: check OPENAI_BASE_URL."
+        except ValueError:
+            return f"What answers at {where} is no chat completions endpoint: check OPENAI_BASE_URL."
+        most = getattr(card, "max_model_len", None)  # vLLM says how much it reads
+        self._window = most if isinstance(most, int) and most > 0 else self._window
+        return None
+
+    async def aclose(self) -> None:
+        await self._client.close()
