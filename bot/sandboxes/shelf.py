@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -17,6 +18,7 @@ from bot.domain.errors import LimitReached
 DAY_S = 86_400.0
 UNFINISHED = "unfinished-"
 FACTS = "facts.json"
+USED = "used"  # an empty file whose time is the last use
 CHUNK = 1 << 20
 
 
@@ -62,7 +64,7 @@ class Shelf:
         if facts["key"] != key or not 0 <= self._clock() - facts["at"] < self._lifetime_s:
             return None
         with suppress(OSError):
-            (entry / "used").touch()
+            self._use(entry)
         return Kept(entry, facts["squeezed"])
 
     def forget(self, key: str) -> None:
@@ -77,21 +79,25 @@ class Shelf:
         """It takes the place of what was there, and the oldest others make room. Raises OSError."""
         facts = {"key": made.key, "at": self._clock(), "squeezed": made.squeezed}
         (made.directory / FACTS).write_text(json.dumps(facts))
-        (made.directory / "used").touch()
+        self._use(made.directory)
         self.forget(made.key)
         with suppress(OSError):  # somebody else was faster with the same
             made.directory.rename(self._place(made.key))
         made.drop()
         self._make_room()
 
+    def _use(self, entry: Path) -> None:
+        (entry / USED).touch()
+        os.utime(entry / USED, (self._clock(),) * 2)
+
     def _make_room(self) -> None:
         """Least lately used first; what an earlier process left unfinished goes after a day."""
         entries = []
         for entry in self._folder.iterdir():
             with suppress(OSError):
-                used = (entry if entry.name.startswith(UNFINISHED) else entry / "used").stat().st_mtime
+                used = (entry if entry.name.startswith(UNFINISHED) else entry / USED).stat().st_mtime
                 entries.append((used, sum(file.stat().st_size for file in entry.iterdir()), entry))
-        total, now = sum(size for _, size, _ in entries), time.time()
+        total, now = sum(size for _, size, _ in entries), self._clock()
         for used, size, entry in sorted(entries):
             age = now - used
             stale = age > DAY_S if entry.name.startswith(UNFINISHED) else age > self._lifetime_s

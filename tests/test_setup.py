@@ -1,0 +1,549 @@
+"""The setup phase: what is detected, what it leaves, what is kept of it and for whom, and how a job tells of it."""
+
+import asyncio
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bot.domain.errors import ProviderError, UserError
+from bot.domain.events import Noted, ToolCalled, ToolReturned
+from bot.domain.setup import SetupReport, SetupRun
+from bot.ports import Entry, Remote, Sandbox, Workspace
+from bot.publish.mirror import Mirror
+from bot.report.setup import setup_note, setup_section
+from bot.sandboxes.bubblewrap import Bubblewrap
+from bot.sandboxes.egress import WayOut
+from bot.sandboxes.shelf import Shelf
+from bot.setup.commands import Way, detected, manifests
+from bot.setup.plan import SetupPlan, SetupRules, SetupWish, files_named, setup_plan
+from bot.setup.premises import KEY, MARK, Premises
+from bot.stage import staged
+from tests.fakes import MemoryJournal
+from tests.publish.repositories import commit, repository
+from tests.sandboxes.contract import sh
+from tests.test_journey import asked
+
+pytestmark = pytest.mark.anyio
+
+# ------------------------------------------------------------------ what is detected
+
+PROJECT = b'[project]\nname = "x"\n[project.optional-dependencies]\ndocs = []\ntest = []\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "commands"),
+    [
+        pytest.param({"README.md": b""}, [], id="nothing"),
+        pytest.param({"pyproject.toml": b"[tool.ruff]\n"}, [], id="only-settings-of-tools"),
+        pytest.param({"pyproject.toml": PROJECT}, [["python3 -m pip install -e '.[test]'"]], id="project"),
+        pytest.param({"setup.py": b""}, [["python3 -m pip install -e ."]], id="setup.py"),
+        pytest.param({"setup.cfg": b"[metadata]\n"}, [["python3 -m pip install -e ."]], id="setup.cfg"),
+        pytest.param(
+            {"requirements.txt": b"", "requirements-dev.txt": b"", "requirements$(id).txt": b""},
+            [["python3 -m pip install -r requirements-dev.txt -r requirements.txt"]],
+            id="requirements-and-a-name-that-is-no-word",
+        ),
+        pytest.param(
+            {"uv.lock": b"", "pyproject.toml": PROJECT},
+            [["uv sync --locked --all-extras", "python3 -m pip install -e '.[test]'"]],
+            id="uv-else-pip",
+        ),
+        pytest.param({"pyproject.toml": b"[[["}, [], id="broken-toml"),
+        pytest.param({"package.json": b"{}"}, [], id="package-without-dependencies"),
+        pytest.param({"package.json": b"[1]"}, [], id="odd-package"),
+        pytest.param({"package.json": b"{}", "package-lock.json": b""}, [["npm ci --no-audit --no-fund"]], id="npm"),
+        pytest.param({"package.json": b"{}", "pnpm-lock.yaml": b""}, [["pnpm install --frozen-lockfile"]], id="pnpm"),
+        pytest.param({"package.json": b"{}", "yarn.lock": b""}, [["yarn install --frozen-lockfile"]], id="yarn"),
+        pytest.param(
+            {"package.json": b"{}", "yarn.lock": b"", ".yarnrc.yml": b""}, [["yarn install --immutable"]], id="berry"
+        ),
+        pytest.param(
+            {"package.json": b'{"devDependencies": {"a": "1"}}'},
+            [["npm install --no-package-lock --no-audit --no-fund"]],
+            id="npm-without-a-lock",
+        ),
+        pytest.param({"go.mod": b"", "Cargo.toml": b""}, [["go mod download"], ["cargo fetch"]], id="two-languages"),
+        pytest.param({"web/package-lock.json": b"", "web/package.json": b"{}"}, [], id="below-the-root"),
+    ],
+)
+def test_what_installs_the_dependencies_is_seen(files: dict[str, bytes], commands: list[list[str]]) -> None:
+    assert [[way.command for way in ways] for ways in detected(tuple(files), files)] == commands
+
+
+def test_what_says_the_dependencies_is_found_at_any_depth() -> None:
+    paths = ("a/b/package.json", "src/x.py", "uv.lock", "requirements/dev.txt", "docs/requirements.txt", "lib.gemspec")
+    assert set(manifests(paths)) == set(paths) - {"src/x.py"}
+
+
+def test_files_that_commands_name_count_too() -> None:
+    steps = ((Way("", "./scripts/setup.sh && make deps; cat 'data/x.txt' nowhere"),),)
+    paths = ("scripts/setup.sh", "Makefile", "data/x.txt", "other")
+    assert files_named(steps, paths) == ("Makefile", "data/x.txt", "scripts/setup.sh")
+
+
+# ------------------------------------------------------------------ the place
+
+FILES = {
+    "tool.py": b"print('one')\n",
+    "run.sh": b"#!/bin/sh\n",
+    ".gitignore": b"*.log\n",
+    "requirements.txt": b"",
+    "sub/kept.txt": b"kept\n",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository's base in a mirror, and bubblewrap with a shelf."""
+
+    workspace: Workspace
+    sandboxes: Bubblewrap
+    root: Path
+
+    async def premises(self, *commands: str, repo_id: int = 1, names: tuple[str, ...] = (), **more: object) -> Premises:
+        wish = SetupWish(commands=commands, network=names, required=bool(more.get("required")))
+        rules = SetupRules(network=bool(names), seconds=float(str(more.get("seconds", 60))))
+        plan = await setup_plan(self.workspace, wish, rules, repo_id=repo_id, provider="bubblewrap")
+        return Premises(self.sandboxes, self.workspace, plan)
+
+
+def committed(root: Path, files: Mapping[str, bytes]) -> tuple[Path, str]:
+    root.mkdir(exist_ok=True)
+    source = repository(root / "source")
+    return source, commit(source, dict(files))
+
+
+async def pinned(root: Path, files: Mapping[str, bytes]) -> Workspace:
+    source, sha = committed(root, files)
+    return await Mirror(root / "mirror").pin(Remote(str(source), ""), repo_id=1, sha=sha)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> Place:
+    workspace = await pinned(tmp_path, FILES)
+    sandboxes = Bubblewrap(way_out=WayOut(), shelf=Shelf(tmp_path / "warm"))
+    return Place(workspace, sandboxes, tmp_path)
+
+
+async def report_of(premises: Premises, journal: MemoryJournal | None = None) -> SetupReport:
+    async with premises.first("job", journal or MemoryJournal()) as (_, report):
+        return report
+
+
+async def changes(place: Place, sandbox: Sandbox) -> list[str]:
+    return [change.path for change in (await place.workspace.take_patch(sandbox)).changes]
+
+
+# ------------------------------------------------------------------ what a setup leaves
+
+
+async def test_its_commands_run_before_the_agent_and_are_told(place: Place) -> None:
+    journal = MemoryJournal()
+    premises = await place.premises("echo made > made.log; echo said", "test -f made.log")
+    async with premises.first("job", journal) as (sandbox, report):
+        assert await sh(sandbox, "cat made.log") == "made\n"
+    assert [(run.exit_code, run.tail) for run in report.ran] == [(0, "said"), (0, "")]
+    assert [event.title for event in journal.of(ToolCalled)] == [
+        "run echo made > made.log; echo said",
+        "run test -f made.log",
+    ]
+    assert [event.ok for event in journal.of(ToolReturned)] == [True, True]
+    assert journal.of(Noted) == []
+    assert setup_section(report) == ""
+
+
+async def test_what_it_does_to_the_repositorys_files_is_not_the_agents_change(place: Place) -> None:
+    """Red when the tree is not put back: the first diff of the agent then holds all of it (seen)."""
+    premises = await place.premises(
+        "echo bad >> tool.py; chmod +x tool.py; rm -r sub; ln -s /etc/passwd link; echo x > new.txt; "
+        "mkdir -p made/deep sub2 && touch made/deep/a made/b; rm run.sh && mkdir run.sh && touch run.sh/x; "
+        "printf '!*.log\\n' > .gitignore; touch a.log"
+    )
+    async with premises.first("job", MemoryJournal()) as (sandbox, report):
+        assert await changes(place, sandbox) == []
+        assert await sh(sandbox, "cat tool.py; stat -c %a tool.py run.sh; cat sub/kept.txt; ls made/deep") == (
+            "print('one')\n644\n644\nkept\na\n"
+        )
+        assert await sh(sandbox, "ls link new.txt 2>&1 | grep -c 'No such'") == "2\n"
+        await sandbox.write_file("tool.py", b"mine\n")
+        assert await changes(place, sandbox) == ["tool.py"]
+    assert report.aside == ("made/",)
+    assert set(report.put_back) >= {".gitignore", "tool.py", "sub/kept.txt", "link", "new.txt", "run.sh"}
+    assert setup_section(report).startswith("### Setup\nFiles it changed are not part of this pull request: ")
+
+
+async def test_thirty_thousand_new_files_do_not_end_the_job(place: Place) -> None:
+    """`node_modules` in a repository that does not ignore it. Red when new folders are not set aside: seen."""
+    many = "mkdir -p node_modules/p && cd node_modules/p && seq 30000 | xargs touch"
+    premises = await place.premises(many)
+    async with premises.first("job", MemoryJournal()) as (sandbox, report):
+        assert await changes(place, sandbox) == []
+        assert await sh(sandbox, "ls node_modules/p | wc -l") == "30000\n"
+    assert (report.aside, report.problem) == (("node_modules/",), "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param("rm -rf .git", id="no-git"),
+        pytest.param("rm sub/kept.txt && mkfifo sub/kept.txt", id="a-pipe-in-place-of-a-file"),
+        pytest.param("mkdir -p sub/other && git -C sub/other init -q && touch sub/other/x", id="a-repository-inside"),
+        pytest.param("touch sub/a && ln sub/a sub/b", id="hard-links"),
+        pytest.param("mkdir $(seq -f 'sub/%g' 1100) && touch $(seq -f 'sub/%g/x' 1100)", id="too-many-folders"),
+    ],
+)
+async def test_a_tree_that_cannot_be_put_right_is_thrown_away(place: Place, command: str) -> None:
+    journal = MemoryJournal()
+    premises = await place.premises(command)
+    async with premises.first("job", journal) as (sandbox, report):
+        assert await changes(place, sandbox) == []
+        assert await sh(sandbox, "cat sub/kept.txt; ls sub; git status --short") == "kept\nkept.txt\n"
+    assert report.problem.startswith("The setup was taken back: ")
+    assert setup_section(report) == f"### Setup\n{report.problem.rstrip('.')}."
+
+
+async def test_a_hostile_git_configuration_of_the_setup_decides_nothing(place: Place) -> None:
+    """It hides its new file from the look at the tree inside; the look from outside still takes it away."""
+    hide = "echo evil.py >> .git/info/exclude; echo x > evil.py; git config core.fsmonitor 'touch /tmp/ran; false'"
+    premises = await place.premises(f"{hide}; git update-index --assume-unchanged tool.py; echo bad > tool.py")
+    async with premises.first("job", MemoryJournal()) as (sandbox, report):
+        assert await changes(place, sandbox) == []
+        assert (await sandbox.exec(["ls", "evil.py"], timeout_s=20)).exit_code != 0
+    assert report.put_back == ("evil.py", "tool.py")
+
+
+# ------------------------------------------------------------------ when it fails
+
+
+async def test_a_failing_command_ends_the_setup_and_not_the_job(place: Place) -> None:
+    journal = MemoryJournal()
+    report = await report_of(await place.premises("echo why; exit 3", "touch never.log"), journal)
+    (run,) = report.ran
+    assert (run.exit_code, run.tail, report.failed) == (3, "why", run)
+    assert [event.text for event in journal.of(Noted)] == [setup_note(report)]
+    assert setup_note(report).startswith("Setup: echo why; exit 3 failed (exit 3, ")
+    assert "the agent worked without.\n\n<details><summary>Its last lines</summary>" in setup_section(report)
+
+
+async def test_a_required_setup_that_fails_ends_the_job_with_one_sentence(place: Place) -> None:
+    with pytest.raises(UserError, match=r"`false` of `setup` in `.github/backspace.yml` failed \(exit 1, ") as error:
+        await report_of(await place.premises("false", required=True))
+    assert str(error.value).endswith("Mend it, or remove `setup_required`.")
+
+
+async def test_it_has_a_time_and_what_it_prints_a_size(place: Place) -> None:
+    report = await report_of(await place.premises("seq 100000; sleep 60", seconds=1.5))
+    (run,) = report.ran
+    assert (run.exit_code, run.timed_out) == (None, True)
+    assert len(run.tail) < 10_000
+    assert run.seconds < 6
+    assert " was stopped after " in setup_note(report)
+
+
+async def test_a_program_that_is_not_there_is_named_and_nothing_runs(place: Place) -> None:
+    plan = SetupPlan(steps=((Way("no-such-program", "no-such-program install"),),), key="k")
+    report = await report_of(Premises(place.sandboxes, place.workspace, plan))
+    assert report == SetupReport(skipped=("no-such-program install",))
+    assert setup_note(report) == "Setup was skipped, its programs are not there: no-such-program install."
+
+
+async def test_without_network_the_commands_still_run_and_it_is_said(place: Place) -> None:
+    plan = SetupPlan(steps=((Way("", "true"),),), names=("index.example",), key="k")
+    report = await report_of(Premises(Bubblewrap(), place.workspace, plan))
+    assert report.problem.startswith("There was no network: ")
+    assert report.ran[0].ok
+
+
+# ------------------------------------------------------------------ resume
+
+
+async def test_a_setup_that_is_recorded_done_in_the_same_sandbox_does_not_run_again(place: Place) -> None:
+    """Red when the mark in the sandbox is not asked: the second run writes another line (seen)."""
+    journal = MemoryJournal()
+    premises = await place.premises("echo once >> ran.log")
+    lasting = Lasting(place.sandboxes)
+    async with replace(premises, sandboxes=lasting).first("job", journal) as (sandbox, first):
+        await sandbox.write_file("tool.py", b"the agent's\n")
+    async with replace(premises, sandboxes=lasting).first("job", journal) as (sandbox, second):
+        assert await sh(sandbox, "cat ran.log tool.py") == "once\nthe agent's\n"
+    assert first == second
+    assert [entry.key for entry in journal.entries()] == ["setup 1"]
+    await lasting.end()
+
+
+async def test_a_mark_that_the_journal_does_not_know_counts_for_nothing(place: Place) -> None:
+    """The process died between mark and journal: the setup runs again, over the base."""
+    journal = MemoryJournal([Entry("effect", f"{KEY} 1", {"sandbox": "another", "report": SetupReport().as_data()})])
+    premises = await place.premises("echo once >> ran.log")
+    lasting = Lasting(place.sandboxes)
+    sandbox = await lasting.open("job")
+    await sandbox.write_file(MARK, b"forged")
+    async with replace(premises, sandboxes=lasting).first("job", journal) as (sandbox, report):
+        assert await sh(sandbox, "cat ran.log") == "once\n"
+    assert len(report.ran) == 1
+    assert [entry.key for entry in journal.entries()] == ["setup 1", "setup 2"]
+    await lasting.end()
+
+
+def test_the_report_survives_the_journal() -> None:
+    report = SetupReport(
+        ran=(SetupRun(command="a", exit_code=None, seconds=1.5, tail="x", timed_out=True),),
+        warm=True, skipped=("b",), blocked=("c",), put_back=("d",), aside=("e/",), problem="f",
+    )  # fmt: skip
+    assert SetupReport.of_data(json.loads(json.dumps(report.as_data()))) == report
+
+
+class Lasting:
+    """A provider whose sandboxes stay when the process that opened them is gone: the same one for the same job."""
+
+    def __init__(self, inner: Bubblewrap) -> None:
+        self._inner, self._opened = inner, dict[str, Sandbox]()
+        self._closes: list[Sandbox] = []
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    def problem(self) -> str | None:
+        return None
+
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> Sandbox:
+        if job_id not in self._opened:
+            sandbox = await self._inner.open(job_id, image=image, warm=warm)
+            self._closes.append(sandbox)
+            self._close, sandbox.close = sandbox.close, self._nothing  # type: ignore[method-assign]
+            self._opened[job_id] = sandbox
+        return self._opened[job_id]
+
+    async def _nothing(self) -> None:
+        """The process died before it could close it."""
+
+    async def end(self) -> None:
+        await self._close()
+
+
+# ------------------------------------------------------------------ kept for the next job
+
+
+async def test_the_next_job_and_the_base_sandbox_begin_with_what_was_made(place: Place) -> None:
+    premises = await place.premises(
+        "echo made > made.log; mkdir -p deps ~/.local/bin; echo a > deps/a; echo b > ~/.local/bin/b"
+    )
+    first = await report_of(premises)
+    async with premises.first("next", MemoryJournal()) as (sandbox, second), premises.another("base") as base:
+        for one in (sandbox, base):
+            assert await sh(one, "cat made.log deps/a ~/.local/bin/b; git status --short") == "made\na\nb\n"
+            assert await changes(place, one) == []
+    assert (first.warm, len(first.ran)) == (False, 1)
+    assert second == SetupReport(warm=True)
+
+
+async def test_what_the_agent_does_is_not_in_what_is_kept(place: Place) -> None:
+    """Red when it is kept after the work instead of before: tried by hand."""
+    premises = await place.premises("echo made > made.log")
+    async with premises.first("job", MemoryJournal()) as (sandbox, _):
+        await sh(sandbox, "echo poison > made.log; echo poison > ~/poison; mkdir -p evil; echo '*' > evil/.gitignore")
+    async with premises.first("next", MemoryJournal()) as (sandbox, report):
+        assert report.warm
+        assert await sh(sandbox, "cat made.log; ls ~ evil 2>/dev/null || true") == "made\n/home/sandbox:\n"
+
+
+async def test_it_is_kept_for_one_repository_one_list_and_one_state_of_its_manifests(place: Place) -> None:
+    """Red when the repository is left out of the key: the second premises are warm (seen)."""
+    keys = {
+        "same": (await place.premises("make deps")).plan.key,
+        "again": (await place.premises("make deps")).plan.key,
+        "another repository": (await place.premises("make deps", repo_id=2)).plan.key,
+        "another command": (await place.premises("make all")).plan.key,
+        "a host more": (await place.premises("make deps", names=("index.example",))).plan.key,
+    }
+    other = replace(place, workspace=await pinned(place.root / "other", FILES | {"requirements.txt": b"more\n"}))
+    keys["other requirements"] = (await other.premises("make deps")).plan.key
+    beside = replace(place, workspace=await pinned(place.root / "beside", FILES | {"tool.py": b"other\n"}))
+    keys["other code"] = (await beside.premises("make deps")).plan.key
+    assert keys["same"] == keys["again"] == keys["other code"]
+    assert len(set(keys.values())) == 5
+    await report_of(await place.premises("true"))
+    assert (await report_of(await place.premises("true"))).warm
+    assert not (await report_of(await place.premises("true", repo_id=2))).warm
+
+
+async def test_an_older_state_of_the_tree_does_not_come_back_with_it(place: Place) -> None:
+    """The warm start of a commit in which a file is gone, another is a folder, and one has changed."""
+    premises = await place.premises("mkdir deps; touch deps/a; echo x > sub/junk.log")
+    await report_of(premises)
+    files = {path: content for path, content in FILES.items() if path not in ("sub/kept.txt", "run.sh")}
+    later = await pinned(place.root / "later", files | {"tool.py": b"two\n", "run.sh/inside": b"now a folder\n"})
+    moved = replace(place, workspace=later)
+    async with replace(premises, workspace=later).first("next", MemoryJournal()) as (sandbox, report):
+        assert report.warm
+        assert await changes(moved, sandbox) == []
+        assert await sh(sandbox, "cat tool.py run.sh/inside; ls deps; ls -A sub") == "two\nnow a folder\na\njunk.log\n"
+
+
+async def test_what_is_broken_on_the_shelf_means_a_cold_start(place: Place) -> None:
+    premises = await place.premises("echo made > made.log")
+    await report_of(premises)
+    (kept,) = (place.root / "warm").iterdir()
+    (kept / "tree").write_bytes(b"no archive")
+    assert not (await report_of(premises)).warm
+    assert (await report_of(premises)).warm
+
+
+async def test_a_failed_setup_is_not_kept(place: Place) -> None:
+    premises = await place.premises("echo half > made.log; false")
+    await report_of(premises)
+    assert not (await report_of(premises)).warm
+
+
+def entry(shelf: Shelf, key: str, size: int) -> None:
+    made = shelf.begin(key)
+    with made.open("tree") as file:
+        file.write(b"x" * size)
+    made.squeezed["tree"] = ""
+    shelf.put(made)
+
+
+def test_the_shelf_forgets_the_old_and_makes_room_by_use(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    shelf = Shelf(tmp_path, max_bytes=2_500, lifetime_s=100, clock=lambda: now[0])
+
+    def there() -> str:
+        return "".join(key for key in "abc" if (tmp_path / hashlib.sha256(key.encode()).hexdigest()).exists())
+
+    for key in "ab":
+        entry(shelf, key, 1_000)
+        now[0] += 1
+    assert shelf.find("a")
+    now[0] += 1
+    entry(shelf, "c", 1_000)
+    assert there() == "ac"
+    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
+    now[0] += 98
+    assert (shelf.find("a"), shelf.find("b")) == (None, None)
+    assert shelf.find("c")
+    now[0] += 3
+    entry(shelf, "b", 10)
+    assert there() == "bc"
+
+
+async def test_more_than_an_entry_may_have_is_not_kept_and_the_sandbox_goes_on(place: Place) -> None:
+    provider = Bubblewrap(shelf=Shelf(place.root / "small", max_entry_bytes=100_000))
+    sandbox = await provider.open("job")
+    await place.workspace.fill(sandbox)
+    await sh(sandbox, "head -c 1000000 /dev/urandom > big.log")
+    with pytest.raises(ProviderError, match="too large"):
+        await sandbox.keep("key")
+    assert await sh(sandbox, "echo still here") == "still here\n"
+    await sandbox.close()
+    assert list((place.root / "small").iterdir()) == []
+
+
+# ------------------------------------------------------------------ a real package manager and an index on loopback
+
+
+def wheel(name: str) -> bytes:
+    """The smallest wheel pip installs: one module that says its name."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(f"{name}.py", f"def hello():\n    return 'hello from {name}'\n")
+        archive.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    return content.getvalue()
+
+
+@asynccontextmanager
+async def index(asked: list[str]) -> AsyncIterator[int]:
+    """The operator's proxy and the index behind it in one: answers `GET http://index.example/...`. Its port."""
+    page = b'<a href="/files/greeting-1.0-py3-none-any.whl">greeting-1.0-py3-none-any.whl</a>'
+    answers = {
+        "/simple/greeting/": (b"text/html", page),
+        "/files/greeting-1.0-py3-none-any.whl": (b"x/x", wheel("greeting")),
+    }
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode()
+        asked.append(line)
+        kind, body = answers.get(line.split(" ")[1].removeprefix("http://index.example"), (b"x/x", b""))
+        status = b"200 OK" if body else b"404 Not Found"
+        writer.write(
+            b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body)) + body
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+INDEX = {"PIP_INDEX_URL": "http://index.example/simple", "PIP_TRUSTED_HOST": "index.example"}
+
+
+async def test_a_real_pip_installs_from_the_list_and_what_is_not_on_it_is_named(tmp_path: Path) -> None:
+    """Out of a real sandbox through the proxy; the agent's phase has the package and no network."""
+    asked: list[str] = []
+    workspace = await pinned(tmp_path, {"requirements.txt": b"greeting==1.0\n"})
+    async with index(asked) as port:
+        sandboxes = Bubblewrap(way_out=WayOut(proxy=f"http://127.0.0.1:{port}"), shelf=Shelf(tmp_path / "warm"))
+        rules = SetupRules(hosts=("index.example",), environment=INDEX)
+        plan = await setup_plan(workspace, SetupWish(), rules, repo_id=1, provider="bubblewrap")
+        tracker = (Way("", "curl -s https://tracker.example/ || python3 -c \"import urllib.request as r; "
+                   "r.urlopen('https://tracker.example/')\" 2>/dev/null || true"),)  # fmt: skip
+        premises = Premises(sandboxes, workspace, replace(plan, steps=(*plan.steps, tracker)))
+        async with premises.first("job", MemoryJournal()) as (sandbox, report):
+            assert [run.exit_code for run in report.ran] == [0, 0], report.ran[0].tail
+            assert await sh(sandbox, "python3 -c 'import greeting; print(greeting.hello())'") == "hello from greeting\n"
+            assert (
+                await sandbox.exec(
+                    ["python3", "-m", "pip", "download", "greeting"], env=INDEX | {"PIP_RETRIES": "0"}, timeout_s=30
+                )
+            ).exit_code != 0
+        before = len(asked)
+        async with premises.another("base") as base:
+            assert await sh(base, "python3 -c 'import greeting; print(greeting.hello())'") == "hello from greeting\n"
+    assert report.ran[0].command == "python3 -m pip install -r requirements.txt"
+    assert report.blocked == ("tracker.example",)
+    assert "It asked for hosts that are not on its list: `tracker.example`." in setup_section(report)
+    assert len(asked) == before == 2
+
+
+# ------------------------------------------------------------------ seen from the thread
+
+WISHES = b"""model: rules
+setup: [echo bad >> hello.txt; touch ok.log, "echo see here; exit 3"]
+test: test -f ok.log
+"""
+
+
+async def test_a_reviewer_reads_what_went_wrong_and_gets_the_agents_change_only(tmp_path: Path) -> None:
+    files = {".github/backspace.yml": WISHES, "hello.txt": b"hullo\n", ".gitignore": b"*.log\n"}
+    source, _ = committed(tmp_path / "work", files)
+    async with staged(tmp_path / "stage", source=source, settings={"BACKSPACE_MODEL": "rules"}) as stage:
+        issue = await asked(stage, "/backspace replace `hullo` with `hello` in `hello.txt`")
+        (opened,) = stage.github.pull_requests(stage.repository)
+        (row,) = await stage.jobs(issue)
+        events = [recorded.event for recorded in await stage.store.events(row.job.id)]
+    assert opened.body is not None
+    section = opened.body.split("### Setup\n")[1].split("\n\n")[0]
+    assert section.startswith("`echo see here; exit 3` failed (exit 3, ")
+    assert section.endswith(
+        "the agent worked without. Files it changed are not part of this pull request: `hello.txt`."
+    )
+    assert "see here" in opened.body
+    assert "| `test -f ok.log` | result | exit code | time |" in opened.body
+    assert opened.body.count("| passed | 0 |") == 2  # on base and head: both sandboxes were set up
+    titles = [event.title for event in events if isinstance(event, ToolCalled) and event.tool == "setup"]
+    assert titles == ["run echo bad >> hello.txt; touch ok.log", "run echo see here; exit 3"]
