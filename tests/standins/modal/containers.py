@@ -109,6 +109,7 @@ class Containers:
         self._standin = standin
         self._watching: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
+        self._over = False
         self.all: list[Container] = []
 
     def of(self, name: str) -> list[Container]:
@@ -132,7 +133,11 @@ class Containers:
             most = functions.definitions[function_id].function.autoscaler_settings.max_containers or 100
             while True:
                 live = [c for c in self._live() if c.function_id == function_id]
-                if functions.backlog(function_id) <= sum(c.slots - len(c.has) for c in live) or len(live) >= most:
+                if (
+                    self._over
+                    or functions.backlog(function_id) <= sum(c.slots - len(c.has) for c in live)
+                    or len(live) >= most
+                ):
                     return
                 await self._start(function_id)
 
@@ -213,7 +218,10 @@ class Containers:
         os.killpg(container.process.pid, signal.SIGKILL)
 
     async def take_away(self, container: Container) -> None:
-        """As Modal does when it needs the machine: asked first, then killed."""
+        """As Modal does when it needs the machine: asked first, then killed. From any other thread."""
+        await asyncio.wrap_future(container.functions.elsewhere(self._take_away(container)))
+
+    async def _take_away(self, container: Container) -> None:
         assert container.process is not None
         container.leaving = True
         container.process.send_signal(signal.SIGINT)
@@ -231,6 +239,7 @@ class Containers:
                 self.kill(container)
 
     async def aclose(self) -> None:
+        self._over = True
         for container in self._live():
             container.leaving = True
             self.kill(container)

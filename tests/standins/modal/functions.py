@@ -5,14 +5,19 @@ gone before it answered; a failure is tried again as often as the function's ret
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from grpclib import GRPCError, Status
+from modal._serialization import serialize
 from modal_proto import api_pb2
 
 from tests.standins.modal.server import ModalStandIn, Stream
+
+T = TypeVar("T")
 
 SUCCESS = api_pb2.GenericResult.GENERIC_STATUS_SUCCESS
 FAILURE = api_pb2.GenericResult.GENERIC_STATUS_FAILURE
@@ -48,10 +53,12 @@ class Definition:
 
 
 class Functions:
-    """`changed` is notified of everything that happens to a call."""
+    """`changed` is notified of everything that happens to a call. `away`: nobody can call a function just now."""
 
     def __init__(self, standin: ModalStandIn) -> None:
         self._standin = standin
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.away = False
         self.definitions: dict[str, Definition] = {}
         self.calls: dict[str, Call] = {}
         self.changed = asyncio.Condition()
@@ -61,6 +68,7 @@ class Functions:
     async def FunctionPrecreate(self, request: api_pb2.FunctionPrecreateRequest) -> api_pb2.FunctionPrecreateResponse:
         from tests.standins.modal.gateway import Gateways
 
+        self._loop = asyncio.get_running_loop()
         function_id = request.existing_function_id or self._standin.new_id("fu")
         handle = api_pb2.FunctionHandleMetadata(
             app_id=request.app_id,
@@ -109,6 +117,8 @@ class Functions:
     # ------------------------------------------------------------ calling
 
     async def FunctionMap(self, request: api_pb2.FunctionMapRequest) -> api_pb2.FunctionMapResponse:
+        if self.away:
+            raise GRPCError(Status.UNAVAILABLE, "Modal is away.")
         call_id = self._standin.new_id("fc")
         items = [
             await self._put(request.function_id, call_id, item, request.function_call_invocation_type)
@@ -144,6 +154,22 @@ class Functions:
         await self._standin.part(Containers).wanted(function_id)
         await self.tell()
         return call
+
+    async def ran(self, name: str, *arguments: object) -> Call:
+        """Calls the newest function of this name, as its schedule does; when it is over. For any other thread."""
+        given = api_pb2.FunctionInput(args=serialize((arguments, {})), data_format=api_pb2.DATA_FORMAT_PICKLE)
+
+        async def run() -> Call:
+            call = await self.call(self.named(name), given)
+            await self.until(lambda: call.result is not None)
+            return call
+
+        return await asyncio.wrap_future(self.elsewhere(run()))
+
+    def elsewhere(self, act: Coroutine[Any, Any, T]) -> Future[T]:
+        """From any other thread to the stand-in's."""
+        assert self._loop is not None, "nothing was deployed"
+        return asyncio.run_coroutine_threadsafe(act, self._loop)
 
     async def FunctionGetOutputs(
         self, request: api_pb2.FunctionGetOutputsRequest
