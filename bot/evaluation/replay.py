@@ -101,10 +101,10 @@ def _turns(plan: Replay) -> list[tuple[Part, ...]]:
 def _calls(one: Difference) -> Iterator[Use]:
     path = one.path
     if one.new is None:
-        yield _bash(["rm", "-f", "--", path])
+        yield _bash(["rm", "-f", "--", path], *_emptied(path))
         return
     if one.was != path:
-        yield _bash(*_folder(path), ["mv", "--", one.was, path])
+        yield _bash(*_folder(path), ["mv", "--", one.was, path], *_emptied(one.was))
     was_link, is_link = one.old_mode == LINK, one.new_mode == LINK
     if is_link:
         target = one.new.decode("utf-8", "surrogateescape")
@@ -138,6 +138,12 @@ def _content(path: str, before: bytes | None, after: bytes) -> Iterator[Use]:
 def _folder(path: str) -> list[list[str]]:
     folder = posixpath.dirname(path)
     return [["mkdir", "-p", "--", folder]] if folder else []
+
+
+def _emptied(path: str) -> list[list[str]]:
+    """Git has no empty folders, and a file may take the place of one."""
+    folder = posixpath.dirname(path)
+    return [["rmdir", "-p", "--ignore-fail-on-non-empty", "--", folder]] if folder else []
 
 
 def _bash(*commands: list[str]) -> Use:

@@ -1,10 +1,13 @@
 """`backspace eval` as its users meet it."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
+from bot.standins.messages import LoopbackMessages, by_turn, use
+from bot.standins.serving import serve
 from tests.evaluation.folders import mean_task
 from tests.test_cli import backspace
 
@@ -33,6 +36,30 @@ def test_the_result_as_json_is_all_there_is_on_standard_output(tmp_path: Path) -
     (row,) = told["tasks"]
     assert (row["task"], row["verdict"], row["same_tree"]) == ("mean", "unsolved", None)
     assert "Live: rules does the work." in done.stderr
+
+
+@pytest.mark.anyio
+async def test_a_live_run_asks_the_configured_model_and_counts_what_it_says_it_cost(tmp_path: Path) -> None:
+    """The operator's key and address are used; the stand-in's own ledger is what the table has to equal."""
+    words = {"outcome": "changes", "title": "Mend the mean", "summary": "Off by one.", "testing": "None."}
+    model = LoopbackMessages(
+        by_turn(
+            use("edit", file_path="calc/mean.py", old_string="(len(numbers) - 1)", new_string="len(numbers)"),
+            use("submit", **words),
+            lambda seen: use("submit", **words, diff_id=seen.find(r"diff_id: ([0-9a-f]{12})")),
+        ),
+        api_key="k" * 40,
+    )
+    async with serve(model.asgi()) as url:
+        arguments = ("eval", str(mean_task(tmp_path)), "--live", "--model", "claude-sonnet-5-5", "--json")
+        env = {"ANTHROPIC_API_KEY": "k" * 40, "ANTHROPIC_BASE_URL": url, "BACKSPACE_BUDGET_USD": "0.75"}
+        done = await asyncio.to_thread(backspace, *arguments, cwd=tmp_path, **env)
+    assert done.returncode == 0, done.stderr
+    assert "Live: claude-sonnet-5-5 does the work, for $0.75 a task at most." in done.stderr
+    told = json.loads(done.stdout)
+    assert {charge.model for charge in model.ledger} == {"claude-sonnet-5-5"}
+    assert told["tasks"][0]["turns"] == len(model.ledger) == 3
+    assert told["usd"] == pytest.approx(sum(charge.dollars for charge in model.ledger), abs=1e-6)
 
 
 @pytest.mark.parametrize(

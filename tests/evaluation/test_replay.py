@@ -88,6 +88,11 @@ def difference(path: str, old: bytes | None, new: bytes | None, **more: str) -> 
         ),
         pytest.param(difference("-rf", b"x", None), (use("bash", command="rm -f -- -rf"),), id="gone"),
         pytest.param(
+            difference("a/b/c", b"x", None),
+            (use("bash", command="rm -f -- a/b/c && rmdir -p --ignore-fail-on-non-empty -- a/b"),),
+            id="gone-with-its-folder",
+        ),
+        pytest.param(
             difference("b/it's", b"1\n", b"1\n", was="a"),
             (use("bash", command="""mkdir -p -- b && mv -- a 'b/it'"'"'s'"""),),
             id="moved",

@@ -1,6 +1,7 @@
 """Tasks through the whole bot: webhook, worker, sandbox, agent and pull request, with the real SDK."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -60,6 +61,8 @@ async def test_a_gold_change_replayed_ends_in_its_very_tree_with_checks_red_on_b
     """Red when the replayed calls differ from the gold change by a byte or a mode: the trees are compared as git hashes
     (tried, with the chmod calls left out)."""
     (row,) = await rows_of((task,))
+    if row.verdict == "skipped":
+        pytest.skip(row.said)
     assert (row.verdict, row.same_tree) == ("solved", True), row
     assert row.checks["head"] == 0
     assert row.checks["base"] not in (0, 126, 127, None), "a failing test, not a missing program"
@@ -167,6 +170,7 @@ AWKWARD = {
     "old name.txt": b"".join(b"line %d\n" % n for n in range(40)),
     "gone/file.txt": b"x\n",
     "becomes-a-folder": b"a file\n",
+    "becomes-a-file/deep/inside.txt": b"z\n",
     "ünïcode/ñ.txt": "é\n".encode(),
     "no-end.txt": b"one\ntwo",
 }
@@ -217,5 +221,6 @@ def _make_the_gold_change(source: Path) -> None:
     (source / "moved" / "new name.txt").write_bytes(text.replace(b"line 7\n", b"line seven\n"))
     (source / "gone" / "file.txt").unlink()
     (source / "becomes-a-folder").unlink()
-    write(source, {"becomes-a-folder/inside.txt": b"y\n"})
+    shutil.rmtree(source / "becomes-a-file")
+    write(source, {"becomes-a-folder/inside.txt": b"y\n", "becomes-a-file": b"a file\n"})
     (source / "link").symlink_to("calc/mean.py")

@@ -1,6 +1,7 @@
 """Folders of tasks: our own layout and that of SWE-bench."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def test_a_task_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert (task.name, task.title) == ("mean", "the mean of three numbers is wrong")
     assert (task.needs, task.must_pass) == (("gcc",), (NAME,))
     assert own_tasks(tmp_path / "mean") == (task,), "a folder may be a task itself"
+
+
+def test_the_task_that_the_readme_shows_is_one(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```yaml\n(title:.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (tmp_path / "clones" / "ledger").mkdir(parents=True)
+    (task,) = own_tasks(mean_task(tmp_path, files={"task.yml": shown.encode()}))
+    assert task.source == tmp_path / "clones" / "ledger"
+    assert (task.title, task.needs, task.check) == ("Sharing 10 cents fails", ("gcc", "make"), "make test")
 
 
 @pytest.mark.parametrize(

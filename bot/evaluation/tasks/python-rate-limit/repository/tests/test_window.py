@@ -34,5 +34,6 @@ class WindowTest(unittest.TestCase):
             self.window.hit("a")
         self.clock.now += 5
         self.window.hit("a")
+        self.window.hit("a")
         self.clock.now += 6
         self.assertTrue(self.window.hit("a").allowed)
