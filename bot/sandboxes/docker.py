@@ -18,7 +18,7 @@ from bot.sandboxes.container import description, forwarder
 from bot.sandboxes.egress import WayOut
 from bot.sandboxes.engine import NAME, Attached, Engine
 from bot.sandboxes.handed import HandedNetwork
-from bot.sandboxes.images import DEFAULT, local_name
+from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.proxy import DIALER, Dialer
@@ -72,7 +72,7 @@ class Docker:
     def problem(self) -> str | None:
         if problem := self._engine.problem():
             return problem
-        image = self._image or local_name(DEFAULT)
+        image = self._image or published_name(DEFAULT)
         return None if self._engine.has_image(image) else _missing(image)
 
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
@@ -143,7 +143,7 @@ class Docker:
 
     async def _image_for(self, wish: str) -> str:
         """The first that is there: the operator's only one, or the one wished for, or the one with every toolchain."""
-        names = [self._image] if self._image else [local_name(wish or DEFAULT), local_name(DEFAULT)]
+        names = [self._image] if self._image else [published_name(wish or DEFAULT), published_name(DEFAULT)]
         for name in names:
             with suppress(NotFound):
                 await self._engine.call("GET", f"/images/{name}/json")

@@ -15,7 +15,10 @@ from bot.sandboxes.engine import Engine
 
 USUAL = "unix:///var/run/docker.sock"
 STARTED_WITHIN_S = 60.0
-WANTED = "bash coreutils dash diffutils findutils git grep gzip hostname libc-bin procps python3 ripgrep sed tar"
+WANTED = (
+    "bash bsdutils coreutils dash diffutils findutils git grep gzip hostname libc-bin mount procps python3 ripgrep sed tar "
+    "util-linux"
+)
 UNWANTED = {"perl", "liberror-perl", "git-man", "media-types", "debconf"}  # git's rarer commands, and what no test runs
 PAPERS = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/")
 MADE = ("etc/alternatives", "etc/ld.so.cache", "usr/lib/python3*/__pycache__", "usr/lib/python3*/*/__pycache__")

@@ -18,6 +18,7 @@ from bot.sandboxes.docker import BOT, JOB, Docker, SetupPhase
 from bot.sandboxes.egress import WayOut
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
+from tests.sandboxes.containment import TIGHT, Containment
 from tests.sandboxes.contract import SandboxContract, others, sh
 from tests.sandboxes.engine import docker, running_engine, small_image
 
@@ -41,6 +42,13 @@ class TestDocker(SandboxContract):
     @pytest.fixture
     def provider(self, engine: str, image: str) -> SandboxProvider:
         return Docker(address=engine, bot="contract", image=image)
+
+
+class TestDockerContainment(Containment):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def provider(cls, engine: str, image: str) -> SandboxProvider:
+        return Docker(address=engine, bot="containment", image=image, limits=TIGHT)
 
 
 @pytest.fixture
