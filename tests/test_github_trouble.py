@@ -44,6 +44,14 @@ class Interrupted:
     def name(self) -> str:
         return self._rules.name
 
+    @property
+    def family(self) -> str:
+        return self._rules.family
+
+    @property
+    def longest_prompt(self) -> int:
+        return self._rules.longest_prompt
+
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         if self._harm:
             await self._harm.pop()()

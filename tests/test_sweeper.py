@@ -47,7 +47,7 @@ def chosen(*attempts: DeliveryAttempt, stored: frozenset[str] = frozenset(), mos
         pytest.param([MISSED], [1], id="failed"),
         pytest.param([replace(MISSED, status_code=503)], [1], id="answered-unavailable"),
         pytest.param([replace(MISSED, status_code=202)], [], id="arrived"),
-        pytest.param([replace(MISSED, action="edited")], [], id="edited-starts-nothing"),
+        pytest.param([replace(MISSED, action="edited")], [1], id="comment-edited"),
         pytest.param([replace(MISSED, event="issues", action="opened")], [], id="opened-starts-nothing"),
         pytest.param([replace(MISSED, event="check_run", action="created")], [], id="another-event"),
         pytest.param([replace(MISSED, event="issues", action="labeled")], [1], id="label"),
