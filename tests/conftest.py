@@ -6,10 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sandboxes import tables
+
 if TYPE_CHECKING:
     from tests.standins.modal.server import ModalStandIn
 
 os.environ["MODAL_CONFIG_PATH"] = os.devnull  # modal reads it when it is imported: nobody's account is used by a test
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tables.marked(items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    finished = terminalreporter.stats
+    reports = [report for outcome in ("passed", "failed", "error") for report in finished.get(outcome, ())]
+    for line in tables.written(report for report in reports if isinstance(report, pytest.TestReport)):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.sandboxes.contract")
+pytest.register_assert_rewrite("tests.sandboxes.contract", "tests.sandboxes.containment")

@@ -267,7 +267,7 @@ class Containment:
             pytest.param("x = bytearray(2_000_000_000)", id="at-once"),
             pytest.param("x = [bytearray(b'x') * 10_000_000 for _ in range(200)]", id="bit-by-bit"),
             pytest.param(
-                "import os\nfor n in range(9): os.fork() or (bytearray(b'x') * 150_000_000, time.sleep(30))\nos.wait()",
+                "import os\nfor n in range(20): os.fork() or (bytearray(b'x') * 40_000_000, time.sleep(30))\nos.wait()",
                 id="by-many-processes",
             ),
         ],

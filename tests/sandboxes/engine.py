@@ -16,8 +16,8 @@ from bot.sandboxes.engine import Engine
 USUAL = "unix:///var/run/docker.sock"
 STARTED_WITHIN_S = 60.0
 WANTED = (
-    "bash bsdutils coreutils dash diffutils findutils git grep gzip hostname libc-bin mount procps python3 ripgrep sed tar "
-    "util-linux"
+    "bash bsdutils coreutils dash diffutils findutils git grep gzip hostname libc-bin mount procps python3 ripgrep "
+    "sed tar util-linux"
 )
 UNWANTED = {"perl", "liberror-perl", "git-man", "media-types", "debconf"}  # git's rarer commands, and what no test runs
 PAPERS = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/")
