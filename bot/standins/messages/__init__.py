@@ -1,6 +1,7 @@
-"""A strict Messages API on loopback, answered by a script that sees the conversation."""
+"""A strict Messages and chat completions API on loopback, answered by a script that sees the conversation."""
 
-from bot.standins.messages.app import Charge, LoopbackMessages
+from bot.standins.messages.app import LoopbackMessages
+from bot.standins.messages.cache import Charge
 from bot.standins.messages.faults import (
     BrokenJson,
     Cut,

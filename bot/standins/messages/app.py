@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,8 +14,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bot.standins.messages.cache import InputUsage, PromptCache, Visit
+from bot.standins.messages.cache import Charge, PromptCache, Visit
 from bot.standins.messages.catalog import MODELS, model_card
+from bot.standins.messages.chat import Chat, chat_refusal, decoded
+from bot.standins.messages.chat_catalog import CHAT_MODELS, chat_card
+from bot.standins.messages.chat_rules import check_chat_headers
 from bot.standins.messages.delivery import Dropped, delivered
 from bot.standins.messages.faults import (
     Cut,
@@ -46,24 +48,9 @@ from bot.standins.messages.stream import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What one answered request cost by this server's own count; lost answers are charged in full."""
-
-    number: int
-    model: str
-    input: InputUsage
-    output: int
-    dollars: float
-
-    @property
-    def read_share(self) -> float:
-        total = self.input.fresh + self.input.write_5m + self.input.write_1h + self.input.read
-        return self.input.read / total
-
-
 class LoopbackMessages:
-    """`POST /v1/messages`, `/v1/messages/count_tokens`, `GET /v1/models[/{id}]`, strict, answered by `script`.
+    """`POST /v1/messages`, `/v1/messages/count_tokens`, `/v1/chat/completions`, `GET /v1/models[/{id}]`, strict,
+    answered by `script`.
 
     `requests` are the accepted and refused bodies of /v1/messages in order, `raw` the same as bytes, `refused` the
     rules that were broken (request number, sentence), `ledger` the charges. `faults` maps request numbers, from 1, to
@@ -93,11 +80,20 @@ class LoopbackMessages:
         self._largest_write = largest_write
         self._cache = PromptCache(now)
         self._seals = Seals(f"loopback {seed}".encode())
+        self._chat = Chat(
+            api_key=api_key,
+            seed=seed,
+            largest_write=largest_write,
+            now=now,
+            played=lambda observed: _played(script, observed),
+            settle=self.ledger.append,
+        )
 
     def asgi(self) -> ASGIApp:
         routes = Starlette(
             routes=[
                 Route("/v1/messages", self._messages, methods=["POST"]),
+                Route("/v1/chat/completions", self._completions, methods=["POST"]),
                 Route("/v1/messages/count_tokens", self._count_tokens, methods=["POST"]),
                 Route("/v1/models", self._models, methods=["GET"]),
                 Route("/v1/models/{model}", self._model, methods=["GET"]),
@@ -110,23 +106,47 @@ class LoopbackMessages:
 
         return app
 
+    async def _completions(self, request: Request) -> Response:
+        raw = await request.body()
+        self.raw.append(raw)
+        number = len(self.raw)
+        try:
+            self.requests.append(decoded(raw))
+            return await self._chat.answer(request, raw, number, self.faults.get(number))
+        except (ScriptError, Refused) as error:
+            refused = error if isinstance(error, Refused) else Refused(f"script: {error}")
+            self.refused.append((number, refused.message))
+            return chat_refusal(refused)
+
     async def _models(self, request: Request) -> Response:
         return self._guarded(request, lambda: {"data": [model_card(name) for name in MODELS], "has_more": False})
 
     async def _model(self, request: Request) -> Response:
+        name = request.path_params["model"]
+        if name not in MODELS and "anthropic-version" not in request.headers:
+            return self._chat_model(request, name)
+
         def card() -> dict[str, Any]:
-            name = request.path_params["model"]
             if name not in MODELS:
                 raise Refused(f"model: {name}", status=404)
             return model_card(name)
 
         return self._guarded(request, card)
 
+    def _chat_model(self, request: Request, name: str) -> Response:
+        try:
+            check_chat_headers(request.headers, api_key=self._api_key)
+            if name not in CHAT_MODELS:
+                raise Refused(f"The model `{name}` does not exist.", status=404, code="model_not_found")
+            return JSONResponse(chat_card(name))
+        except Refused as refused:
+            return chat_refusal(refused)
+
     async def _count_tokens(self, request: Request) -> Response:
         raw = await request.body()
 
         def count() -> dict[str, Any]:
-            body = _decoded(raw)
+            body = decoded(raw)
             check_body(body, counting=True)
             return {"input_tokens": sum(block.tokens for block in prompt_of(body)[0])}
 
@@ -148,7 +168,7 @@ class LoopbackMessages:
         request_id = f"req_{chance.getrandbits(64):016x}"
         try:
             check_headers(request.headers, api_key=self._api_key)
-            body = _decoded(raw)
+            body = decoded(raw)
             self.requests.append(body)
             check_body(body)
             self._seals.check(body)
@@ -235,13 +255,6 @@ class LoopbackMessages:
         counts = (spent.fresh, spent.write_5m, spent.write_1h, spent.read, output)
         nanos = sum(count * price for count, price in zip(counts, MODELS[body["model"]].prices, strict=True))
         self.ledger.append(Charge(number, body["model"], spent, output, nanos / 1_000_000_000))
-
-
-def _decoded(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except ValueError as error:
-        raise Refused("The request body is not valid JSON") from error
 
 
 def _played(script: Script, observed: Observed) -> Answer:

@@ -37,6 +37,22 @@ class InputUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """What one answered request cost by this server's own count; lost answers are charged in full."""
+
+    number: int
+    model: str
+    input: InputUsage
+    output: int
+    dollars: float
+
+    @property
+    def read_share(self) -> float:
+        total = self.input.fresh + self.input.write_5m + self.input.write_1h + self.input.read
+        return self.input.read / total
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     """What one request would read and leave behind: `kept` maps prefix hashes to seconds to live."""
 

@@ -12,11 +12,13 @@ class Dropped(Exception):
     """The connection is to end in the middle of an answer."""
 
 
-async def delivered(writes: Iterator[bytes], fault: Fault | None, *, begun: Callable[[], None]) -> AsyncIterator[bytes]:
+async def delivered(
+    writes: Iterator[bytes], fault: Fault | None, *, begun: Callable[[], None], ping: bytes = PING
+) -> AsyncIterator[bytes]:
     """The writes as a fault lets them through; `begun` is called before the first. Raises Dropped."""
     if isinstance(fault, SlowStart):
-        async for ping in _waiting(fault):
-            yield ping
+        async for sign in _waiting(fault, ping):
+            yield sign
     begun()
     sent = 0
     for piece in writes:
@@ -32,10 +34,10 @@ async def delivered(writes: Iterator[bytes], fault: Fault | None, *, begun: Call
         await asyncio.sleep(0)
 
 
-async def _waiting(fault: SlowStart) -> AsyncIterator[bytes]:
+async def _waiting(fault: SlowStart, ping: bytes) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     until = clock() + fault.seconds
     while (left := until - clock()) > 0:
         if fault.pings:
-            yield PING
+            yield ping
         await asyncio.sleep(min(left, 0.02))

@@ -108,7 +108,7 @@ def frames(blocks: Sequence[Wire], envelope: Envelope, fault: Fault | None, chan
         yield _frame("content_block_start", {"index": index, "content_block": _opening(block)})
         if index == 0 and isinstance(fault, UnknownDelta):
             yield _delta(index, {"type": "hologram_delta", "angle": 30})
-        for piece in _pieces(block.payload, chance):
+        for piece in pieces(block.payload, chance):
             kind, key = DELTAS[block.kind]
             yield _delta(index, {"type": kind, key: piece})
             if chance.random() < 0.1:
@@ -172,7 +172,7 @@ def _opening(block: Wire) -> dict[str, Any]:
     return {**block.start, "text": ""} if block.kind == "text" else dict(block.start)
 
 
-def _pieces(text: str, chance: random.Random) -> Iterator[str]:
+def pieces(text: str, chance: random.Random) -> Iterator[str]:
     at = 0
     while at < len(text):
         size = chance.randint(1, 40)
