@@ -5,6 +5,7 @@ that it may not run now, and `tend` gives the hint again.
 """
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Environment = Mapping[str, str]
 Spawn = Callable[[str], Awaitable[object]]  # starts `work` for a job's id
 
-DEFAULTS = {"SANDBOX": "modal", "LOG_FORMAT": "json", "BACKSPACE_HOME": "/tmp/backspace"}
+DEFAULTS = {"SANDBOX": "modal", "LOG_FORMAT": "json", "BACKSPACE_HOME": f"{tempfile.gettempdir()}/backspace"}
 NEEDS_POSTGRES = (
     "DATABASE_URL must name a Postgres on Modal (postgresql://USER:PASSWORD@HOST/NAME): the containers share no disk, "
     "so SQLite would lose jobs."
