@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
@@ -140,6 +141,12 @@ class Sandboxes:
 
     async def SandboxTagsGetV2(self, request: api_pb2.SandboxTagsGetRequest) -> api_pb2.SandboxTagsGetResponse:
         return api_pb2.SandboxTagsGetResponse(tags=self._one(request.sandbox_id).request.tags)
+
+    async def SandboxTagsSetV2(self, request: api_pb2.SandboxTagsSetRequest) -> Empty:
+        tags = self._one(request.sandbox_id).request.tags
+        del tags[:]
+        tags.extend(request.tags)
+        return Empty()
 
     async def SandboxTerminateV2(self, request: api_pb2.SandboxTerminateRequest) -> api_pb2.SandboxTerminateResponse:
         sandbox = self._one(request.sandbox_id)

@@ -40,7 +40,8 @@ Call = Callable[[Any], Coroutine[Any, Any, Any]]
 class ModalStandIn:
     """`calls` are the names of all calls in order, `home` a directory for whatever the parts keep.
 
-    `unanswered` are calls no part knows, `faults` what went wrong in a part.
+    `refused` are token secrets that are not let in, `failing` calls that there is no room for; `unanswered` are calls
+    that no part knows, `faults` what went wrong in a part.
     """
 
     home: Path
@@ -49,6 +50,8 @@ class ModalStandIn:
     unanswered: list[str] = field(default_factory=list)
     parts: dict[type, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    failing: set[str] = field(default_factory=set)
     _numbers: dict[str, int] = field(default_factory=dict)
 
     def new_id(self, prefix: str) -> str:
@@ -104,6 +107,10 @@ def served(base: type, standin: ModalStandIn) -> Any:
 def _call(name: str, standin: ModalStandIn) -> Call:
     async def answer(stream: Stream) -> None:
         standin.calls.append(name)
+        if dict(stream.metadata or {}).get("x-modal-token-secret") in standin.refused:
+            raise GRPCError(Status.UNAUTHENTICATED, "Token validation failed.")
+        if name in standin.failing:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "There is no room.")
         call: Call | None = next((getattr(part, name) for part in standin.parts.values() if hasattr(part, name)), None)
         if call is None:
             standin.unanswered.append(name)
