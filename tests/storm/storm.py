@@ -34,6 +34,7 @@ from tests.storm.worker import Spec
 
 KEY = "test-key-that-is-long-enough"
 WITHIN_S = 60.0
+RANDOM_KILLS_A_JOB = 8
 WRITES = (
     *(("POST", path) for path in ("/git/refs$", "/git/blobs$", "/git/trees$", "/git/commits$", "/pulls$")),
     *(("POST", path) for path in (r"/issues/\d+/comments$", "/reactions$", "/check-runs$")),
@@ -94,7 +95,7 @@ class Storm:
         chance: random.Random | None = None,
         between: Callable[[int], None] = lambda _: None,
     ) -> Outcome:
-        """One job from its comment to its end; each kill falls once. With `chance`, two fall at random instants.
+        """One job from its comment to its end; each kill falls once. With `chance`, some fall at random instants.
 
         `between` is what happens while no worker lives; it is told how many have died.
         """
@@ -109,7 +110,7 @@ class Storm:
         while True:
             left = tuple(kill for kill in kills if kill not in deaths)
             pid = await self.workers.start(Spec(self.settings, job.id, str(log), left))
-            if chance is not None and len(deaths) < 2:
+            if chance is not None and len(deaths) < RANDOM_KILLS_A_JOB:
                 await self._kill_at_random(pid, chance)
             status = await self._status(job)
             await self._learn(job)
