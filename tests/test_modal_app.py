@@ -208,7 +208,7 @@ async def in_the_middle(there: Town) -> int:
 async def test_with_modal_away_a_delivery_is_answered_and_its_job_is_started_later(
     tmp_path: Path, postgres: Postgres
 ) -> None:
-    """Red when the door waits for its hint: seen."""
+    """The door in its own container, and a Modal that takes no call."""
     there_is = town(tmp_path, make=python_bug, script=PYTHON.script, database_url=postgres.new_database())
     async with there_is as there:
         functions = there.modal.part(Functions)

@@ -1,0 +1,104 @@
+"""The bot's pieces as Modal starts them, without Modal: settings, the door, and hints that may be lost."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+
+from bot import on_modal
+from bot.config import ConfigFault
+from bot.on_modal import NEEDS_POSTGRES, Hints
+from bot.standins.serving import serve
+from bot.stores import open_store
+from bot.wiring import MINUTES
+from modal_app import JOB_S, WATCHED_S
+from tests.payloads.samples import body_of, headers_of, mention, signature_of
+from tests.stores.postgres import Postgres, running_postgres
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "the secret of this webhook"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+async def nobody(job_id: str) -> None:
+    """Takes a hint and does nothing about it."""
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:////tmp/backspace.db"])
+async def test_sqlite_is_refused_in_one_sentence(url: str) -> None:
+    env = {"DATABASE_URL": url, "GITHUB_WEBHOOK_SECRET": SECRET}
+    with pytest.raises(ConfigFault) as fault:
+        on_modal.door(env, spawn=nobody)
+    assert fault.value.faults == [NEEDS_POSTGRES]
+    assert "share no disk" in NEEDS_POSTGRES
+
+
+async def test_the_door_answers_and_the_job_is_durable_whatever_becomes_of_the_hint(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """Red when giving a hint takes the door's time: seen."""
+    url, hinted, modal_is_back = postgres.new_database(), list[str](), asyncio.Event()
+
+    async def slow(job_id: str) -> None:
+        hinted.append(job_id)
+        await modal_is_back.wait()
+
+    env = {"DATABASE_URL": url, "GITHUB_WEBHOOK_SECRET": SECRET, "BACKSPACE_HOME": str(tmp_path / "home")}
+    body = body_of(mention())
+    async with serve(on_modal.door(env, spawn=slow)) as door, httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        headers = {**headers_of(body, delivery="1-1"), "x-hub-signature-256": signature_of(body, SECRET)}
+        began = time.monotonic()
+        answer = await client.post(f"{door}/webhook", content=body, headers=headers)
+        assert time.monotonic() - began < 5, "GitHub waits ten seconds"
+        assert (answer.status_code, [answer.json()["job"]]) == (202, hinted)
+        store = await open_store(url)
+        assert await store.due() == tuple(hinted)
+        await store.close()
+        modal_is_back.set()
+
+
+async def test_a_hint_that_modal_does_not_take_is_logged_and_nothing_else() -> None:
+    async def away(job_id: str) -> None:
+        raise OSError("no route to Modal")
+
+    hints = Hints(away)
+    with structlog.testing.capture_logs() as logs:
+        hints.give("job-1")
+        await hints.settled()
+    assert [(line["event"], line["job"]) for line in logs] == [("hint lost: the job starts within a minute", "job-1")]
+
+
+async def test_every_job_that_may_run_gets_its_hint(postgres: Postgres) -> None:
+    from tests.stores.samples import a_job, deliver
+
+    store, hinted = await open_store(postgres.new_database()), list[str]()
+
+    async def spawn(job_id: str) -> None:
+        hinted.append(job_id)
+
+    for name in ("first", "second"):
+        await deliver(store, a_job(name))
+    await on_modal.hint_at_due(store, spawn)
+    await store.close()
+    assert hinted == ["job-first", "job-second"]
+
+
+def test_modal_ends_nothing_that_the_bot_would_end_by_itself() -> None:
+    assert JOB_S > 2 * MINUTES * 60
+    assert WATCHED_S > 10 * 60
