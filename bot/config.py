@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from bot.model_settings import MODEL_SETTINGS, Platform, lacking
 from bot.model_settings import RULES as RULES
@@ -99,6 +100,7 @@ class Config:
             self.openai_api_key,
             self.operator_token,
             *self.webhook_secrets,
+            *_password(self.setup_proxy),
         )
         return tuple(key for key in keys if key)
 
@@ -179,6 +181,12 @@ def _model_faults(values: Mapping[str, Any]) -> list[str]:
     platform: Platform = values["anthropic_platform"] or "anthropic"
     chain = values["models"] or ()
     return list(dict.fromkeys(fault for name in chain if (fault := lacking(name, platform, values))))
+
+
+def _password(address: str) -> tuple[str, ...]:
+    """The one in an address; a very short one would be found in every text."""
+    password = unquote(urlsplit(address).password or "")
+    return (password,) if len(password) >= 8 else ()
 
 
 def _reachable(host: str) -> str:

@@ -2,10 +2,10 @@
 
 import asyncio
 import getpass
+import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,12 +18,16 @@ from bot.agent.review import Review
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.domain.events import JobEvent, ModelAnswered, ModelSwitched, Noted, Steered, ToolCalled, ToolReturned, Verified
+from bot.domain.setup import SetupReport
 from bot.journey import check_instructions, path_rules
-from bot.ports import Entry, Remote, Sandbox, SandboxProvider, Workspace
+from bot.ports import Entry, Remote, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
 from bot.publish.policy import problems
 from bot.repo_config import PATH, Budget, lowered, repo_config
 from bot.report.receipts import verdict
+from bot.setup.plan import SetupWish, setup_plan
+from bot.setup.premises import Premises
+from bot.setup_wiring import setup_rules
 from bot.wiring import MINUTES, TURNS, models, sandbox_provider
 
 LOCAL_REPOSITORY = 0  # no GitHub repository has this id
@@ -87,7 +91,7 @@ async def run_locally(config: Config, prompt: str, *, repo: Path, console: Conso
     console.print(f"{config.model} works on {repo.name} at {sha[:12]}", markup=False, highlight=False)
     if await has_uncommitted(repo):
         console.print("Uncommitted changes are left out: the agent gets the last commit.", highlight=False)
-    outcome = await _worked(config, workspace, provider, prompt, name=repo.name, console=console)
+    outcome = await _worked(config, workspace, provider, prompt, repo=repo, console=console)
     stopped = "Stopped: " if outcome.kind == "stopped" else ""
     console.print(f"{stopped}{outcome.message}", markup=False, highlight=False, soft_wrap=True)
     if outcome.submission is not None and outcome.submission.summary:
@@ -112,42 +116,37 @@ def local_config(env: Mapping[str, str], model: str | None) -> Config:
 
 
 async def _worked(
-    config: Config, workspace: Workspace, provider: SandboxProvider, prompt: str, *, name: str, console: Console
+    config: Config, workspace: Workspace, provider: SandboxProvider, prompt: str, *, repo: Path, console: Console
 ) -> Outcome:
     rules = repo_config(await workspace.base_file(PATH))
     await check_instructions(rules, workspace)
+    wish = SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required)
+    kept_for = int.from_bytes(hashlib.sha256(str(repo).encode()).digest()[:6])
+    plan = await setup_plan(workspace, wish, setup_rules(config), repo_id=kept_for, provider=provider.name)
+    premises, journal = Premises(provider, workspace, plan), Spoken(console)
     budget = lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget)
     paths = await workspace.base_paths()
 
-    @asynccontextmanager
-    async def filled(sandbox_name: str) -> AsyncIterator[Sandbox]:
-        sandbox = await provider.open(sandbox_name)
-        try:
-            await workspace.fill(sandbox)
-            yield sandbox
-        finally:
-            await asyncio.shield(sandbox.close())
-
-    async with models(config) as model_named, filled("local") as sandbox:
+    async with models(config) as model_named, premises.first("local", journal) as (sandbox, setup):
         review = Review(
             workspace,
             sandbox,
             gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
             check_command=rules.test,
-            open_base=lambda: filled("local-base"),
+            open_base=lambda: premises.another("local-base"),
         )
         return await work(
-            _task(name, workspace.base_sha, prompt, instructions=rules.instructions or ""),
+            _task(repo.name, workspace.base_sha, prompt, instructions=rules.instructions or "", setup=setup),
             model=model_named(config.model),
             fallbacks=[model_named(name) for name in config.models[1:]],
             sandbox=sandbox,
             review=review,
-            journal=Spoken(console),
+            journal=journal,
             limits=Limits(turns=budget.turns, usd=budget.usd, minutes=budget.minutes),
         )
 
 
-def _task(name: str, sha: str, prompt: str, *, instructions: str) -> Task:
+def _task(name: str, sha: str, prompt: str, *, instructions: str, setup: SetupReport) -> Task:
     return Task(
         repo=name,
         branch="HEAD",
@@ -161,6 +160,7 @@ def _task(name: str, sha: str, prompt: str, *, instructions: str) -> Task:
         requested_by=getpass.getuser(),
         today=datetime.now(UTC).date().isoformat(),
         instructions=instructions,
+        setup=setup,
     )
 
 

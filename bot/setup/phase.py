@@ -1,5 +1,6 @@
 """The setup phase in one sandbox: its commands with the network of a list, then a tree as the base has it."""
 
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -59,7 +60,7 @@ async def set_up(sandbox: Sandbox, workspace: Workspace, plan: SetupPlan, *, tel
             if way is None:
                 skipped.append(ways[0].command)
                 continue
-            ran.append(await _run(sandbox, way.command, plan, end - time.monotonic(), len(ran) + 1, tell))
+            ran.append(await _run(sandbox, way.command, plan, end - time.monotonic(), tell))
             if not ran[-1].ok:
                 break
     finally:
@@ -114,8 +115,8 @@ async def _first_possible(sandbox: Sandbox, ways: Sequence[Way]) -> Way | None:
     return None
 
 
-async def _run(sandbox: Sandbox, command: str, plan: SetupPlan, seconds: float, number: int, tell: Tell) -> SetupRun:
-    call = f"setup-{number}"
+async def _run(sandbox: Sandbox, command: str, plan: SetupPlan, seconds: float, tell: Tell) -> SetupRun:
+    call = f"setup-{secrets.token_hex(4)}"
     await tell(ToolCalled(call, TOOL, f"run {visible(command)}"))
     result = await sandbox.exec(
         ["sh", "-c", 'exec sh -c "$1" 2>&1', "sh", command],

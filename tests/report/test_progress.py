@@ -33,6 +33,14 @@ def test_a_whole_run_adds_up() -> None:
     assert [head.head_sha[0] for head in so_far.heads] == ["1", "2"]
 
 
+def test_a_setup_that_runs_is_a_step_of_its_own() -> None:
+    """Before the sandbox is ready: the agent has not begun."""
+    setting_up = log([STARTED, ToolCalled("s1", "setup", "run npm ci")])
+    assert current_step(progress(setting_up)).plain == "Set up: npm ci"
+    done = log([STARTED, ToolCalled("s1", "setup", "run npm ci"), ToolReturned("s1", "setup", True, "", 1.0)])
+    assert current_step(progress(done)).plain == "Start the sandbox"
+
+
 def test_one_unknown_price_makes_the_sum_unknown() -> None:
     answers = [ModelAnswered(n, "m", "", Usage(), usd, 1.0) for n, usd in enumerate((0.1, None, 0.2), 1)]
     assert progress(log([STARTED, *answers])).usd is None
