@@ -5,15 +5,15 @@ import httpx2
 import structlog
 from anthropic.types import ModelInfo
 
-from bot.domain.conversation import Conversation, Reply
+from bot.domain.conversation import Conversation, Reply, Usage
 from bot.domain.errors import ModelError
 from bot.domain.pricing import plain_name
 from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
-from bot.models.classify import Failure, model_error, wait_of
-from bot.models.listening import Patience, connection_lost, listen, too_slow
+from bot.models.classify import PROVIDER, Failure, model_error, wait_of
+from bot.models.listening import Listener, Patience
 from bot.models.platforms import Access, client
 from bot.models.render import ABILITIES, LACKING, render
-from bot.models.reply import Gathering
+from bot.models.reply import Gathering, usage_of
 
 DEFAULT_MODEL = "claude-opus-5-5"
 WHO = "Claude"
@@ -48,7 +48,8 @@ class AnthropicModel:
         self._name = name or model
         self._effort = effort
         self._handoff_tokens = handoff_tokens
-        self._patience = patience or Patience()
+        patience = patience or Patience()
+        self._listener = Listener(provider=PROVIDER, who=WHO, id_header="request-id", patience=patience)
         known = KNOWN.get(plain_name(model), Known())
         at_home = self._access.platform == "anthropic"
         self._window = known.window
@@ -58,7 +59,7 @@ class AnthropicModel:
             words=LACKING,
             most_output=known.most_output,
         )
-        timeout = httpx2.Timeout(connect=self._patience.connect_s, read=self._patience.silence_s, write=60.0, pool=10.0)
+        timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.silence_s, write=60.0, pool=10.0)
         self._client = client(self._access, timeout=timeout, http_client=http_client)
 
     @property
@@ -93,7 +94,7 @@ class AnthropicModel:
         )
         try:
             opening = self._client.messages.create(**body, stream=True)
-            await listen(opening, gathered, patience=self._patience, who=WHO, id_header="request-id")
+            await self._listener.listen(opening, gathered)
         except anthropic.APIStatusError as error:
             if not gathered.is_whole:
                 failure = self._failure(error)
@@ -102,11 +103,22 @@ class AnthropicModel:
                 raise self._told(model_error(failure, usage=gathered.usage)) from error
         except (anthropic.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
             if not gathered.is_whole:
-                raise too_slow(error, gathered, patience=self._patience, who=WHO) from error
+                raise self._listener.too_slow(error, gathered) from error
         except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as error:
             if not gathered.is_whole:
-                raise connection_lost(gathered, who=WHO) from error
+                raise self._listener.connection_lost(gathered) from error
         return gathered.reply()
+
+    async def keep_warm(self, conversation: Conversation) -> Usage:
+        """The prompt without an answer: the API reads it from its cache, and so keeps it there."""
+        body = render(conversation, model=self._model, max_tokens=0, abilities=self._abilities, effort=self._effort)
+        try:
+            message = await self._client.messages.create(**body)
+        except anthropic.APIStatusError as error:
+            raise model_error(self._failure(error)) from error
+        except (anthropic.AnthropicError, httpx2.HTTPError, TimeoutError) as error:
+            raise self._listener.connection_lost(Gathering()) from error
+        return usage_of(message.usage.to_dict())
 
     def _told(self, error: ModelError) -> ModelError:
         """The operator hears of what only the operator can mend."""

@@ -57,7 +57,7 @@ class ChatGathering:
             self.is_whole = bool(self._finish)
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             message = f"{self._who}'s answer was not in the form this version can read."
-            raise interrupted(message, usage=self.usage, request_id=self.request_id) from error
+            raise self._interrupted(message) from error
 
     def _take_delta(self, delta: Mapping[str, Any]) -> None:
         self._heard += len(json.dumps(delta, ensure_ascii=False, default=str).encode("utf-8", "replace"))
@@ -101,7 +101,7 @@ class ChatGathering:
     def reply(self) -> Reply:
         """Raises ModelError unless the whole answer came and can be used."""
         if not self.is_whole:
-            raise interrupted(f"{self._who}'s answer was cut off.", usage=self.usage, request_id=self.request_id)
+            raise self._interrupted(f"{self._who}'s answer was cut off.")
         self._refuse_useless_ends()
         blocks, problem = self._blocks()
         reply = self._reply(blocks)
@@ -125,6 +125,9 @@ class ChatGathering:
             calls=calls,
             usage=self.usage or Usage(),
         )
+
+    def _interrupted(self, message: str) -> ModelError:
+        return interrupted(message, provider=PROVIDER, usage=self.usage, request_id=self.request_id)
 
     def _malformed(self, problem: str, salvaged: Reply | None) -> ModelError:
         message = f"{self._who}'s answer was malformed: {problem}."

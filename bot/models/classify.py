@@ -73,9 +73,11 @@ def model_error(failure: Failure, *, usage: Usage | None = None) -> ModelError:
     )
 
 
-def interrupted(message: str, *, usage: Usage | None, request_id: str | None = None) -> ModelError:
+def interrupted(
+    message: str, *, usage: Usage | None, request_id: str | None = None, provider: str = PROVIDER
+) -> ModelError:
     """No whole answer arrived: cut, silent, unreachable or garbled. Asking again can help."""
-    return ModelError(PROVIDER, message, retryable=True, remedy="retry", usage=usage, request_id=request_id)
+    return ModelError(provider, message, retryable=True, remedy="retry", usage=usage, request_id=request_id)
 
 
 def refusal(category: str | None, *, usage: Usage | None, request_id: str | None = None) -> ModelError:

@@ -53,57 +53,58 @@ class Late(TimeoutError):
         self.began = began
 
 
-async def listen(
-    opening: Awaitable[AbstractAsyncContextManager[Stream]],
-    gathered: Gathered,
-    *,
-    patience: Patience,
-    who: str,
-    id_header: str,
-) -> None:
-    """Reads to the end, so that the connection can be used again, but does not wait for it once all is there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Reads the answers of one model. `who`: its name in words; `id_header`: the header with a request's id."""
 
-    Raises Late, ModelError for what cannot be read, and what the SDK raises.
-    """
-    clock, began = asyncio.get_running_loop().time, False
-    try:
-        async with (
-            asyncio.timeout(patience.total_s),
-            asyncio.timeout(patience.first_event_s) as first_event,
-            await opening as stream,
-        ):
-            gathered.request_id = stream.response.headers.get(id_header)
-            async for event in _readable(stream, gathered, who):
-                began = True
-                gathered.take(event)
-                first_event.reschedule(clock() + patience.after_the_end_s if gathered.is_whole else None)
-    except TimeoutError as error:
-        raise Late(began=began) from error
+    provider: str
+    who: str
+    id_header: str
+    patience: Patience
 
+    async def listen(self, opening: Awaitable[AbstractAsyncContextManager[Stream]], gathered: Gathered) -> None:
+        """Reads to the end, so that the connection can be used again, but does not wait for it once all is there.
 
-async def _readable(stream: Stream, gathered: Gathered, who: str) -> AsyncIterator[Mapping[str, Any]]:
-    """The stream's events as JSON. Raises ModelError for bytes that are none, unless all was there already."""
-    try:
-        async for event in stream:
-            yield event.to_dict(warnings=False)
-    except ValueError as error:
-        if not gathered.is_whole:
-            message = f"{who}'s answer was garbled on its way."
-            raise interrupted(message, usage=gathered.usage, request_id=gathered.request_id) from error
+        Raises Late, ModelError for what cannot be read, and what the SDK raises.
+        """
+        patience, clock, began = self.patience, asyncio.get_running_loop().time, False
+        try:
+            async with (
+                asyncio.timeout(patience.total_s),
+                asyncio.timeout(patience.first_event_s) as first_event,
+                await opening as stream,
+            ):
+                gathered.request_id = stream.response.headers.get(self.id_header)
+                async for event in self._readable(stream, gathered):
+                    began = True
+                    gathered.take(event)
+                    first_event.reschedule(clock() + patience.after_the_end_s if gathered.is_whole else None)
+        except TimeoutError as error:
+            raise Late(began=began) from error
 
+    async def _readable(self, stream: Stream, gathered: Gathered) -> AsyncIterator[Mapping[str, Any]]:
+        """The stream's events as JSON. Raises ModelError for bytes that are none, unless all was there already."""
+        try:
+            async for event in stream:
+                yield event.to_dict(warnings=False)
+        except ValueError as error:
+            if not gathered.is_whole:
+                raise self._interrupted(f"{self.who}'s answer was garbled on its way.", gathered) from error
 
-def too_slow(error: Exception, gathered: Gathered, *, patience: Patience, who: str) -> ModelError:
-    if not isinstance(error, Late):
-        message = f"{who} was silent for {patience.silence_s:g} s."
-    elif error.began:
-        message = f"{who}'s answer took longer than {patience.total_s:g} s."
-    else:
-        message = f"{who} did not begin to answer within {patience.first_event_s:g} s."
-    return interrupted(message, usage=gathered.usage, request_id=gathered.request_id)
+    def too_slow(self, error: Exception, gathered: Gathered) -> ModelError:
+        if not isinstance(error, Late):
+            message = f"{self.who} was silent for {self.patience.silence_s:g} s."
+        elif error.began:
+            message = f"{self.who}'s answer took longer than {self.patience.total_s:g} s."
+        else:
+            message = f"{self.who} did not begin to answer within {self.patience.first_event_s:g} s."
+        return self._interrupted(message, gathered)
 
+    def connection_lost(self, gathered: Gathered) -> ModelError:
+        if gathered.request_id is None and gathered.usage is None:
+            return self._interrupted(f"{self.who}'s API could not be reached.", gathered)
+        return self._interrupted(f"The connection to {self.who} broke off.", gathered)
 
-def connection_lost(gathered: Gathered, *, who: str) -> ModelError:
-    if gathered.request_id is None and gathered.usage is None:
-        return interrupted(f"{who}'s API could not be reached.", usage=None)
-    message = f"The connection to {who} broke off."
-    return interrupted(message, usage=gathered.usage, request_id=gathered.request_id)
+    def _interrupted(self, message: str, gathered: Gathered) -> ModelError:
+        usage, request_id = gathered.usage, gathered.request_id
+        return interrupted(message, provider=self.provider, usage=usage, request_id=request_id)

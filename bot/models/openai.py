@@ -11,11 +11,11 @@ from bot.domain.conversation import Conversation, Reply
 from bot.domain.errors import ModelError
 from bot.domain.pricing import plain_name
 from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
-from bot.models.chat_failures import chat_error
+from bot.models.chat_failures import PROVIDER, chat_error
 from bot.models.chat_render import ABILITIES, LACKING, OUTPUT_LIMIT, render
 from bot.models.chat_reply import ChatGathering
 from bot.models.classify import Failure, wait_of
-from bot.models.listening import Patience, connection_lost, listen, too_slow
+from bot.models.listening import Listener, Patience
 from bot.models.reply import tokens_of
 
 PUBLIC_API = "https://api.openai.com/v1"
@@ -53,7 +53,8 @@ class OpenAIModel:
         self._name = name or model
         self._effort = effort
         self._handoff_tokens = handoff_tokens
-        self._patience = patience or Patience()
+        patience = patience or Patience()
+        self._listener = Listener(provider=PROVIDER, who=model, id_header="x-request-id", patience=patience)
         known = KNOWN.get(plain_name(model), Known(WINDOW, MOST_OUTPUT))
         self._window = known.window
         renamed = OUTPUT_LIMIT if base_url is None else "max_tokens"
@@ -64,7 +65,7 @@ class OpenAIModel:
             instead={"max_tokens": OUTPUT_LIMIT},
             most_output=known.most_output,
         )
-        timeout = httpx2.Timeout(connect=self._patience.connect_s, read=self._patience.silence_s, write=60.0, pool=10.0)
+        timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.silence_s, write=60.0, pool=10.0)
         self._client = openai.AsyncOpenAI(
             api_key=api_key or NO_KEY,
             base_url=base_url or PUBLIC_API,
@@ -91,7 +92,7 @@ class OpenAIModel:
             try:
                 return await self._asked(conversation, max_tokens=min(max_tokens, self._abilities.most_output))
             except openai.BadRequestError as error:
-                if not self._abilities.learn(error.message):
+                if not self._abilities.learn(_said(error)):
                     raise self._told(error) from error
 
     async def _asked(self, conversation: Conversation, *, max_tokens: int) -> Reply:
@@ -105,15 +106,15 @@ class OpenAIModel:
         gathered = ChatGathering(who=self._model, max_tokens=max_tokens, prompt_bytes=size)
         try:
             opening = self._client.chat.completions.create(**body, stream=True)
-            await listen(opening, gathered, patience=self._patience, who=self._model, id_header="x-request-id")
+            await self._listener.listen(opening, gathered)
         except openai.BadRequestError:
             raise
         except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
             if not gathered.is_whole:
-                raise too_slow(error, gathered, patience=self._patience, who=self._model) from error
+                raise self._listener.too_slow(error, gathered) from error
         except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
             if not gathered.is_whole:
-                raise connection_lost(gathered, who=self._model) from error
+                raise self._listener.connection_lost(gathered) from error
         except openai.APIError as error:
             if not gathered.is_whole:
                 raise self._told(error, gathered) from error
@@ -130,7 +131,7 @@ class OpenAIModel:
         """An error inside a stream comes without a status: as one that began well."""
         answer = error.response if isinstance(error, openai.APIStatusError) else None
         headers = answer.headers if answer is not None else {}
-        text = str(error.message)
+        text = _said(error)
         return Failure(
             model=self._model,
             status=answer.status_code if answer is not None else 200,
@@ -158,3 +159,9 @@ class OpenAIModel:
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def _said(error: openai.APIError) -> str:
+    """The provider's own words, without what the SDK puts before them."""
+    told = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(told or error.message)
