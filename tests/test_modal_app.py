@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from bot.domain.events import ToolCalled
 from bot.ports import JobRow
 from bot.standins.messages import by_turn, use
 from bot.watch import watch
-from tests.modal.town import KEY, WITHIN_S, Town, account, cli, copied, deployed, secrets_of, town
+from tests.modal.town import KEY, WITHIN_S, Town, account, cli, copied, town
 from tests.repositories import PYTHON, python_bug, submit
 from tests.standins.modal.apps import Apps
 from tests.standins.modal.containers import Containers
@@ -25,21 +26,22 @@ from tests.standins.modal.gateway import Gateways
 from tests.standins.modal.images import Images, Secrets
 from tests.standins.modal.server import ModalStandIn, modal_standin
 from tests.stores.postgres import Postgres, running_postgres
+from tests.test_readme import ON_MODAL
 
 pytestmark = pytest.mark.anyio
 
 # Enough of Modal's own variables to run a container; everything else comes from the function's secrets.
 MODALS = {"PATH", "HOME", "TMPDIR", "PYTHONPATH"}
-EVERYWHERE = {"DATABASE_URL", "SANDBOX", "GITHUB_API_URL"}
-APP, WEBHOOK = {"GITHUB_APP_ID", "GITHUB_PRIVATE_KEY"}, {"GITHUB_WEBHOOK_SECRET"}
-MODEL = {"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"}
+APP = {"GITHUB_APP_ID", "GITHUB_PRIVATE_KEY"}
 NEEDED = {
-    "door": EVERYWHERE | WEBHOOK,
-    "work": EVERYWHERE | APP | MODEL,
-    "tend": EVERYWHERE | APP,
-    "sweep": EVERYWHERE | APP,
-    "survey": EVERYWHERE | APP,
+    "door": {"DATABASE_URL", "GITHUB_WEBHOOK_SECRET"},
+    "work": {"DATABASE_URL", "ANTHROPIC_API_KEY"} | APP,
+    "tend": {"DATABASE_URL"} | APP,
+    "sweep": {"DATABASE_URL"} | APP,
+    "survey": {"DATABASE_URL"} | APP,
 }
+LOOPBACK = {"SANDBOX", "GITHUB_API_URL", "ANTHROPIC_BASE_URL"}  # what the town sets besides
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nof two\nlines\n-----END RSA PRIVATE KEY-----\n"
 SLOW_TEST = "sleep 6"
 SLOW = by_turn(
     use("bash", command=SLOW_TEST),
@@ -55,16 +57,22 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModalStandIn]:
-    """The bot deployed, to be looked at: its door finds no database and does not open."""
+def shelf(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[ModalStandIn]:
+    """An empty account to which the README's lines brought the bot, with this App's values in place of those shown."""
     folder = tmp_path_factory.mktemp("shelf")
-    host = {"GITHUB_API_URL": "http://127.0.0.1:1", "GITHUB_WEBHOOK_SECRET": "x" * 20}
-    host |= {"GITHUB_APP_ID": "1", "GITHUB_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----"}
+    (folder / "key.pem").write_text(PEM)
+    lines = ON_MODAL.replace(".venv/bin/modal", f"{sys.executable} -m modal")
+    for shown, real in {
+        "postgresql://USER:PASSWORD@HOST/NAME": postgres.new_database(),
+        "/path/to/your-app.private-key.pem": str(folder / "key.pem"),
+    }.items():
+        assert lines.count(shown) == 1
+        lines = lines.replace(shown, real)
     with modal_standin(folder) as standin:
-        standin.part(Secrets).values.update(
-            secrets_of(host, model_url="http://127.0.0.1:1", database_url="postgresql://nobody@127.0.0.1:1/none")
+        done = subprocess.run(
+            ["bash", "-euc", lines], cwd=copied(folder / "source"), env=account(standin), capture_output=True, text=True
         )
-        deployed(standin, copied(folder / "source"))
+        assert done.returncode == 0, done.stdout + done.stderr
         yield standin
 
 
@@ -75,6 +83,13 @@ def functions_of(standin: ModalStandIn) -> dict[str, Definition]:
 
 
 # ------------------------------------------------------------ what is deployed
+
+
+def test_the_readmes_lines_bring_up_a_door_that_answers(shelf: ModalStandIn) -> None:
+    assert shelf.part(Secrets).values["backspace-app"] == {"GITHUB_APP_ID": "123456", "GITHUB_PRIVATE_KEY": PEM.strip()}
+    door = functions_of(shelf)["door"].handle.web_url
+    answer = httpx.get(f"{door}/readyz", trust_env=False, timeout=60)
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
 
 
 def test_each_function_gets_only_the_secrets_it_needs(shelf: ModalStandIn) -> None:
@@ -141,7 +156,7 @@ async def test_a_signed_delivery_becomes_a_pull_request(tmp_path: Path, postgres
         for name in ("door", "work"):
             (container,) = there.containers(name)
             own = {key for key in container.environment if not key.startswith("MODAL_")} - MODALS
-            assert own == NEEDED[name]
+            assert own - LOOPBACK == NEEDED[name]
             assert "Traceback" not in container.log
         assert KEY not in there.logs()
 

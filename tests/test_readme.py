@@ -29,6 +29,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 SH = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 ENV_FILE = re.compile(r"cat > \.env <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)
+(ON_MODAL,) = [block for block in SH if "modal deploy" in block]
 MAKE_DEMO = [
     ".ci/install-system git:git bwrap:bubblewrap /usr/bin/python3:python3",
     ".venv/bin/backspace demo",
@@ -62,6 +63,7 @@ def test_every_line_of_its_shell_blocks_is_run_by_a_test_here() -> None:
     assert lines == [
         *("make demo", "make test"),
         *("WRITE .env", ".venv/bin/backspace doctor", ".venv/bin/backspace serve"),
+        *ON_MODAL.splitlines(),  # tests/test_modal_app.py
     ]
 
 
