@@ -25,6 +25,7 @@ from bot.agent.switching import Chain
 from bot.agent.tools import TOOLS
 from bot.agent.transcript import SAME_TREE
 from bot.agent.tree import put_back
+from bot.agent.warming import Warming
 from bot.domain.conversation import Usage
 from bot.domain.errors import LimitReached, ModelError, UserError
 from bot.domain.events import Conclusion, ContextRead, ModelAnswered, Noted
@@ -53,12 +54,14 @@ async def work(
     listen: Listen | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Sleep = asyncio.sleep,
+    nap: Sleep = asyncio.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Outcome:
     """Work on a task until it ends; over a journal with entries, go on where they stop.
 
     When `model` fails for good, those in `fallbacks` take its place one after the other; none comes back in the run.
     `listen` is called before each request and before the end: what people say meanwhile is part of the next request.
+    `sleep` waits between attempts at a request, `nap` between two looks after the model's cache.
     Without a `purse` only the run's own limits hold, none of a day's.
     Raises LeaseLost, and ProviderError when the sandbox is lost: both leave a journal that a later attempt continues.
     """
@@ -66,7 +69,7 @@ async def work(
     till = Till(purse or Uncounted(), ledger.entries, day=date.fromisoformat(task.today))
     await till.settle()
     hearing = Hearing(ledger, listen)
-    run = _Run(task, (model, *fallbacks), sandbox, review, journal, ledger, till, hearing, sleep, chance)
+    run = _Run(task, (model, *fallbacks), sandbox, review, journal, ledger, till, hearing, sleep, nap, chance)
     await run.open()
     while True:
         ended = await (run.ask() if run.may_ask() else run.act())
@@ -88,11 +91,13 @@ class _Run:
         till: Till,
         hearing: Hearing,
         sleep: Sleep,
+        nap: Sleep,
         chance: Callable[[], float],
     ) -> None:
         self._task, self._sandbox, self._review = task, sandbox, review
         self._journal, self._ledger, self._till, self._hearing = journal, ledger, till, hearing
         self._sleep, self._chance = sleep, chance
+        self._warming = Warming(ledger, price=self._price, reserve=self._reserve, settle=till.settle, nap=nap)
         self._chain = Chain(models, ledger, request=task.request, patch=self._patch_again)
 
     @property
@@ -176,6 +181,7 @@ class _Run:
         if conversation is None:
             raise ValueError("a run asks only after its header is written")
         await ledger.flush()
+        self._warming.asked()
         try:
             reply = await ask(
                 self._model,
@@ -230,7 +236,8 @@ class _Run:
     async def act(self) -> Outcome | None:
         """Answer the newest reply: run its calls, add notes, or end the run."""
         calls = answer_calls(self._ledger, sandbox=self._sandbox, review=self._review)
-        accepted, _ = await side_by_side(calls, self._till.settle())
+        async with self._warming.during(self._model):
+            accepted, _ = await side_by_side(calls, self._till.settle())
         if self._ledger.progress.accepted:
             await self._ledger.flush()
             ended = await self._accepted(accepted)

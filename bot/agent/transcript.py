@@ -63,6 +63,7 @@ class Progress:
     results: Mapping[int, Json] = field(default_factory=dict)
     tool_calls: int = 0
     discarded: int = 0
+    warmed: int = 0
     max_tokens: int = FIRST_MAX_TOKENS
     user_turns: int = 0
     sandboxes: int = 0
@@ -127,6 +128,8 @@ def advance(progress: Progress, entry: Entry) -> Progress:
             return _replied(progress, entry.data)
         case "model", "discarded":
             return _discarded(progress, entry.data)
+        case "model", "warm":
+            return _warmed(progress, entry.data)
         case "tool", "start":
             return replace(progress, started={**progress.started, entry.data["place"]: entry.data})
         case "tool", "result":
@@ -135,7 +138,9 @@ def advance(progress: Progress, entry: Entry) -> Progress:
 
 
 def _begun(progress: Progress, data: Json) -> Progress:
-    tools = tuple(ToolSpec(t["name"], t["description"], t["input_schema"], t.get("strict", False)) for t in data["tools"])
+    tools = tuple(
+        ToolSpec(t["name"], t["description"], t["input_schema"], t.get("strict", False)) for t in data["tools"]
+    )
     first = UserTurn(tuple(Text(text) for text in data["user"]))
     return replace(
         progress,
@@ -262,6 +267,16 @@ def _discarded(progress: Progress, data: Json) -> Progress:
         discarded=progress.discarded + 1,
         elapsed=data["elapsed"],
         max_tokens=min(MOST_MAX_TOKENS, progress.max_tokens * 2) if longer else progress.max_tokens,
+    )
+
+
+def _warmed(progress: Progress, data: Json) -> Progress:
+    return replace(
+        progress,
+        usage=progress.usage + usage_of(data["usage"]),
+        usd=_sum(progress.usd, data["usd"]),
+        warmed=progress.warmed + 1,
+        elapsed=data["elapsed"],
     )
 
 

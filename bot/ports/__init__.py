@@ -13,7 +13,7 @@ from bot.ports.github import (
     RepositoryFacts,
     TreeEntry,
 )
-from bot.ports.model import Model
+from bot.ports.model import KeepsWarm, Model
 from bot.ports.notices import (
     AccessChanged,
     AccessState,
@@ -61,6 +61,7 @@ __all__ = [
     "JobState",
     "JobStore",
     "Journal",
+    "KeepsWarm",
     "LastingSandboxes",
     "Lease",
     "Ledger",

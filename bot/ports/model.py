@@ -1,8 +1,8 @@
 """A language model: one conversation in, one whole reply out."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from bot.domain.conversation import Conversation, Reply
+from bot.domain.conversation import Conversation, Reply, Usage
 
 
 class Model(Protocol):
@@ -21,4 +21,16 @@ class Model(Protocol):
 
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         """One attempt. Raises ModelError for anything but a whole reply."""
+        ...
+
+
+@runtime_checkable
+class KeepsWarm(Protocol):
+    """A model whose cache of prompts can be kept from forgetting one."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def keep_warm(self, conversation: Conversation) -> Usage:
+        """Reads the prompt of an earlier request once more, and has nothing answered. Raises ModelError."""
         ...

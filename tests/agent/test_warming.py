@@ -1,0 +1,185 @@
+"""A step of twelve minutes, on a clock of the test's own: the prompt is still in the strict server's cache after it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from bot.agent.limits import Limits
+from bot.agent.loop import Outcome, work
+from bot.agent.transcript import fold
+from bot.domain.conversation import Conversation, Reply, Usage
+from bot.domain.errors import ModelError
+from bot.models.anthropic import AnthropicModel
+from bot.ports import ExecResult, Model
+from bot.standins.messages.app import LoopbackMessages
+from bot.standins.messages.faults import Fault, Status
+from bot.standins.messages.script import Script, by_turn, think, use
+from bot.standins.serving import serve
+from tests.agent.bench import TASK, bench, no_sleep
+from tests.fakes import DirectorySandbox, MemoryJournal, ScriptedModel, steps, submit
+from tests.fakes import use as tool_use
+
+pytestmark = pytest.mark.anyio
+
+STEP_S = 720.0
+BLOCKED = use("submit", outcome="blocked", title="t", summary="s", testing="n")
+LONG: Script = by_turn([think(), use("bash", command="make world", timeout_ms=600_000)], [think(), BLOCKED])
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.napping = asyncio.Event()
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    async def nap(self, seconds: float) -> None:
+        until = self.seconds + seconds
+        self.napping.set()
+        while True:
+            if self.seconds >= until:
+                return
+            await asyncio.sleep(0.001)
+
+
+class SlowSandbox(DirectorySandbox):
+    """Its command takes twelve minutes by the clock; at each instant when a request is due, it waits for `seen`."""
+
+    def __init__(self, root: Path, clock: Clock, seen: asyncio.Queue[float]) -> None:
+        super().__init__(root)
+        self._clock = clock
+        self._seen = seen
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        timeout_s: float,
+        max_output_bytes: int = 1_000_000,
+    ) -> ExecResult:
+        if "make world" not in argv:
+            return await super().exec(
+                argv, stdin=stdin, env=env, timeout_s=timeout_s, max_output_bytes=max_output_bytes
+            )
+        for instant in (270.0, 540.0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._clock.napping.wait()
+            self._clock.napping.clear()
+            self._clock.seconds = instant
+            async with asyncio.timeout(20):
+                await self._seen.get()
+        self._clock.seconds = STEP_S
+        return ExecResult(exit_code=0, stdout=b"", stderr=b"", truncated=False, timed_out=False, seconds=STEP_S)
+
+
+class Counted(AnthropicModel):
+    """Says when a request that keeps the cache warm has come back, whatever became of it."""
+
+    def __init__(self, url: str, seen: asyncio.Queue[float], clock: Clock) -> None:
+        super().__init__("test-key", model="claude-opus-5-5", base_url=url)
+        self._seen_at = seen
+        self._now = clock
+
+    async def keep_warm(self, conversation: Conversation) -> Usage:
+        try:
+            return await super().keep_warm(conversation)
+        except ModelError:
+            self._seen_at.put_nowait(self._now())  # in the place of the second one, which never comes
+            raise
+        finally:
+            self._seen_at.put_nowait(self._now())
+
+
+async def twelve_minutes(tmp_path: Path, faults: Mapping[int, Fault]) -> tuple[LoopbackMessages, MemoryJournal]:
+    clock, seen, journal = Clock(), asyncio.Queue[float](), MemoryJournal()
+    server = LoopbackMessages(LONG, now=clock, faults=faults)
+    async with serve(server.asgi()) as url:
+        model = Counted(url, seen, clock)
+        await worked(tmp_path, model, clock, seen, journal)
+        await model.aclose()
+    return server, journal
+
+
+async def worked(
+    tmp_path: Path, model: Model, clock: Clock, seen: asyncio.Queue[float], journal: MemoryJournal
+) -> Outcome:
+    on = await bench(tmp_path)
+    sandbox = SlowSandbox(on.sandbox.root, clock, seen)
+    return await work(
+        TASK,
+        model=model,
+        sandbox=sandbox,
+        review=on.review_of(sandbox),
+        journal=journal,
+        limits=Limits(),
+        clock=clock,
+        sleep=no_sleep,
+        nap=clock.nap,
+    )
+
+
+async def test_a_long_step_leaves_the_prompt_in_the_cache_and_is_paid_for(tmp_path: Path) -> None:
+    """Red without keeping warm: the last request reads nothing (the test below)."""
+    server, journal = await twelve_minutes(tmp_path, {})
+    assert [body["max_tokens"] for body in server.requests] == [16_000, 0, 0, 16_000]
+    assert [bool(body.get("stream")) for body in server.requests] == [True, False, False, True]
+    assert server.requests[1]["messages"] == server.requests[0]["messages"]
+    assert server.refused == []
+    first, *warm, last = server.ledger
+    assert [charge.input.read for charge in warm] == [first.input.write_5m] * 2
+    assert last.input.read == first.input.write_5m
+    progress = fold(journal.entries())
+    assert progress.usd == pytest.approx(sum(charge.dollars for charge in server.ledger), abs=1e-9)
+    assert (progress.warmed, progress.replies) == (2, 2)
+
+
+async def test_a_model_that_cannot_is_asked_once_and_the_run_goes_on(tmp_path: Path) -> None:
+    server, journal = await twelve_minutes(tmp_path, {2: Status(status=400)})
+    assert [body["max_tokens"] for body in server.requests] == [16_000, 0, 16_000]
+    assert server.ledger[-1].input.read == 0, "and the cache was cold"
+    assert fold(journal.entries()).accepted is not None
+
+
+async def test_a_model_without_a_cache_is_left_alone(tmp_path: Path) -> None:
+    clock, seen, journal = Clock(), asyncio.Queue[float](), MemoryJournal()
+    for _ in range(2):
+        seen.put_nowait(0.0)
+    long = [tool_use("bash", command="make world", timeout_ms=600_000)]
+    model = ScriptedModel(steps(long, [submit(outcome="blocked")]))
+    outcome = await worked(tmp_path, model, clock, seen, journal)
+    assert (outcome.kind, len(model.asked)) == ("blocked", 2)
+
+
+async def test_nothing_is_asked_after_a_step_that_was_quick(tmp_path: Path) -> None:
+    asked: list[Conversation] = []
+
+    class Quick(ScriptedModel):
+        async def keep_warm(self, conversation: Conversation) -> Usage:
+            asked.append(conversation)
+            raise ModelError("scripted", "never", remedy="stop")
+
+        async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
+            await asyncio.sleep(0.01)
+            return await super().ask(conversation, max_tokens=max_tokens)
+
+    on, clock = await bench(tmp_path), Clock()
+    model = Quick(steps([tool_use("bash", command="true")], [submit(outcome="blocked")]))
+    await work(
+        TASK,
+        model=model,
+        sandbox=on.sandbox,
+        review=on.review,
+        journal=MemoryJournal(),
+        limits=Limits(),
+        clock=clock,
+        sleep=no_sleep,
+        nap=clock.nap,
+    )
+    assert asked == []
