@@ -1,9 +1,12 @@
 """The setup phase: what is detected, what it leaves, what is kept of it and for whom, and how a job tells of it."""
 
 import asyncio
+import base64
 import hashlib
 import io
 import json
+import shutil
+import tarfile
 import zipfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +18,7 @@ import pytest
 from bot.domain.errors import ProviderError, UserError
 from bot.domain.events import Noted, ToolCalled, ToolReturned
 from bot.domain.setup import SetupReport, SetupRun
-from bot.ports import Entry, Remote, Sandbox, Workspace
+from bot.ports import Entry, Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
 from bot.report.setup import setup_note, setup_section
 from bot.sandboxes.bubblewrap import Bubblewrap
@@ -27,7 +30,7 @@ from bot.setup.premises import KEY, MARK, Premises
 from bot.stage import staged
 from tests.fakes import MemoryJournal
 from tests.publish.repositories import commit, repository
-from tests.sandboxes.contract import sh
+from tests.sandboxes.contract import SetupContract, sh
 from tests.test_journey import asked
 
 pytestmark = pytest.mark.anyio
@@ -434,6 +437,12 @@ def test_the_shelf_forgets_the_old_and_makes_room_by_use(tmp_path: Path) -> None
     assert there() == "bc"
 
 
+class TestBubblewrapSetup(SetupContract):
+    @pytest.fixture
+    def provider(self, tmp_path: Path) -> SandboxProvider:
+        return Bubblewrap(way_out=WayOut(), shelf=Shelf(tmp_path / "warm"))
+
+
 async def test_more_than_an_entry_may_have_is_not_kept_and_the_sandbox_goes_on(place: Place) -> None:
     provider = Bubblewrap(shelf=Shelf(place.root / "small", max_entry_bytes=100_000))
     sandbox = await provider.open("job")
@@ -462,23 +471,33 @@ def wheel(name: str) -> bytes:
     return content.getvalue()
 
 
+def tarball(name: str) -> bytes:
+    """The smallest npm package: one module that says its name."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for path, text in (
+            ("package/package.json", f'{{"name": "{name}", "version": "1.0.0", "main": "index.js"}}'),
+            ("package/index.js", f"module.exports = () => 'hello from {name}';\n"),
+        ):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return content.getvalue()
+
+
 @asynccontextmanager
-async def index(asked: list[str]) -> AsyncIterator[int]:
+async def index(asked: list[str], files: Mapping[str, bytes]) -> AsyncIterator[int]:
     """The operator's proxy and the index behind it in one: answers `GET http://index.example/...`. Its port."""
-    page = b'<a href="/files/greeting-1.0-py3-none-any.whl">greeting-1.0-py3-none-any.whl</a>'
-    answers = {
-        "/simple/greeting/": (b"text/html", page),
-        "/files/greeting-1.0-py3-none-any.whl": (b"x/x", wheel("greeting")),
-    }
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode()
         asked.append(line)
-        kind, body = answers.get(line.split(" ")[1].removeprefix("http://index.example"), (b"x/x", b""))
+        path = line.split(" ")[1].removeprefix("http://index.example")
+        body = files.get(path, b"")
+        kind = b"text/html" if path.endswith("/") else b"application/octet-stream"
         status = b"200 OK" if body else b"404 Not Found"
-        writer.write(
-            b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body)) + body
-        )
+        head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body))
+        writer.write(head + body)
         await writer.drain()
         writer.close()
 
@@ -496,7 +515,9 @@ async def test_a_real_pip_installs_from_the_list_and_what_is_not_on_it_is_named(
     """Out of a real sandbox through the proxy; the agent's phase has the package and no network."""
     asked: list[str] = []
     workspace = await pinned(tmp_path, {"requirements.txt": b"greeting==1.0\n"})
-    async with index(asked) as port:
+    name = "greeting-1.0-py3-none-any.whl"
+    files = {"/simple/greeting/": f'<a href="/files/{name}">{name}</a>'.encode(), f"/files/{name}": wheel("greeting")}
+    async with index(asked, files) as port:
         sandboxes = Bubblewrap(way_out=WayOut(proxy=f"http://127.0.0.1:{port}"), shelf=Shelf(tmp_path / "warm"))
         rules = SetupRules(hosts=("index.example",), environment=INDEX)
         plan = await setup_plan(workspace, SetupWish(), rules, repo_id=1, provider="bubblewrap")
@@ -518,6 +539,27 @@ async def test_a_real_pip_installs_from_the_list_and_what_is_not_on_it_is_named(
     assert report.blocked == ("tracker.example",)
     assert "It asked for hosts that are not on its list: `tracker.example`." in setup_section(report)
     assert len(asked) == before == 2
+
+
+@pytest.mark.skipif(shutil.which("npm", path="/usr/bin") is None, reason="there is no npm for the sandbox")
+async def test_a_real_npm_installs_what_the_lock_file_says(tmp_path: Path) -> None:
+    content = tarball("greet")
+    integrity = "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
+    package = {"name": "app", "version": "1.0.0", "dependencies": {"greet": "1.0.0"}}
+    greet = {"version": "1.0.0", "resolved": "http://index.example/greet/-/greet-1.0.0.tgz", "integrity": integrity}
+    lock = {**package, "lockfileVersion": 3, "packages": {"": package, "node_modules/greet": greet}}
+    files = {"package.json": json.dumps(package).encode(), "package-lock.json": json.dumps(lock).encode()}
+    workspace = await pinned(tmp_path, files)
+    asked: list[str] = []
+    async with index(asked, {"/greet/-/greet-1.0.0.tgz": content}) as port:
+        sandboxes = Bubblewrap(way_out=WayOut(proxy=f"http://127.0.0.1:{port}"))
+        rules = SetupRules(hosts=("index.example",))
+        plan = await setup_plan(workspace, SetupWish(), rules, repo_id=1, provider="bubblewrap")
+        async with Premises(sandboxes, workspace, plan).first("job", MemoryJournal()) as (sandbox, report):
+            assert report.ran[0].ok, report.ran[0].tail
+            assert await sh(sandbox, "node -e \"console.log(require('greet')())\"") == "hello from greet\n"
+            assert (await workspace.take_patch(sandbox)).changes == ()
+    assert (report.aside, len(asked)) == (("node_modules/",), 1)
 
 
 # ------------------------------------------------------------------ seen from the thread

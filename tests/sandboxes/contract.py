@@ -354,6 +354,47 @@ class SandboxContract:
         assert time.monotonic() - started < 5
 
 
+class SetupContract:
+    """What providers promise of the setup phase; `provider` allows network and keeps."""
+
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    def provider(self) -> SandboxProvider:
+        raise NotImplementedError
+
+    async def test_what_the_setup_made_comes_back_under_its_key_and_no_other(self, provider: SandboxProvider) -> None:
+        first = await provider.open("keep-1")
+        await sh(
+            first, "git init -q; echo a > tracked; git add tracked; mkdir -p deps/x; echo b > deps/x/b; ln -s x deps/l"
+        )
+        await sh(first, "echo '#!/bin/sh' > deps/run; chmod 755 deps/run; mkdir -p ~/.local; echo c > ~/.local/c")
+        await first.keep("the key")
+        await sh(first, "echo later > deps/x/b; echo later > ~/.local/later")
+        await first.close()
+        warm, cold = await provider.open("keep-2", warm="the key"), await provider.open("keep-3", warm="another key")
+        assert (first.warm, warm.warm, cold.warm) == (False, True, False)
+        assert (
+            await sh(warm, "cat deps/x/b deps/l/b ~/.local/c; stat -c %a deps/run; ls -A ~/.local")
+            == "b\nb\nc\n755\nc\n"
+        )
+        assert not [path for path in await warm.list_files() if not path.startswith("deps/") and path != "tracked"]
+        assert await sh(warm, "ls -d .git 2>/dev/null || true") == ""
+        assert await cold.list_files() == ()
+        for sandbox in (warm, cold):
+            await sandbox.close()
+
+    async def test_the_network_ends_for_good(self, provider: SandboxProvider) -> None:
+        sandbox = await provider.open("network-1")
+        await sandbox.allow_network(["index.example"])
+        await sh(sandbox, "true")
+        assert await sandbox.end_network() == ()
+        with pytest.raises(ProviderError):
+            await sandbox.allow_network(["index.example"])
+        assert await sandbox.end_network() == ()
+        await sandbox.close()
+
+
 TRICKS = """
 mkdir /tmp/outside; echo z > /tmp/outside/passwd; ln -s /tmp/outside/passwd link; ln -s /tmp/outside link-dir
 echo x > file; mkdir dir; ln -s file link-in
