@@ -11,7 +11,7 @@ MOST_PATHS = 80
 MOST_COMMANDS = 40
 COMMAND_CHARACTERS = 200
 OUTPUT_CHARACTERS = 4_000  # of the last call that failed; its end, where failures are explained
-STEERING = "<steering"
+STEERING = "<steering-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,12 @@ def progress_text(entries: Sequence[Entry], *, diff: str, reason: str) -> str:
         _files_read(done),
         _commands(done),
         _last_failure(done),
-        _steering(entries),
     )
-    text = "\n\n".join(part for part in parts if part).replace(nonce, "")
+    told = (
+        *(part.replace(nonce, "") for part in parts),
+        _steering(entries),
+    )  # steering has its own fence, of this word
+    text = "\n\n".join(part for part in told if part)
     return f"<progress-{nonce}>\n{text}\n</progress-{nonce}>"
 
 

@@ -13,6 +13,7 @@ from bot.domain.events import ModelSwitched
 from bot.domain.job import Patch
 from bot.ports import Model
 
+LEAST_GROWTH = 2  # times its first prompt; a conversation that begins long is not shortened over and over
 TOO_LONG = "The conversation has grown too long for it."
 ANOTHER_FAMILY = "The models of this bot were changed, and the one that works now cannot read the conversation."
 
@@ -116,9 +117,10 @@ class Chain:
             await self._switch(Switch(self.model, anew=True), ANOTHER_FAMILY)
 
     async def shorten(self) -> None:
-        """A conversation that has grown past what the model should read begins anew."""
+        """A conversation that has grown past what the model should read begins anew, if that makes it much shorter."""
         progress = self._ledger.progress
-        if progress.last_prompt > self.model.longest_prompt and progress.has_answer:
+        longest = max(self.model.longest_prompt, LEAST_GROWTH * progress.first_prompt)
+        if progress.has_answer and progress.last_prompt > longest:
             await self._switch(Switch(self.model, anew=True), TOO_LONG)
 
     async def go_on_after(self, error: ModelError) -> str | None:

@@ -52,6 +52,7 @@ class Progress:
     sandbox: str = ""
     replies: int = 0
     usage: Usage = field(default_factory=Usage)
+    first_prompt: int = 0
     last_prompt: int = 0
     usd: float | None = 0.0
     elapsed: float = 0.0
@@ -246,6 +247,7 @@ def _replied(progress: Progress, data: Json) -> Progress:
         conversation=_with_turn(progress, AssistantTurn(blocks, data["message_id"])),
         replies=progress.replies + 1,
         usage=progress.usage + usage,
+        first_prompt=progress.first_prompt if progress.has_answer else usage.input,
         last_prompt=usage.input,
         usd=_sum(progress.usd, data["usd"]),
         elapsed=data["elapsed"],
