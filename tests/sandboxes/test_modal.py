@@ -18,6 +18,7 @@ from bot.ports import Sandbox, SandboxProvider
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.modal import Modal
+from tests.sandboxes.containment import TIGHT, Containment
 from tests.sandboxes.contract import SandboxContract, others, sh
 from tests.standins.modal.machine import AS_ROOT
 from tests.standins.modal.published import Published
@@ -77,12 +78,36 @@ async def sandbox(bots: Bots) -> Sandbox:
     return await bots.open("job-1")
 
 
+@pytest.mark.slow  # about 40 s: every test has a machine of its own
 class TestModal(SandboxContract):
     @pytest.fixture
     async def provider(self, standin: ModalStandIn) -> AsyncIterator[SandboxProvider]:
         provider = Modal(bot="7", token=TOKEN)
         yield provider
         await provider.aclose()
+
+
+@only_as_root
+@pytest.mark.slow  # about 30 s
+class TestModalContainment(Containment):
+    """The sizes of disks, their inodes and the user namespaces of its own kernel are Modal's business."""
+
+    SERVER = "loopback"
+    test_disk_is_full_at_its_size = None  # type: ignore[assignment]
+    test_inodes_end_the_command_that_takes_them_all = None  # type: ignore[assignment]
+
+    @pytest.fixture(autouse=True)
+    def _applies(self, request: pytest.FixtureRequest) -> None:
+        if request.node.name.endswith("[user-namespace]"):
+            pytest.skip("Modal's kernel is one of its own")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def provider(cls, _modal_session: ModalStandIn) -> Iterator[SandboxProvider]:
+        with pytest.MonkeyPatch.context() as patching:
+            patching.setenv("MODAL_SERVER_URL", _modal_session.url)
+            _modal_session.part(Published).publish(published_name(DEFAULT))
+            yield Modal(bot="7", token=TOKEN, limits=TIGHT)
 
 
 def living(standin: ModalStandIn) -> list[Live]:

@@ -1,16 +1,22 @@
 """The helper's arrival in a sandbox whose first process is not its own: files laid down, root given up, then served.
 
-Run as `python3 -I -S -c <this text> <bytes> <work tree> <home> <user id>`; standard input begins with that many bytes
-of JSON, path to text of the helper's files, and goes on with frames.
+Run as `python3 -I -S -c <this text> <bytes> <work tree> <home> <user id> <filters>`; standard input begins with that
+many bytes of JSON, path to text of the helper's files, and goes on with frames. The filters of system calls are by
+machine, in base64.
 """
 
 from __future__ import annotations
 
+import base64
+import ctypes
 import json
 import os
 import signal
 import sys
 from contextlib import suppress
+
+PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
+MOST_CAPABILITIES = 64
 
 
 def received(count: int) -> bytes:
@@ -49,6 +55,10 @@ def give_up_root(user: int) -> None:
     A signal is allowed when the sender's real or effective user is the receiver's real or saved one. So this process
     is `user` effectively and `user + 1` otherwise: it reaches commands and an older helper, and no process of root.
     """
+    prctl = ctypes.CDLL(None).prctl
+    for capability in range(MOST_CAPABILITIES):  # those there are and that it may
+        prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -64,9 +74,14 @@ def land(size: int, work_tree: str, home: str, user: int) -> None:
 
 
 if __name__ == "__main__":
-    land(int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    sys.argv[1:] = [sys.argv[2]]
+    size, work_tree, home, user, filters = sys.argv[1:]
+    land(int(size), work_tree, home, int(user))
+    sys.argv[1:] = [work_tree]
     sys.path[:0] = ["/run/backspace"]
     from bot.sandboxes.inside.server import main
+    from bot.sandboxes.inside.waiting import refuse_calls
 
+    with suppress(OSError):  # not every provider's kernel takes a filter
+        if program := json.loads(filters).get(os.uname().machine):
+            refuse_calls(base64.b64decode(program))
     main()

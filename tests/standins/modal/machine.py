@@ -14,8 +14,11 @@ from tests.standins.modal import shim
 
 AS_ROOT = os.geteuid() == 0
 # What root may do in a container whose image says nothing else; as somebody else there is one user inside, not root.
-POWERS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root" if AS_ROOT else "/home/sandbox"}
+POWERS = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID")
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root" if AS_ROOT else "/home/sandbox",
+}
 SHIM = Path(shim.__file__).read_text(encoding="utf-8")
 CHUNK = 1 << 16
 GRACE_S = 0.5  # a command is killed a little after the client has given up waiting for it, as on Modal
@@ -114,6 +117,7 @@ class Machine:
             *(() if AS_ROOT else ("--uid", "1000", "--gid", "1000")),
             *(() if self.network else ("--unshare-net",)),
             *("--bind", str(self.root), "/", "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"),
+            *("--perms", "1777", "--tmpfs", "/dev/shm"),
             *("--chdir", "/", "--clearenv", "--", "/usr/bin/python3", "-I", "-S", "-c", SHIM, str(theirs.fileno())),
         ]
         self._process = await asyncio.create_subprocess_exec(*argv, env={}, pass_fds=[theirs.fileno()], cwd="/")
