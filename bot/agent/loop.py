@@ -20,7 +20,7 @@ from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp,
 from bot.agent.outcome import Outcome
 from bot.agent.prompt import LOST_TREE, NUDGE, SAME_TREE_AGAIN, SYSTEM, Task, first_turn, note, wrap_up
 from bot.agent.review import Accepted, Review
-from bot.agent.spending import Till, Uncounted
+from bot.agent.spending import Till, Uncounted, within
 from bot.agent.switching import Chain
 from bot.agent.tools import TOOLS
 from bot.agent.transcript import SAME_TREE
@@ -209,6 +209,7 @@ class _Run:
     async def _reserve(self, max_tokens: int) -> None:
         progress = self._ledger.progress
         if progress.conversation is not None:
+            within(self._spent(), self._ledger.limits)
             await self._till.reserve(
                 self._model.name, progress.conversation, last_prompt=progress.last_prompt, max_tokens=max_tokens
             )

@@ -5,11 +5,21 @@ from collections.abc import Callable, Iterable
 from datetime import date
 
 from bot.agent.entries import usage_of
+from bot.agent.limits import Limits, Spent
 from bot.domain.conversation import AssistantTurn, Conversation, Text, Turn
+from bot.domain.errors import LimitReached
 from bot.domain.pricing import most_usd
 from bot.ports import Entry, Purse
 
 BYTES_A_TOKEN = 2  # fewer than any language or code has, so that a prompt is never larger than we say
+
+
+def within(spent: Spent, limits: Limits) -> None:
+    """Before each request, a repeated one too. Raises LimitReached when the run's dollars do not hold it."""
+    if spent.usd is not None and spent.usd + spent.next_usd > limits.usd:
+        raise LimitReached(
+            f"${spent.usd:.2f} of ${limits.usd:.2f} are used and the next request would cost more than the rest."
+        )
 
 
 class Uncounted:

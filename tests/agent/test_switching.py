@@ -288,3 +288,15 @@ async def test_text_with_the_runs_own_fence_cannot_end_the_summary(tmp_path: Pat
     await run(on, first, other, journal=journal)
     nonce = next(entry.data["nonce"] for entry in journal.entries() if entry.key == "header")
     assert opening(other.asked[0]).count(f"</progress-{nonce}>") == 1
+
+
+async def test_lost_replies_cannot_cost_more_than_the_run_may(tmp_path: Path) -> None:
+    """Red when the budget is looked at only between replies: seen, six attempts at $4.00 each."""
+    lost = replace(BUSY, usage=Usage(fresh=1_000_000))
+    model = ScriptedModel(lambda seen: lost, name="claude-opus-5-5")
+    outcome = await run(await bench(tmp_path), model)
+    assert len(model.asked) == 1
+    assert (outcome.conclusion, outcome.message) == (
+        Conclusion.TIMED_OUT,
+        "$4.00 of $3.00 are used and the next request would cost more than the rest.",
+    )
