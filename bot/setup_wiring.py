@@ -1,5 +1,7 @@
 """The operator's settings for the setup phase, as the parts that keep to them take them."""
 
+from pathlib import Path
+
 from bot.config import Config
 from bot.sandboxes.egress import WayOut
 from bot.sandboxes.shelf import Shelf
@@ -11,7 +13,15 @@ def setup_rules(config: Config) -> SetupRules:
         network=config.setup_network == "on",
         hosts=tuple(host for host in config.setup_hosts if ":" not in host),
         environment=config.setup_env,
+        place=_toolchains(config),
     )
+
+
+def _toolchains(config: Config) -> str:
+    """Another text once programs are installed or removed; they are looked at when the bot starts."""
+    folders = [Path(name) for name in ("/usr/bin", "/usr/local/bin")]
+    folders += [path / "bin" for path in config.sandbox_readonly_paths]
+    return ":".join(f"{path}@{path.stat().st_mtime_ns}" for path in folders if path.is_dir())
 
 
 def way_out(config: Config) -> WayOut | None:

@@ -25,6 +25,7 @@ from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.sandboxes.egress import WayOut
 from bot.sandboxes.shelf import Shelf
 from bot.setup.commands import Way, detected, manifests
+from bot.setup.phase import OFFLINE
 from bot.setup.plan import SetupPlan, SetupRules, SetupWish, files_named, setup_plan
 from bot.setup.premises import KEY, MARK, Premises
 from bot.stage import staged
@@ -231,7 +232,7 @@ async def test_a_failing_command_ends_the_setup_and_not_the_job(place: Place) ->
     (run,) = report.ran
     assert (run.exit_code, run.tail, report.failed) == (3, "why", run)
     assert [event.text for event in journal.of(Noted)] == [setup_note(report)]
-    assert setup_note(report).startswith("Setup: echo why; exit 3 failed (exit 3, ")
+    assert setup_note(report).startswith(f"{OFFLINE} Setup: echo why; exit 3 failed (exit 3, ")
     assert "the agent worked without.\n\n<details><summary>Its last lines</summary>" in setup_section(report)
 
 
@@ -580,7 +581,7 @@ async def test_a_reviewer_reads_what_went_wrong_and_gets_the_agents_change_only(
         events = [recorded.event for recorded in await stage.store.events(row.job.id)]
     assert opened.body is not None
     section = opened.body.split("### Setup\n")[1].split("\n\n")[0]
-    assert section.startswith("`echo see here; exit 3` failed (exit 3, ")
+    assert section.startswith(f"{OFFLINE} `echo see here; exit 3` failed (exit 3, ")
     assert section.endswith(
         "the agent worked without. Files it changed are not part of this pull request: `hello.txt`."
     )

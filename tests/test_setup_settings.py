@@ -1,5 +1,8 @@
 """The operator's settings of the setup phase, and the parts made of them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from bot.config import Config, ConfigFault
@@ -22,7 +25,16 @@ def fault(**settings: str) -> str:
 
 
 def test_without_settings_there_is_network_for_the_public_registries() -> None:
-    assert (way_out(config()), setup_rules(config())) == (WayOut(), SetupRules())
+    rules = setup_rules(config())
+    assert (way_out(config()), replace(rules, place="")) == (WayOut(), SetupRules())
+
+
+def test_another_toolchain_is_another_place(tmp_path: Path) -> None:
+    """What was installed for one Python is of no use to the next."""
+    (tmp_path / "bin").mkdir()
+    before = setup_rules(config(SANDBOX_READONLY_PATHS=str(tmp_path))).place
+    (tmp_path / "bin" / "python4").touch()
+    assert setup_rules(config(SANDBOX_READONLY_PATHS=str(tmp_path))).place != before != setup_rules(config()).place
 
 
 def test_off_means_no_network_for_anybody() -> None:

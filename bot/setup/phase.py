@@ -17,6 +17,7 @@ from bot.setup.plan import SetupPlan
 TOOL = "setup"  # of the events: what is shown beside the agent's own tools
 OUTPUT_BYTES = 1_000_000
 LOOK_S = 60.0  # for a command of ours
+OFFLINE = "The setup has no network here: the operator switched it off."
 MOST_NAMED = 20  # paths in a report
 MOST_ASIDE = 1_000  # new folders; more is no setup but a mess
 LIST_NEW = (
@@ -65,6 +66,8 @@ async def set_up(sandbox: Sandbox, workspace: Workspace, plan: SetupPlan, *, tel
                 break
     finally:
         blocked = await sandbox.end_network()
+    if not plan.names and any(not run.ok for run in ran):
+        problem = OFFLINE
     report = SetupReport(ran=tuple(ran), skipped=tuple(skipped), blocked=tuple(map(_host, blocked)), problem=problem)
     return await tidied(sandbox, workspace, report)
 

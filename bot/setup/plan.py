@@ -33,12 +33,14 @@ QUIET = {  # no cache beside what is installed, no question, and little patience
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupRules:
     """The operator's part. `network`: whether there may be one at all; `hosts`: more names for the allow-list;
-    `environment`: of setup commands, such as a package index of one's own."""
+    `environment`: of setup commands, such as a package index of one's own; `place`: by what the machine's toolchains
+    are known, since what is installed for one may not work with another."""
 
     network: bool = True
     hosts: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 900.0
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ async def setup_plan(
         seconds=rules.seconds,
         required=wish.required,
         key=key_of(
-            (str(VERSION), str(repo_id), provider, image),
+            (str(VERSION), str(repo_id), provider, image, rules.place),
             [way.command for ways in steps for way in ways],
             names,
             [f"{name}={value}" for name, value in environment.items()],

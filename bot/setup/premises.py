@@ -84,7 +84,7 @@ class Premises:
             sandbox = await self._fresh(sandbox, name)
             await self.workspace.fill(sandbox)
             return sandbox, SetupReport(problem=f"The setup was taken back: {unfit}")
-        if report.ran and not report.failed and not report.problem:
+        if report.ran and not (report.failed or report.problem or report.skipped):
             with suppress(ProviderError):  # the next job runs it again
                 await sandbox.keep(self.plan.key)
         return sandbox, report
@@ -96,14 +96,15 @@ class Premises:
     def _insist(self, report: SetupReport) -> None:
         if not self.plan.required:
             return
-        if report.problem:
-            raise UserError(f"The setup of `.github/backspace.yml` is required and did not succeed. {report.problem}")
         if failed := report.failed:
             last = failed.tail.rsplit("\n", 1)[-1][:200].replace("`", "'")
+            why = f" {report.problem}" if report.problem else ""
             raise UserError(
-                f"`{failed.command}` of `setup` in `.github/backspace.yml` failed ({ended(failed)}): `{last}`. "
+                f"`{failed.command}` of `setup` in `.github/backspace.yml` failed ({ended(failed)}): `{last}`.{why} "
                 "Mend it, or remove `setup_required`."
             )
+        if report.problem:
+            raise UserError(f"The setup of `.github/backspace.yml` is required and did not succeed. {report.problem}")
 
 
 async def known_setup(sandbox: Sandbox, journal: Journal) -> SetupReport | None:

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -382,6 +384,55 @@ async def test_a_sandbox_reaches_what_is_on_the_list_and_after_the_end_nothing()
         assert await sh(sandbox, 'awk \'$4 != "06" && $4 != "st"\' /proc/net/tcp /proc/net/tcp6') == ""  # 06: TIME_WAIT
         with pytest.raises(ProviderError, match="not any more"):
             await sandbox.allow_network(LIST)
+
+
+FETCH_TLS = """
+import ssl, sys, urllib.request
+context = ssl.create_default_context(cafile="authority.pem")
+for place in sys.argv[1:]:
+    try:
+        with urllib.request.urlopen(place, timeout=10, context=context) as answer:
+            print(answer.read().decode())
+    except OSError as error:
+        print(error)
+"""
+
+
+async def test_a_client_of_tls_talks_to_the_host_itself(tmp_path: Path) -> None:
+    """The certificate is the host's own: the proxy carries bytes it cannot read."""
+    key, certificate = str(tmp_path / "key.pem"), tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    named = ["-subj", "/CN=index.example", "-addext", "subjectAltName=DNS:index.example"]
+    made = await asyncio.create_subprocess_exec(
+        *make, *named, "-keyout", key, "-out", str(certificate), stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await made.wait() == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(page, "127.0.0.1", 0, ssl=context)
+    async with internet(index_example=[PUBLIC]) as world, opened(world) as sandbox:
+        world.port = server.sockets[0].getsockname()[1]
+        await sandbox.allow_network(LIST)
+        await sandbox.write_file("authority.pem", certificate.read_bytes())
+        places = ["https://index.example/simple/", "https://example.org/"]
+        said = await python(sandbox, FETCH_TLS, *places)
+        assert said == "hello\n<urlopen error Tunnel connection failed: 403 Forbidden>"
+        assert world.dialled == [(PUBLIC, 443)]
+        assert await sandbox.end_network() == ("example.org",)
+    server.close()
+
+
+async def python(sandbox: Sandbox, script: str, *arguments: str) -> str:
+    result = await sandbox.exec(["/usr/bin/python3", "-c", script, *arguments], timeout_s=30)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.decode().strip()
 
 
 async def test_in_the_setup_phase_there_is_no_other_way_out() -> None:
