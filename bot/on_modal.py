@@ -8,6 +8,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -46,12 +47,15 @@ log = structlog.get_logger()
 
 
 def configured(env: Environment, role: Role) -> Config:
-    """Raises ConfigFault."""
+    """Raises ConfigFault.
+
+    Each job is a process of its own here, and so is the upkeep: each keeps to its part of GitHub's limits.
+    """
     config = Config.from_env({**DEFAULTS, **env}, role=role)
     if config.database_url.startswith("sqlite"):
         raise ConfigFault([NEEDS_POSTGRES])
     configure_logging(config.log_level, config.log_format)
-    return config
+    return replace(config, workers=max(config.workers, 1 + config.concurrency_per_installation))
 
 
 def without_model(env: Environment) -> Config:

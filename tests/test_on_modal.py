@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from bot import on_modal
-from bot.config import ConfigFault
+from bot.config import RULES, ConfigFault
 from bot.on_modal import NEEDS_POSTGRES, Hints
 from bot.standins.serving import serve
 from bot.stores import open_store
@@ -47,6 +47,14 @@ async def test_sqlite_is_refused_in_one_sentence(url: str) -> None:
         on_modal.door(env, spawn=nobody)
     assert fault.value.faults == [NEEDS_POSTGRES]
     assert "share no disk" in NEEDS_POSTGRES
+
+
+def test_the_processes_of_an_installation_share_its_limits_at_github() -> None:
+    """Red when each job believes that it is alone: seen."""
+    env = {"DATABASE_URL": "postgresql://nobody@nowhere/none", "BACKSPACE_CONCURRENCY_PER_INSTALLATION": "3"}
+    env |= {"BACKSPACE_MODEL": RULES, "SANDBOX": "bubblewrap"}
+    assert on_modal.configured(env, "local").workers == 4
+    assert on_modal.configured({**env, "BACKSPACE_WORKERS": "9"}, "local").workers == 9
 
 
 async def test_the_door_answers_and_the_job_is_durable_whatever_becomes_of_the_hint(

@@ -65,6 +65,7 @@ class Apps:
         self.layouts[request.app_id] = self._standin.part(Functions).layout(request.function_ids)
         if request.name:
             self.ids[(self._environments[request.app_id], request.name)] = request.app_id
+        await self._standin.part(Containers).replace(request.app_id)
         for function_id in request.function_ids.values():
             await self._standin.part(Containers).keep_warm(function_id)
         return api_pb2.AppPublishResponse(url="http://localhost/app", deployed_at=time.time())

@@ -231,6 +231,14 @@ class Containers:
         except TimeoutError:
             self.kill(container)
 
+    async def replace(self, app_id: str) -> None:
+        """What runs of an app gets no more inputs, and leaves when it has answered those it has."""
+        functions = self._standin.part(Functions)
+        for container in self._live():
+            if functions.definitions[container.function_id].app_id == app_id:
+                container.leaving = True
+        await functions.tell()
+
     async def stop_app(self, app_id: str) -> None:
         functions = self._standin.part(Functions)
         for container in self._live():

@@ -51,6 +51,12 @@ class Definition:
     handle: api_pb2.FunctionHandleMetadata
     function: api_pb2.Function
 
+    @property
+    def data(self) -> api_pb2.FunctionData:
+        """The newer way to say `function`; the SDK wants both."""
+        ranked = api_pb2.FunctionData.RankedFunction(rank=0, function=self.function)
+        return api_pb2.FunctionData(function_name=self.name, ranked_functions=[ranked])
+
 
 class Functions:
     """`changed` is notified of everything that happens to a call. `away`: nobody can call a function just now."""
@@ -94,10 +100,7 @@ class Functions:
             function_id=request.existing_function_id,
             function=request.function,
             handle_metadata=definition.handle,
-            function_data=api_pb2.FunctionData(
-                function_name=request.function.function_name,
-                ranked_functions=[api_pb2.FunctionData.RankedFunction(rank=0, function=request.function)],
-            ),
+            function_data=definition.data,
         )
 
     def layout(self, function_ids: Mapping[str, str]) -> api_pb2.AppLayout:
@@ -202,7 +205,9 @@ class Functions:
             raise GRPCError(Status.NOT_FOUND, f"There is no function {request.object_tag} in {request.app_name}.")
         function_id = layout.function_ids[request.object_tag]
         return api_pb2.FunctionGetResponse(
-            function_id=function_id, handle_metadata=self.definitions[function_id].handle
+            function_id=function_id,
+            handle_metadata=self.definitions[function_id].handle,
+            function=self.definitions[function_id].data,
         )
 
     # ------------------------------------------------------------ data beside a call: a web request and its answer

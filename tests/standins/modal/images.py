@@ -76,7 +76,7 @@ class Secrets:
         self.values: dict[str, dict[str, str]] = {}
 
     async def SecretGetOrCreate(self, request: api_pb2.SecretGetOrCreateRequest) -> api_pb2.SecretGetOrCreateResponse:
-        name = request.deployment_name
+        name = request.deployment_name or self._standin.new_id("nameless")
         if request.env_dict:
             if name in self.values and request.object_creation_type == FAIL_IF_EXISTS:
                 raise GRPCError(Status.ALREADY_EXISTS, f"There is a secret {name} already.")
