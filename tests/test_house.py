@@ -15,8 +15,9 @@ BOT = ROOT / "bot"
 PURE = {"bot.domain", "bot.ports"}
 FLOORS: dict[str, set[str]] = {
     "bot.domain": set(),
-    "bot.config": {"bot.setting_values", "bot.model_settings", "bot.setup_settings"},
+    "bot.config": {"bot.setting_values", "bot.model_settings", "bot.sandbox_settings", "bot.setup_settings"},
     "bot.model_settings": {"bot.setting_values"},
+    "bot.sandbox_settings": {"bot.setting_values"},
     "bot.setup_settings": {"bot.setting_values"},
     "bot.setting_values": set(),
     "bot.ports": {"bot.domain"},
@@ -34,6 +35,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.stores": PURE,
     "bot.lease": PURE,
     "bot.log_stream": set(),
+    "bot.orphans": PURE,
     "bot.purse": PURE,
     "bot.vitals": PURE,
     "bot.reaper": PURE | {"bot.lease", "bot.publish", "bot.report", "bot.reporter"},
@@ -42,6 +44,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.runner": PURE | {"bot.lease", "bot.vitals"},
     "bot.listening": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.recorder"},
     "bot.ending": PURE | {"bot.report", "bot.agent"},
+    "bot.thread": PURE | {"bot.intake"},
     "bot.journey": PURE
     | {
         "bot.intake",
@@ -52,6 +55,7 @@ FLOORS: dict[str, set[str]] = {
         "bot.setup",
         "bot.ending",
         "bot.listening",
+        "bot.thread",
     },
     "bot.last_word": PURE | {"bot.report"},
     "bot.worker": PURE
@@ -64,6 +68,7 @@ FLOORS: dict[str, set[str]] = {
         "bot.recorder",
         "bot.reporter",
         "bot.listening",
+        "bot.thread",
     },
     "bot.web": PURE | {"bot.intake", "bot.report", "bot.vitals"},
     "bot.standins": set(),
@@ -85,6 +90,8 @@ TOP = {
     "bot.doctor",
     "bot.local_run",
     "bot.setup_wiring",
+    "bot.sandbox_wiring",
+    "bot.image_commands",
     "bot.__main__",
 }
 

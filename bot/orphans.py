@@ -1,0 +1,37 @@
+"""Ends sandboxes whose job is over: where they outlive the bot, one that was killed leaves them running."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from bot.domain.errors import ProviderError
+from bot.ports import LastingSandboxes, Overview
+
+SECONDS_BETWEEN_LOOKS = 120.0
+
+log = structlog.get_logger()
+
+
+class Orphans:
+    """One a worker process; several may look at once."""
+
+    def __init__(self, store: Overview, sandboxes: LastingSandboxes) -> None:
+        self._store, self._sandboxes = store, sandboxes
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set."""
+        while not stop.is_set():
+            try:
+                await self.look()
+            except ProviderError as error:
+                log.warning("nobody looked for orphaned sandboxes", error=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS_BETWEEN_LOOKS):
+                    await stop.wait()
+
+    async def look(self) -> None:
+        """A job that waits is alive too: its sandbox is there for when it goes on. Raises ProviderError."""
+        alive = {listed.row.job.id for listed in await self._store.latest(finished=0)}
+        if ended := await self._sandboxes.reap(alive):
+            log.info("orphaned sandboxes ended", sandboxes=ended)

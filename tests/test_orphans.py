@@ -1,0 +1,59 @@
+"""Sandboxes whose job is over are ended, where they outlive a bot that was killed: real store, loopback Modal."""
+
+import asyncio
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from bot.domain.errors import ProviderError
+from bot.domain.events import Conclusion, JobFinished
+from bot.orphans import Orphans
+from bot.sandboxes.images import DEFAULT, published_name
+from bot.sandboxes.modal import Modal
+from bot.stores import open_store
+from tests.standins.modal.published import Published
+from tests.standins.modal.sandboxes import Sandboxes
+from tests.standins.modal.server import ModalStandIn
+from tests.stores.samples import a_job, claimed, deliver
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_only_sandboxes_of_jobs_that_are_over_are_ended(tmp_path: Path, modal_server: ModalStandIn) -> None:
+    """Red when only running jobs count as alive: one that goes on in the same sandbox is queued meanwhile. Seen."""
+    modal_server.part(Published).publish(published_name(DEFAULT))
+    store = await open_store(f"sqlite:///{tmp_path / 'bot.db'}")
+    await deliver(store, a_job("queued"))
+    await claimed(store, "running")
+    over = await claimed(store, "over")
+    await store.commit(over, events=[JobFinished(Conclusion.SUCCESS, "Done.")], finish="succeeded")
+    provider = Modal(bot="orphans", token=("ak-test", "as-test"))
+    opened = [await provider.open(f"job-{name}") for name in ("queued", "running", "running-base", "over", "over-base")]
+    await Orphans(store, provider).look()
+    left = [one.tags["job"] for one in modal_server.part(Sandboxes).living()]
+    assert left == ["job-queued", "job-running", "job-running-base"]
+    for sandbox in opened:
+        await sandbox.close()
+    await provider.aclose()
+    await store.close()
+
+
+class Away:
+    """A provider that cannot be reached, and that the bot stops at."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    async def reap(self, alive: Collection[str]) -> int:
+        self._stop.set()
+        raise ProviderError("modal", "it is away", retryable=True)
+
+
+async def test_a_provider_in_trouble_is_asked_again_later(tmp_path: Path) -> None:
+    store, stop = await open_store(f"sqlite:///{tmp_path / 'bot.db'}"), asyncio.Event()
+    with capture_logs() as logs:
+        await Orphans(store, Away(stop)).run(stop)
+    assert [line["event"] for line in logs] == ["nobody looked for orphaned sandboxes"]
+    await store.close()
