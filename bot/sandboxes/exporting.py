@@ -1,7 +1,7 @@
 """Which files of a work tree differ from the base: decided by the host from what the helper inside reports."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.domain.errors import LimitReached, UserError
@@ -32,9 +32,11 @@ class Reading:
     max_bytes: int
 
 
-def safe_paths(listing: bytes) -> tuple[str, ...]:
-    """Sorted relative paths from a NUL-separated listing; a `.git` at any depth and anything odd is left out."""
-    paths = {name.decode("utf-8", "surrogateescape") for name in listing.split(b"\0") if name}
+def safe_paths(listing: bytes, known: Container[str] = ()) -> tuple[str, ...]:
+    """Sorted relative paths from a NUL-separated listing; those known, a `.git` at any depth and anything odd are left
+    out."""
+    names = (name.decode("utf-8", "surrogateescape") for name in listing.split(b"\0") if name)
+    paths = {name for name in names if name not in known}
     return tuple(
         sorted(path for path in paths if {"", ".", "..", ".git"}.isdisjoint(path.removesuffix("/").split("/")))
     )
@@ -49,11 +51,14 @@ async def changed_files(
     if len(candidates) > MAX_NEW_FILES:
         raise LimitReached(f"{len(candidates)} new files are too many for a pull request (limit {MAX_NEW_FILES}).")
     gone: list[ExportedFile] = []
-    paths = sorted(base)
+    paths = list(base)
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
         for path, record in zip(batch, await reading.states(batch), strict=True):
-            match _compared(path, base[path], record):
+            was = base[path]
+            if record == f"file {was.mode} 1 {was.sha}".encode():
+                continue
+            match _compared(path, was, record):
                 case "gone":
                     gone.append(ExportedFile(path, None, None))
                 case "changed":

@@ -225,7 +225,7 @@ class ServedSandbox:
             raise ProviderError(self._provider, f"git in the sandbox could not list the changes: {words}")
         reading = Reading(states=self._states, content=self._content, max_bytes=max_bytes)
         with self._sense():
-            return await changed_files(base, safe_paths(found.stdout), reading)
+            return await changed_files(base, safe_paths(found.stdout, base), reading)
 
     async def close(self) -> None:
         self._end("it was closed")

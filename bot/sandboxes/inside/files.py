@@ -7,13 +7,16 @@ import hashlib
 import os
 import posixpath
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_LISTED = 500_000  # paths in one listing
+SETTLED_NS = 2_000_000_000  # a file changed so lately may change again within one tick of its file system's clock
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -28,8 +31,10 @@ class Refused(Exception):
 class Tree:
     """A work tree below one directory. Paths are bytes, relative to it."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, settled_ns: int = SETTLED_NS) -> None:
         self._root = os.fsencode(root)
+        self._settled_ns = settled_ns
+        self._known: dict[bytes, tuple[tuple[int, ...], bytes]] = {}
         self._top = os.open(root, DIRECTORY)
 
     def read(self, path: bytes, max_bytes: int) -> bytes:
@@ -70,9 +75,13 @@ class Tree:
     def states(self, paths: list[bytes]) -> bytes:
         """A record a path, each followed by a NUL: kind, git mode, links, git blob SHA-1.
 
-        The kind is `file`, `link`, `directory`, `empty` (a directory), `other`, `missing` or `unreadable`.
+        The kind is `file`, `link`, `directory`, `empty` (a directory), `other`, `missing` or `unreadable`. A file that
+        is the same as at an earlier call by all the kernel says of it is not read again.
         """
-        return b"".join(self._state(path) + b"\0" for path in paths)
+        records: list[bytes] = []
+        for _, group in groupby(paths, key=posixpath.dirname):
+            records += self._states_of_neighbours(list(group))
+        return b"".join(record + b"\0" for record in records)
 
     def exported(self, path: bytes, max_bytes: int) -> tuple[str, bytes]:
         """Git mode and content of a file or link."""
@@ -80,6 +89,35 @@ class Tree:
             if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
                 return "120000", os.readlink(name, dir_fd=parent)
             return _regular(parent, name, path, max_bytes)
+
+    def _states_of_neighbours(self, paths: list[bytes]) -> list[bytes]:
+        """Of paths in one directory, which is opened once."""
+        settled_ns = time.time_ns() - self._settled_ns
+        try:
+            with self._parent(paths[0]) as (parent, _):
+                return [self._state_now(parent, path, settled_ns) for path in paths]
+        except Refused:
+            return [self._state(path) for path in paths]
+
+    def _state_now(self, parent: int, path: bytes, settled_ns: int) -> bytes:
+        name = posixpath.basename(path)
+        try:
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except (OSError, ValueError):
+            return self._state(path)
+        if not stat.S_ISREG(found.st_mode) or name in (b"", b".", b".."):
+            return self._state(path)
+        kind = (found.st_dev, found.st_ino, found.st_mode, found.st_nlink)
+        looks = (*kind, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        known = self._known.get(path)
+        if known is not None and known[0] == looks:
+            return known[1]
+        record = self._state(path)
+        if max(found.st_mtime_ns, found.st_ctime_ns) < settled_ns:
+            self._known[path] = (looks, record)
+        else:
+            self._known.pop(path, None)
+        return record
 
     def _state(self, path: bytes) -> bytes:
         try:
