@@ -13,7 +13,7 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from bot import __version__
+from bot import __version__, image_commands
 from bot.config import Config, ConfigFault, Role
 from bot.domain.errors import BotError, UserError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(image_commands.app, name="images")
 errors = Console(stderr=True)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from bot.model_settings import MODEL_SETTINGS, Platform, lacking
 from bot.model_settings import RULES as RULES
+from bot.sandbox_settings import SANDBOX_SETTINGS
 from bot.setting_values import (
     MIN_SECRET,
     Setting,
@@ -16,7 +17,6 @@ from bot.setting_values import (
     number,
     one_of,
     path,
-    paths,
     pem,
     secrets,
     text,
@@ -68,6 +68,11 @@ class Config:
     home: Path
     sandbox: str
     sandbox_readonly_paths: tuple[Path, ...]
+    sandbox_rootfs: Path | None
+    docker_host: str
+    docker_image: str
+    modal_token_id: str
+    modal_token_secret: str
     setup_network: str
     setup_hosts: tuple[str, ...]
     setup_env: Mapping[str, str]
@@ -99,6 +104,7 @@ class Config:
             self.foundry_api_key,
             self.openai_api_key,
             self.operator_token,
+            self.modal_token_secret,
             *self.webhook_secrets,
             *_password(self.setup_proxy),
         )
@@ -277,22 +283,7 @@ SETTINGS: tuple[Setting, ...] = (
         folder,
     ),
     Setting("DATABASE_URL", "database_url", "", "Default: an SQLite file in BACKSPACE_HOME", database),
-    Setting(
-        "SANDBOX",
-        "sandbox",
-        "auto",
-        "`bubblewrap`, or `auto`: the best one that works here",
-        one_of("auto", "bubblewrap"),
-        "worker",
-    ),
-    Setting(
-        "SANDBOX_READONLY_PATHS",
-        "sandbox_readonly_paths",
-        "",
-        "Toolchains outside /usr the sandbox may read, colon-separated",
-        paths,
-        "worker",
-    ),
+    *SANDBOX_SETTINGS,
     *SETUP_SETTINGS,
     Setting("PUBLIC_URL", "public_url", "", "Where people reach this bot; default http://HOST:PORT", url),
     Setting(

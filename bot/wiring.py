@@ -21,6 +21,7 @@ from bot.log_stream import LogStream
 from bot.model_wiring import models as models
 from bot.ports import DayBudgets, GitHubApp, Model, SandboxProvider
 from bot.probing import prober
+from bot.sandbox_wiring import sandbox_provider as sandbox_provider
 from bot.stores import QueueLimits, Store, open_store
 from bot.vitals import Vitals
 
@@ -60,14 +61,6 @@ def configure_logging(level: str, log_format: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LogStream())),
         cache_logger_on_first_use=True,
     )
-
-
-def sandbox_provider(config: Config) -> SandboxProvider:
-    """The provider SANDBOX names; `auto` takes the best that works here."""
-    from bot.sandboxes.bubblewrap import Bubblewrap
-    from bot.setup_wiring import shelf, way_out
-
-    return Bubblewrap(readonly_paths=config.sandbox_readonly_paths, way_out=way_out(config), shelf=shelf(config))
 
 
 async def opened_store(config: Config) -> Store:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bot.domain.errors import LimitReached, ProviderError
-from bot.sandboxes.cage import DISKS, PYTHONS, command, environment, files_made_for_it
+from bot.sandboxes.cage import DISKS, command, environment, files_made_for_it
 from bot.sandboxes.cgroup import ControlGroup, limited_group
 from bot.sandboxes.egress import WayOut
 from bot.sandboxes.handed import HandedNetwork
 from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.proxy import DIALER, Dialer
+from bot.sandboxes.roots import python_of, root_for
 from bot.sandboxes.seccomp import seccomp_filter
 from bot.sandboxes.served import ServedSandbox
 from bot.sandboxes.shelf import Shelf
@@ -45,7 +46,8 @@ class Bubblewrap:
 
     A bot that runs as root starts each sandbox as an unprivileged user of its own, so that process limits hold and
     two sandboxes cannot signal each other; otherwise the sandbox has the bot's user. `readonly_paths` are toolchains
-    outside /usr, seen at the same place; their `bin` and `shims` come first in PATH. `way_out`: the operator's rules
+    outside /usr, seen at the same place; their `bin` and `shims` come first in PATH. `rootfs`: unpacked images, used in
+    place of this machine's /usr. `way_out`: the operator's rules
     for the setup phase's network, None for never any. `shelf`: where `keep` saves.
     """
 
@@ -53,12 +55,13 @@ class Bubblewrap:
         self,
         *,
         readonly_paths: Sequence[Path] = (),
+        rootfs: Path | None = None,
         limits: SandboxLimits | None = None,
         way_out: WayOut | None = None,
         shelf: Shelf | None = None,
         dialer: Dialer = DIALER,
     ) -> None:
-        self._readonly = tuple(readonly_paths)
+        self._readonly, self._rootfs = tuple(readonly_paths), rootfs
         self._limits = limits or SandboxLimits()
         self._way_out, self._shelf, self._dialer = way_out, shelf, dialer
 
@@ -69,17 +72,22 @@ class Bubblewrap:
     def problem(self) -> str | None:
         if shutil.which("bwrap") is None:
             return "bubblewrap is not installed: apt-get install bubblewrap (or choose another SANDBOX)."
-        if _python() is None:
+        if self._rootfs and python_of(root_for("", self._rootfs)) is None:
+            return (
+                f"SANDBOX_ROOTFS: {self._rootfs} holds no image: `backspace images unpack {self._rootfs}` makes them."
+            )
+        if python_of(root_for("", self._rootfs)) is None:
             return "There is no /usr/bin/python3 for the sandbox: apt-get install python3."
-        for path in self._readonly:
-            if fault := _fault_of(path):
+        rootfs = {"SANDBOX_ROOTFS": self._rootfs} if self._rootfs else {}
+        for setting, path in [*rootfs.items(), *(("SANDBOX_READONLY_PATHS", path) for path in self._readonly)]:
+            if fault := _fault_of(path, setting):
                 return fault
         return self._trial()
 
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
-        """Every sandbox is a new one, made of this machine's /usr: `image` means nothing here."""
+        """Every sandbox is a new one; without unpacked images, all are made of this machine's /usr."""
         kept = self._shelf.find(warm) if self._shelf and warm else None
-        opened = await self._opened(job_id)
+        opened = await self._opened(job_id, root_for(image, self._rootfs))
         if kept is None:
             return opened
         try:
@@ -88,18 +96,18 @@ class Bubblewrap:
             await opened.close()
             if self._shelf:
                 self._shelf.forget(warm)
-            return await self._opened(job_id)
+            return await self._opened(job_id, root_for(image, self._rootfs))
         return opened
 
-    async def _opened(self, job_id: str) -> ServedSandbox:
-        python = _python()
+    async def _opened(self, job_id: str, root: Path) -> ServedSandbox:
+        python = python_of(root)
         if python is None or shutil.which("bwrap") is None:
             raise ProviderError(NAME, self.problem() or "bubblewrap or /usr/bin/python3 is gone")
         ours, theirs = socket.socketpair()
         channel, their_channel = socket.socketpair()
         try:
             with theirs, their_channel:
-                running = self._start(python, theirs, their_channel, tag=secrets.token_hex(4))
+                running = self._start(python, theirs, their_channel, root, tag=secrets.token_hex(4))
         except OSError as error:
             ours.close()
             channel.close()
@@ -136,7 +144,7 @@ class Bubblewrap:
             return None
         return HandedNetwork(channel, provider=NAME, way_out=self._way_out, dialer=self._dialer)
 
-    def _start(self, python: str, stream: socket.socket, channel: socket.socket, *, tag: str) -> "_Running":
+    def _start(self, python: str, stream: socket.socket, channel: socket.socket, root: Path, *, tag: str) -> "_Running":
         told, info = os.pipe()
         heard, said = os.pipe()
         os.set_blocking(heard, False)
@@ -150,6 +158,7 @@ class Bubblewrap:
                     info=info,
                     seccomp=filters.get("seccomp"),
                     channel=channel.fileno(),
+                    root=root,
                 )
                 keep = [*made.values(), *filters.values(), info, channel.fileno()]
                 process = _spawn(argv, stream.fileno(), said, keep=keep)
@@ -160,7 +169,8 @@ class Bubblewrap:
 
     def _trial(self) -> str | None:
         """Starts bwrap for real, with an empty command instead of the helper."""
-        argv = command(limits=self._limits, readonly_paths=self._readonly, made={}, python="/usr/bin/true")
+        root = root_for("", self._rootfs)
+        argv = command(limits=self._limits, readonly_paths=self._readonly, made={}, python="/usr/bin/true", root=root)
         read, write = os.pipe()
         with os.fdopen(read, "rb") as stderr:
             try:
@@ -272,12 +282,8 @@ def _filter() -> dict[str, bytes]:
     return {} if program is None else {"seccomp": program}
 
 
-def _python() -> str | None:
-    return next((path for path in PYTHONS if os.access(path, os.X_OK)), None)
-
-
-def _fault_of(path: Path) -> str | None:
-    where = f"SANDBOX_READONLY_PATHS: {path}"
+def _fault_of(path: Path, setting: str) -> str | None:
+    where = f"{setting}: {path}"
     if not path.is_absolute() or ".." in path.parts:
         return f"{where} must be an absolute path without `..`."
     if str(path) in TOO_MUCH:

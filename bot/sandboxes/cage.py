@@ -13,7 +13,6 @@ DISKS = (WORK_TREE, "/tmp", HOME, "/dev/shm")  # every writable place in a sandb
 HELPER = "/run/backspace"
 EMPTY_GIT_DIR = f"{HELPER}/git"
 UID = 1000  # as seen inside
-PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
 MADE_PATH = f"{WORK_TREE}/.venv/bin:{HOME}/.local/bin"  # where a setup phase installs commands
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 USR_LINKS = ("/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32")
@@ -79,20 +78,33 @@ def command(
     info: int | None = None,
     seccomp: int | None = None,
     channel: int | None = None,
+    root: Path = Path("/"),
 ) -> list[str]:
     """The whole bwrap command, the helper included. `made` maps paths inside to descriptors with their content.
 
     `info` is where bwrap tells the helper's process id, `seccomp` where it reads the filter, `channel` the socket the
-    helper hands its listener over on.
+    helper hands its listener over on. /usr and what belongs to it are those of `root`.
     """
     return [
         *("bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--uid", str(UID), "--gid", str(UID)),
         *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"),
         *(() if info is None else ("--info-fd", str(info))),
         *(() if seccomp is None else ("--seccomp", str(seccomp))),
-        *("--proc", "/proc", "--dev", "/dev", "--ro-bind", "/usr", "/usr", "--perms", "0755", "--dir", "/etc"),
-        *(word for link in USR_LINKS for word in _like_the_host(link)),
-        *(word for name in ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
+        *(
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--ro-bind",
+            str(root / "usr"),
+            "/usr",
+            "--perms",
+            "0755",
+            "--dir",
+            "/etc",
+        ),
+        *(word for link in USR_LINKS for word in _like(root, link)),
+        *(word for name in ETC for word in ("--ro-bind-try", str(root / "etc" / name), f"/etc/{name}")),
         *(word for disk in DISKS for word in _disk(disk, limits)),
         *(word for path in readonly_paths for word in ("--ro-bind", str(path), str(path))),
         *("--dir", f"{EMPTY_GIT_DIR}/objects", "--dir", f"{EMPTY_GIT_DIR}/refs"),
@@ -102,10 +114,11 @@ def command(
     ]
 
 
-def _like_the_host(link: str) -> tuple[str, ...]:
-    if os.path.islink(link):
-        return ("--symlink", os.readlink(link), link)
-    return ("--ro-bind-try", link, link)
+def _like(root: Path, link: str) -> tuple[str, ...]:
+    there = root / link[1:]
+    if there.is_symlink():
+        return ("--symlink", os.readlink(there), link)
+    return ("--ro-bind-try", str(there), link)
 
 
 def _disk(path: str, limits: SandboxLimits) -> tuple[str, ...]:

@@ -1,0 +1,142 @@
+"""`backspace images`: what a sandbox holds is built for Docker, published to Modal, or unpacked for bubblewrap."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.domain.errors import ProviderError, UserError
+from bot.sandboxes.images import PARTS, dockerfile, published_name
+
+SOURCES = Path(__file__).parent.parent / "sandbox_images"
+HANDED_ON = re.compile(r"PATH|HOME|TERM|SSH_AUTH_SOCK|(DOCKER|BUILDKIT|BUILDX|XDG)_.*")  # what `docker` itself reads
+NOT_FILES = ("dev", "proc", "sys", "run", "tmp")  # of no use to a root that bubblewrap builds on
+
+app = typer.Typer(help="Build, publish or unpack what a sandbox holds.", no_args_is_help=True)
+Names = Annotated[list[str] | None, typer.Argument(help="base, python, node, go, rust or default; all without one")]
+
+
+@app.command()
+def build(
+    names: Names = None,
+    base: Annotated[str, typer.Option(help="Build on another image than the one in base/Dockerfile")] = "",
+    network: Annotated[str, typer.Option(help="The network of build steps, as `docker build --network` has it")] = "",
+) -> None:
+    """Build the images in the Docker engine."""
+    from bot.cli import worded
+
+    with worded():
+        for name in wanted(names):
+            build_image(published_name(name), whole(name), base=base, network=network, environment=os.environ)
+            typer.echo(f"Built {published_name(name)}.")
+
+
+@app.command()
+def publish(names: Names = None) -> None:
+    """Build the images on Modal and publish them under their names."""
+    from bot.cli import worded
+
+    with worded():
+        for name in wanted(names):
+            publish_image(published_name(name), whole(name))
+            typer.echo(f"Published {published_name(name)}.")
+
+
+@app.command()
+def unpack(directory: Path, names: Names = None) -> None:
+    """Unpack built images into folders of DIRECTORY, for SANDBOX_ROOTFS."""
+    from bot.cli import worded
+
+    with worded():
+        for name in wanted(names):
+            unpack_image(published_name(name), directory / name, environment=os.environ)
+            typer.echo(f"Unpacked {published_name(name)} into {directory / name}.")
+
+
+def wanted(names: Sequence[str] | None) -> Sequence[str]:
+    """Raises UserError for a name there is no image of."""
+    for name in names or ():
+        if name not in PARTS:
+            raise UserError(f"There is no image `{name}`: choose from {', '.join(PARTS)}.")
+    return names or list(PARTS)
+
+
+def whole(image: str, sources: Path = SOURCES) -> str:
+    """Its Dockerfile. Raises UserError where the sources are not installed."""
+    try:
+        files = {part: (sources / part / "Dockerfile").read_text(encoding="utf-8") for part in PARTS[image]}
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read: run this from a checkout of Tiny Backspace.") from None
+    return dockerfile(image, files)
+
+
+def build_image(name: str, text: str, *, base: str, network: str, environment: Mapping[str, str]) -> None:
+    """With no context, and nothing of the environment but what `docker` itself needs."""
+    options = [*(("--build-arg", f"BASE={base}") if base else ()), *(("--network", network) if network else ())]
+    _docker(["build", "--tag", name, *options, "-"], environment, stdin=text.encode())
+
+
+def publish_image(name: str, text: str) -> None:
+    """With root as its user, since Modal adds to it; the sandbox's helper gives root up."""
+    try:
+        import modal
+    except ImportError:
+        raise UserError("Modal's package is not installed: pip install modal.") from None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "Dockerfile")
+        file.write_text(f"{text}\nUSER root\n", encoding="utf-8")
+        try:
+            image = modal.Image.from_dockerfile(file, context_dir=folder)
+            with modal.enable_output():
+                image.build(modal.App.lookup("tiny-backspace-images", create_if_missing=True))
+            image.publish(name)
+        except modal.exception.AuthError:
+            raise UserError("Modal does not know this token: set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET.") from None
+        except modal.exception.Error as error:
+            raise ProviderError("modal", f"{name} could not be published: {error}") from None
+
+
+def unpack_image(name: str, directory: Path, *, environment: Mapping[str, str]) -> None:
+    """In place of what is there, at once. Raises UserError."""
+    container = _docker(["create", name, "true"], environment).decode().strip()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        archive = beside / "archive.tar"
+        _docker(["export", "--output", str(archive), container], environment)
+        root = beside / "root"
+        root.mkdir()
+        skipped = [f"--exclude={folder}/*" for folder in NOT_FILES]
+        argv = ["tar", "--extract", f"--file={archive}", f"--directory={root}", "--no-same-owner", *skipped]
+        subprocess.run(argv, check=True, capture_output=True)
+        if directory.exists():
+            directory.rename(beside / "old")
+        root.chmod(0o755)
+        root.rename(directory)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (
+            error.stderr.decode(errors="replace")[:300] if isinstance(error, subprocess.CalledProcessError) else error
+        )
+        raise UserError(f"{name} could not be unpacked into {directory}: {said}") from None
+    finally:
+        _docker(["rm", "--force", container], environment)
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _docker(argv: Sequence[str], environment: Mapping[str, str], *, stdin: bytes | None = None) -> bytes:
+    """What it printed; a build's progress goes to the terminal. Raises UserError."""
+    handed_on = {name: value for name, value in environment.items() if HANDED_ON.fullmatch(name)}
+    printed = None if argv[0] == "build" else subprocess.PIPE
+    try:
+        done = subprocess.run(["docker", *argv], input=stdin, stdout=printed, env=handed_on, check=True)
+    except FileNotFoundError:
+        raise UserError("docker is not installed: apt-get install docker.io.") from None
+    except subprocess.CalledProcessError as error:
+        raise UserError(f"`docker {argv[0]}` failed with {error.returncode}; its words are above.") from None
+    return done.stdout or b""

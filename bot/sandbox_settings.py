@@ -1,0 +1,67 @@
+"""The operator's settings for sandboxes: which provider, and what each needs to know."""
+
+from urllib.parse import urlsplit
+
+from bot.setting_values import Setting, api_key, one_of, path, paths, text
+
+DOCKER_SOCKET = "unix:///var/run/docker.sock"
+
+
+def docker_host(raw: str) -> str:
+    """As Docker's own client has it; what is reached by SSH or with certificates is not."""
+    parts = urlsplit(raw)
+    if parts.scheme == "unix" and parts.path:
+        return raw
+    if parts.scheme == "tcp" and parts.hostname:
+        return raw
+    if parts.scheme == "ssh":
+        raise ValueError(
+            "goes by SSH: forward the socket (ssh -L /run/engine.sock:/var/run/docker.sock) and name that."
+        )
+    raise ValueError(f"should be unix:///PATH or tcp://HOST:PORT, such as {DOCKER_SOCKET}.")
+
+
+SANDBOX_SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "SANDBOX",
+        "sandbox",
+        "auto",
+        "`modal`, `docker`, `bubblewrap`, or `auto`: the first that has its token or works here",
+        one_of("auto", "modal", "docker", "bubblewrap"),
+        "worker",
+    ),
+    Setting(
+        "SANDBOX_READONLY_PATHS",
+        "sandbox_readonly_paths",
+        "",
+        "Toolchains outside /usr the sandbox may read, colon-separated; for bubblewrap",
+        paths,
+        "worker",
+    ),
+    Setting(
+        "SANDBOX_ROOTFS",
+        "sandbox_rootfs",
+        "",
+        "Unpacked images (`backspace images unpack`) that bubblewrap uses in place of this machine's /usr",
+        path,
+        "worker",
+    ),
+    Setting(
+        "DOCKER_HOST",
+        "docker_host",
+        DOCKER_SOCKET,
+        "Where the Docker engine is: unix:///PATH or tcp://HOST:PORT",
+        docker_host,
+        "worker",
+    ),
+    Setting(
+        "DOCKER_IMAGE",
+        "docker_image",
+        "",
+        "One image of your own for all jobs, with python3, git and tar; default: those of `backspace images build`",
+        text,
+        "worker",
+    ),
+    Setting("MODAL_TOKEN_ID", "modal_token_id", "", "Modal's token, as `modal token new` makes it", api_key, "worker"),
+    Setting("MODAL_TOKEN_SECRET", "modal_token_secret", "", "and its secret", api_key, "worker"),
+)

@@ -1,0 +1,63 @@
+"""The sandbox provider that the settings name; `auto` takes Modal with a token, else the first that works here."""
+
+import hashlib
+
+from bot.config import Config
+from bot.ports import SandboxProvider
+from bot.setup_wiring import shelf, way_out
+
+
+def sandbox_provider(config: Config) -> SandboxProvider:
+    match config.sandbox:
+        case "modal":
+            return _modal(config)
+        case "docker":
+            return _docker(config)
+        case "bubblewrap":
+            return _bubblewrap(config)
+        case _:
+            if _modal_token(config):
+                return _modal(config)
+            docker = _docker(config)
+            return docker if docker.problem() is None else _bubblewrap(config)
+
+
+def bot_id(config: Config) -> str:
+    """Tells apart bots that share an engine: by App, and by home where there is none."""
+    home = hashlib.sha256(str(config.home).encode()).hexdigest()[:12]
+    return f"app-{config.app_id}" if config.app_id else f"home-{home}"
+
+
+def _modal_token(config: Config) -> tuple[str, str] | None:
+    token = (config.modal_token_id, config.modal_token_secret)
+    return token if all(token) else None
+
+
+def _modal(config: Config) -> SandboxProvider:
+    from bot.sandboxes.modal import Modal
+
+    return Modal(bot=bot_id(config), token=_modal_token(config))
+
+
+def _docker(config: Config) -> SandboxProvider:
+    from bot.sandboxes.docker import Docker, SetupPhase
+
+    out = way_out(config)
+    return Docker(
+        address=config.docker_host,
+        bot=bot_id(config),
+        image=config.docker_image,
+        setup=SetupPhase(way_out=out, folder=config.home / "sandboxes") if out else None,
+        shelf=shelf(config),
+    )
+
+
+def _bubblewrap(config: Config) -> SandboxProvider:
+    from bot.sandboxes.bubblewrap import Bubblewrap
+
+    return Bubblewrap(
+        readonly_paths=config.sandbox_readonly_paths,
+        rootfs=config.sandbox_rootfs,
+        way_out=way_out(config),
+        shelf=shelf(config),
+    )
