@@ -5,6 +5,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -23,13 +24,13 @@ from bot.publish.mirror import Mirror
 from bot.report.setup import setup_note, setup_section
 from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.sandboxes.egress import WayOut
-from bot.sandboxes.shelf import Shelf
+from bot.sandboxes.shelf import DAY_S, Shelf
 from bot.setup.commands import Way, detected, manifests
 from bot.setup.phase import OFFLINE
 from bot.setup.plan import SetupPlan, SetupRules, SetupWish, files_named, setup_plan
 from bot.setup.premises import KEY, MARK, Premises
 from bot.stage import staged
-from tests.fakes import MemoryJournal
+from tests.fakes import Crash, MemoryJournal
 from tests.publish.repositories import commit, repository
 from tests.sandboxes.contract import SetupContract, sh
 from tests.test_journey import asked
@@ -296,6 +297,21 @@ async def test_a_mark_that_the_journal_does_not_know_counts_for_nothing(place: P
     await lasting.end()
 
 
+@pytest.mark.parametrize("records", range(1, 6))
+async def test_wherever_the_process_dies_the_next_attempt_has_a_whole_setup(place: Place, records: int) -> None:
+    """Two commands make five records: two of each command, one of the result."""
+    premises = replace(await place.premises("echo a >> ran.log", "echo b >> ran.log"), sandboxes=Bubblewrap())
+    journal = MemoryJournal(crash_after=records)
+    with pytest.raises(Crash):
+        async with premises.first("job", journal):
+            pass
+    later = MemoryJournal(journal.entries())
+    async with premises.first("job", later) as (sandbox, report):
+        assert await sh(sandbox, "cat ran.log") == "a\nb\n"
+    assert [run.ok for run in report.ran] == [True, True]
+    assert [entry.key for entry in later.entries()] == ["setup 1", "setup 2"][: 1 + (records == 5)]
+
+
 def test_the_report_survives_the_journal() -> None:
     report = SetupReport(
         ran=(SetupRun(command="a", exit_code=None, seconds=1.5, tail="x", timed_out=True),),
@@ -430,12 +446,16 @@ def test_the_shelf_forgets_the_old_and_makes_room_by_use(tmp_path: Path) -> None
     entry(shelf, "c", 1_000)
     assert there() == "ac"
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
+    left = tmp_path / "unfinished-by-a-bot-that-was-killed"
+    left.mkdir()
+    os.utime(left, (now[0] - 2 * DAY_S,) * 2)
     now[0] += 98
     assert (shelf.find("a"), shelf.find("b")) == (None, None)
     assert shelf.find("c")
     now[0] += 3
     entry(shelf, "b", 10)
     assert there() == "bc"
+    assert not left.exists()
 
 
 class TestBubblewrapSetup(SetupContract):
