@@ -14,11 +14,11 @@ from bot.agent.prompt import Task
 from bot.agent.review import Review
 from bot.agent.switching import chain_of
 from bot.domain.errors import UserError
-from bot.domain.events import BasePinned, JobFinished, JobStarted, Noted, SandboxReady
+from bot.domain.events import BasePinned, JobFinished, JobStarted, SandboxReady
 from bot.domain.job import Job, Patch, PullRequest, Receipt
 from bot.domain.setup import SetupReport
 from bot.intake.admission import MAY_ASK
-from bot.intake.reading import Reading, reading_of
+from bot.intake.reading import Reading
 from bot.listening import Ear
 from bot.ports import (
     Claim,
@@ -47,9 +47,9 @@ from bot.report.links import Links
 from bot.report.setup import setup_section
 from bot.setup.plan import SetupRules, SetupWish, setup_plan
 from bot.setup.premises import Premises
+from bot.thread import read_thread
 
 BASE = "base"  # journal key: the pinned base
-READ = "read"  # journal key: the request was read, and what was hidden in it was named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,12 +168,13 @@ class Journey:
         return granted if wished is None else replace(granted, usd=min(wished, self._workshop.budget.usd))
 
     async def _read(self, rules: RepoConfig) -> Reading:
-        everyone = rules.context_authors == "everyone"
-        reading = reading_of(self._job, author_writes=self._facts.author_writes, everyone=everyone)
-        if not any(entry.key == READ for entry in self._journal.entries()):
-            notes = (Noted(note) for note in reading.notes())
-            await self._journal.record(*notes, entry=Entry("effect", READ, {}))
-        return reading
+        return await read_thread(
+            self._job,
+            author_writes=self._facts.author_writes,
+            everyone=rules.context_authors == "everyone",
+            github=self._github,
+            journal=self._journal,
+        )
 
     async def _start_branch(self, base_sha: str) -> None:
         await start_branch(
@@ -213,6 +214,7 @@ class Journey:
             issue_text=reading.issue.text,
             issue_author=job.issue.author.login,
             issue_trusted=self._facts.author_writes,
+            remarks=reading.remarks,
             request=reading.request.text,
             requested_by=job.requested_by.login,
             today=datetime.now(UTC).date().isoformat(),

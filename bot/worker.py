@@ -10,7 +10,7 @@ from bot import last_word
 from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, NotFound, ProviderError, UserError
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Cancel, Job, Start
-from bot.intake.admission import MAY_ASK, HourlyLimit, NotPermitted, admit, refusal_due
+from bot.intake.admission import HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
 from bot.listening import Ear
 from bot.ports import Claim, Entry, GitHub, GitHubApp, JobStore, Lease
@@ -22,6 +22,7 @@ from bot.report.links import Links
 from bot.report.tracking import marker
 from bot.report.wording import branch_name
 from bot.reporter import Reporter
+from bot.thread import may_write
 
 REFUSED = "refused"  # journal key: a refusal was said in the thread
 
@@ -172,7 +173,7 @@ class Worker:
                 github.permission(job.requested_by.login),
                 github.issue(job.issue.number),
                 github.repository(),
-                _may_write(job, github),
+                may_write(job.issue.author, github),
             )
         except ProviderError as error:
             if last_word.may_retry(error, claim):
@@ -247,18 +248,6 @@ class Worker:
         end = last_word.failed(last_word.counted(error, claim), claim.job, started=False)
         known = last_word.end_in(await self._store.events(claim.job.id))
         await self._store.commit(claim, events=() if known else (end,), finish="failed")
-
-
-async def _may_write(job: Job, github: GitHub) -> bool:
-    """Whether the issue's author has write access; an author GitHub does not know has not."""
-    author = job.issue.author
-    try:
-        permission = await github.permission(author.login)
-    except ProviderError as error:
-        if error.retryable:
-            raise
-        return False
-    return permission.role in MAY_ASK and permission.user_id == author.id
 
 
 async def _say(job: Job, text: str, github: GitHub) -> None:

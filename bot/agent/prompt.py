@@ -1,12 +1,14 @@
 """The words a run opens with: the frozen system prompt, and the first user turn made from one job's facts."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bot.agent.context import Context
 from bot.agent.output import visible
 from bot.domain.conversation import Text, UserTurn
 from bot.domain.setup import SetupReport
+from bot.intake.reading import Remark
 
 ISSUE_BYTES = 24_000
 
@@ -117,7 +119,8 @@ _REQUEST = re.compile(r"\A<request-(?P<nonce>\w+) by=\"[^\"]*\">\n(?P<text>.*)\n
 class Task:
     """What one run is about. `issue_text` is already projected to what a reader of the issue sees, and may be "".
 
-    `issue_trusted`: the issue's author may write to the repository. `today` is an ISO date. `instructions` is a file of
+    `issue_trusted`: the issue's author may write to the repository. `remarks`: what was said on the issue before the
+    request, the oldest first. `today` is an ISO date. `instructions` is a file of
     the base to read before the repository's other instruction files, or "".
     """
 
@@ -133,6 +136,7 @@ class Task:
     requested_by: str
     today: str
     instructions: str = ""
+    remarks: tuple[Remark, ...] = ()
     setup: SetupReport = field(default_factory=SetupReport)
 
 
@@ -193,16 +197,26 @@ def _repository(task: Task, context: Context) -> str:
 
 def _issue(task: Task, nonce: str) -> str:
     about = f"# Issue #{task.issue_number}"
-    rank = "may write to the repository" if task.issue_trusted else "has no write access"
     if not task.issue_title:
-        return f"{about}\n[its text is not part of this task]"
-    title = fenced(task.issue_title, nonce, source="issue.title", author=task.issue_author, rank=rank)
-    if not task.issue_text:
-        return f"{about}\n{title}"
-    text = task.issue_text.encode()[:ISSUE_BYTES].decode("utf-8", "ignore")
-    cut = "\n[the issue's text was cut here]" if len(text) < len(task.issue_text) else ""
-    body = fenced(text, nonce, source="issue.body", author=task.issue_author, rank=rank)
-    return f"{about}\n{title}\n{body}{cut}"
+        return "\n".join([about, "[its text is not part of this task]", *_remarks(task, nonce)])
+    rank = _rank(task.issue_trusted)
+    parts = [about, fenced(task.issue_title, nonce, source="issue.title", author=task.issue_author, rank=rank)]
+    if task.issue_text:
+        text = task.issue_text.encode()[:ISSUE_BYTES].decode("utf-8", "ignore")
+        cut = "\n[the issue's text was cut here]" if len(text) < len(task.issue_text) else ""
+        parts.append(fenced(text, nonce, source="issue.body", author=task.issue_author, rank=rank) + cut)
+    return "\n".join([*parts, *_remarks(task, nonce)])
+
+
+def _remarks(task: Task, nonce: str) -> Iterator[str]:
+    if task.remarks:
+        yield "## Comments on it before the request, the oldest first"
+    for remark in task.remarks:
+        yield fenced(remark.text, nonce, source="issue.comment", author=remark.author, rank=_rank(remark.writes))
+
+
+def _rank(writes: bool) -> str:
+    return "may write to the repository" if writes else "has no write access"
 
 
 def _request(task: Task, nonce: str) -> str:

@@ -10,8 +10,8 @@ from bot.github.answers import field, items, number, text
 from bot.github.client import NOTHING, Answer, Client, Credentials, Json, Values
 from bot.github.pace import Priority
 from bot.github.settling import made, made_once
-from bot.github.shapes import issue_facts, repository_facts, text_or_nothing
-from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote, RepositoryFacts, TreeEntry
+from bot.github.shapes import issue_facts, repository_facts, said, text_or_nothing
+from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote, RepositoryFacts, Said, TreeEntry
 
 CHECK_NAME = "backspace"
 OWN_BRANCHES = "backspace/"
@@ -175,6 +175,16 @@ class RestGitHub:
                 if self._is_own(comment) and wanted(text_or_nothing(comment, "body")):
                     return _comment(comment)
         return None
+
+    async def comments(self, issue: int) -> tuple[Said, ...]:
+        """GitHub lists the oldest first: the last two pages."""
+        template, at = _REPO + "/issues/{number}/comments", {"number": issue}
+        first = await self._call("GET", template, at=at, query={"per_page": _PAGE})
+        shown: list[object] = []
+        for page in range(max(1, first.last_page - 1), first.last_page + 1):
+            query = {"per_page": _PAGE, "page": page}
+            shown += items((first if page == 1 else await self._call("GET", template, at=at, query=query)).data)
+        return tuple(map(said, shown))
 
     async def create_comment(self, issue: int, body: str) -> Comment:
         async def write() -> Comment:

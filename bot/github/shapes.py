@@ -5,7 +5,7 @@ from datetime import datetime
 from bot.domain.errors import ProviderError
 from bot.domain.job import Person, Repo
 from bot.github.answers import field, flag, number, text
-from bot.ports import IssueFacts, RepositoryFacts
+from bot.ports import IssueFacts, RepositoryFacts, Said
 
 
 def repository_facts(data: object) -> RepositoryFacts:
@@ -26,6 +26,17 @@ def issue_facts(data: object) -> IssueFacts:
         author=_person(field(data, "user")),
         author_is_bot=field(data, "user", "type") != "User",
         is_pull_request=field(data, "pull_request") is not None,
+    )
+
+
+def said(data: object) -> Said:
+    return Said(
+        id=number(data, "id"),
+        author=_person(field(data, "user")),
+        by_person=field(data, "user", "type") == "User" and field(data, "performed_via_github_app") is None,
+        body=text_or_nothing(data, "body"),
+        created_at=instant(data, "created_at"),
+        updated_at=instant(data, "updated_at"),
     )
 
 

@@ -1,30 +1,51 @@
 """Which texts the model gets to read, as a person would see them, and what was kept from it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from bot.domain.job import Job
 from bot.intake.invisible import visible_characters
 from bot.intake.visible import Visible, project
+from bot.ports import Said
 
 NOTHING = Visible("", ())
+MOST_REMARKS = 40
+REMARK_BYTES = 8_000
+REMARKS_BYTES = 64_000  # of all together; the newest are kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """A comment that was on the thread before the request, as its readers see it. `writes`: its author has write
+    access. `hidden`: what its readers do not see, by kind; it was taken out."""
+
+    author: str
+    text: str
+    writes: bool
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """`request` is what was asked, `title` and `issue` the text around it. `outsider`: somebody without write access
-    wrote some of it, so continuous integration is held. `left_out`: whose text is not here for that reason, or ""."""
+    """`request` is what was asked, `title`, `issue` and `remarks` (the oldest first) the text around it.
+
+    `outsider`: somebody without write access wrote some of it, so continuous integration is held. `left_out`: whose
+    issue is not here for that reason, or ""; `unread`: how many comments are not.
+    """
 
     request: Visible
     title: Visible
     issue: Visible
     outsider: bool
     left_out: str = ""
+    remarks: tuple[Remark, ...] = ()
+    unread: int = 0
 
     @property
     def hidden(self) -> tuple[str, ...]:
         """What a reader of the rendered text would not have seen; it was taken out."""
-        return tuple(dict.fromkeys((*self.request.hidden, *self.title.hidden, *self.issue.hidden)))
+        of_remarks = (kind for remark in self.remarks for kind in remark.hidden)
+        return tuple(dict.fromkeys((*self.request.hidden, *self.title.hidden, *self.issue.hidden, *of_remarks)))
 
     def notes(self) -> Iterator[str]:
         """What watchers should know about it, a sentence each."""
@@ -33,7 +54,10 @@ class Reading:
                 f"The issue's text by {self.left_out} was left out: its author has no write access "
                 "(`context_authors: everyone` in .github/backspace.yml includes such text)."
             )
-        elif self.outsider:
+        if self.unread:
+            many = "A comment" if self.unread == 1 else f"{self.unread} comments"
+            yield f"{many} by people without write access {'was' if self.unread == 1 else 'were'} left out."
+        if self.outsider:
             yield "The model reads text by somebody without write access: it is marked as such."
         if self.hidden:
             yield f"Hidden text was kept from the model: {'; '.join(self.hidden)}."
@@ -53,3 +77,46 @@ def reading_of(job: Job, *, author_writes: bool, everyone: bool) -> Reading:
         return Reading(request=request, title=NOTHING, issue=NOTHING, outsider=False, left_out=left_out)
     title = Visible(*visible_characters(job.issue.title))
     return Reading(request=request, title=title, issue=project(job.issue.body), outsider=not author_writes)
+
+
+def with_remarks(reading: Reading, remarks: Sequence[Remark], *, unread: int) -> Reading:
+    """`unread`: how many more there are, by people whose text stays out."""
+    outsider = reading.outsider or not all(remark.writes for remark in remarks)
+    return replace(reading, remarks=tuple(remarks), outsider=outsider, unread=unread)
+
+
+def said_before(job: Job, thread: Sequence[Said]) -> tuple[Said, ...]:
+    """Comments by people that were there, as they are now, when the request was made: the newest, the oldest first.
+
+    One that was edited later may say what whoever asked has never seen. A bot's comments tell of its own work.
+    """
+    ours = job.comment_id
+    found = [
+        comment
+        for comment in thread
+        if comment.by_person
+        and comment.id != ours
+        and (ours is None or comment.id < ours)
+        and max(comment.created_at, comment.updated_at) <= job.asked_at
+        and comment.body.strip()
+    ]
+    return tuple(found[-MOST_REMARKS:])
+
+
+def remarks_of(comments: Sequence[Said], *, writers: Collection[int], everyone: bool) -> tuple[tuple[Remark, ...], int]:
+    """What the model may read of them, and how many stay out. `writers`: account ids with write access."""
+    read = [comment for comment in comments if everyone or comment.author.id in writers]
+    remarks: list[Remark] = []
+    room = REMARKS_BYTES
+    for comment in reversed(read):
+        shown = project(comment.body)
+        text = shown.text.encode()[:REMARK_BYTES].decode("utf-8", "ignore")
+        cut = len(text) < len(shown.text)
+        room -= len(text.encode())
+        if room < 0:
+            break
+        if text.strip():
+            text += "\n[this comment was cut here]" if cut else ""
+            writes = comment.author.id in writers
+            remarks.insert(0, Remark(author=comment.author.login, text=text, writes=writes, hidden=shown.hidden))
+    return tuple(remarks), len(comments) - len(read)

@@ -11,6 +11,7 @@ from bot.ports.github import (
     Permission,
     Remote,
     RepositoryFacts,
+    Said,
     TreeEntry,
 )
 from bot.ports.model import KeepsWarm, Model
@@ -79,6 +80,7 @@ __all__ = [
     "RepositoryFacts",
     "RequestDeleted",
     "RequestEdited",
+    "Said",
     "Sandbox",
     "SandboxProvider",
     "Shortfall",

@@ -55,6 +55,21 @@ class Comment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A comment on a thread, by whomever. Times are Unix time in seconds by GitHub's clock.
+
+    `by_person`: an account of a person wrote it, through no App; of a deleted account GitHub does not say.
+    """
+
+    id: int
+    author: Person
+    by_person: bool
+    body: str
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRun:
     """What the check `backspace` shows. `conclusion` None: still running."""
 
@@ -124,6 +139,10 @@ class GitHub(Protocol):
     async def react_to_issue(self, number: int, content: str) -> None: ...
     async def find_comment(self, issue: int, marker: str) -> Comment | None:
         """The App's own comment that holds `marker`, looked for in the thread's newest 300 comments."""
+        ...
+
+    async def comments(self, issue: int) -> tuple[Said, ...]:
+        """The thread's newest comments, oldest first: all of them up to 100, never more than 200."""
         ...
 
     async def create_comment(self, issue: int, body: str) -> Comment: ...

@@ -1,0 +1,53 @@
+"""What a job's model gets to read of its thread: asked of GitHub once, and the same for every attempt."""
+
+import asyncio
+from dataclasses import asdict
+
+from bot.domain.errors import ProviderError
+from bot.domain.events import Noted
+from bot.domain.job import Job, Person
+from bot.intake.admission import MAY_ASK
+from bot.intake.reading import Reading, Remark, reading_of, remarks_of, said_before, with_remarks
+from bot.ports import Entry, GitHub, Journal, Said
+
+READ = "read"  # journal key: the thread was read, and what was hidden in it was named
+MOST_AUTHORS = 20  # whose access is looked up for one job, the latest to speak first
+
+
+async def read_thread(job: Job, *, author_writes: bool, everyone: bool, github: GitHub, journal: Journal) -> Reading:
+    """The request and the text around it. `author_writes`: the issue's author has write access; `everyone`: people
+    without it are read too, and marked. Raises ProviderError."""
+    reading = reading_of(job, author_writes=author_writes, everyone=everyone)
+    known = next((entry for entry in journal.entries() if entry.key == READ), None)
+    if known is not None:
+        kept = [Remark(**{**data, "hidden": tuple(data["hidden"])}) for data in known.data.get("remarks", ())]
+        return with_remarks(reading, kept, unread=known.data.get("unread", 0))
+    comments = said_before(job, await github.comments(job.issue.number))
+    writers = await _writers(job, comments, github, author_writes=author_writes)
+    remarks, unread = remarks_of(comments, writers=writers, everyone=everyone)
+    reading = with_remarks(reading, remarks, unread=unread)
+    data = {"remarks": [{**asdict(remark), "hidden": list(remark.hidden)} for remark in remarks], "unread": unread}
+    await journal.record(*(Noted(note) for note in reading.notes()), entry=Entry("effect", READ, data))
+    return reading
+
+
+async def may_write(person: Person, github: GitHub) -> bool:
+    """By GitHub's live answer about this very account; one that GitHub does not know may not."""
+    try:
+        permission = await github.permission(person.login)
+    except ProviderError as error:
+        if error.retryable:
+            raise
+        return False
+    return permission.role in MAY_ASK and permission.user_id == person.id
+
+
+async def _writers(job: Job, comments: tuple[Said, ...], github: GitHub, *, author_writes: bool) -> frozenset[int]:
+    """The ids among the authors that may write; nobody is trusted for having been looked up too late."""
+    told = {job.requested_by.id: True, job.issue.author.id: author_writes}
+    authors = (comment.author for comment in reversed(comments) if comment.author.id not in told)
+    latest = list(dict.fromkeys(authors))[:MOST_AUTHORS]
+    told |= dict(
+        zip((one.id for one in latest), await asyncio.gather(*(may_write(one, github) for one in latest)), strict=True)
+    )
+    return frozenset(account for account, writes in told.items() if writes)
