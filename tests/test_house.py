@@ -73,7 +73,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.web": PURE | {"bot.intake", "bot.report", "bot.vitals"},
     "bot.standins": set(),
     "bot.evaluation": PURE
-    | {"bot.agent.edit", "bot.publish.mirror", "bot.standins", "bot.stage", "bot.config", "bot.wiring"}
+    | {"bot.agent", "bot.publish.mirror", "bot.standins", "bot.stage", "bot.config", "bot.wiring"}
     | {"bot.model_settings"},
     "bot.operating": PURE | {"bot.report"},
     "bot.replay": PURE,

@@ -122,7 +122,8 @@ def _patched(git: BareRepository, base: str, patch: bytes, what: str) -> str:
         git.run("read-tree", base, env=env)
         try:
             if patch.strip():
-                git.run("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, env=env)
+                whole = patch if patch.endswith(b"\n") else patch + b"\n"
+                git.run("apply", "--cached", "--whitespace=nowarn", "-", stdin=whole, env=env)
         except GitFailed as failure:
             said = str(failure).split("\n")[0]
             raise BrokenTask(f"{what} not apply to the base: {said}.") from None

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from bot.agent.entries import usage_of
+from bot.domain.conversation import Json
 from bot.domain.errors import BotError, ProviderError
 from bot.domain.events import JobEvent, JobFinished, ModelAnswered, Verified
 from bot.evaluation.judging import Judge
@@ -104,15 +106,16 @@ async def _asked(stage: Stage, made: Material, judge: Judge) -> Row:
     job_id = await _ended(stage, issue.number)
     seconds = time.monotonic() - started
     events = [recorded.event for recorded in await stage.store.events(job_id)]
+    calls = [entry.data for entry in await stage.store.journal(job_id) if entry.kind == "model"]
     opened = next((pull.pull for pull in github.pull_requests(repository) if pull.pull), None)
     if opened is None:
         said = next((event.message for event in events if isinstance(event, JobFinished)), "no pull request")
-        return _row(task, events, seconds, solved=False, said=" ".join(said.split()))
+        return _row(task, events, calls, seconds, solved=False, said=" ".join(said.split()))
     judgement = await judge.judge(repository.git, opened.head_sha)
     tree = repository.git.text("rev-parse", f"{opened.head_sha}^{{tree}}")
     same = tree == made.gold_tree
     said = f"{judgement.said}{', the tree of the gold change' if same else ''}"
-    return _row(task, events, seconds, solved=judgement.passed, said=said, same_tree=same)
+    return _row(task, events, calls, seconds, solved=judgement.passed, said=said, same_tree=same)
 
 
 async def _ended(stage: Stage, issue: int) -> str:
@@ -132,18 +135,26 @@ async def _ended(stage: Stage, issue: int) -> str:
 
 
 def _row(
-    task: Task, events: Sequence[JobEvent], seconds: float, *, solved: bool, said: str, same_tree: bool | None = None
+    task: Task,
+    events: Sequence[JobEvent],
+    calls: Sequence[Json],
+    seconds: float,
+    *,
+    solved: bool,
+    said: str,
+    same_tree: bool | None = None,
 ) -> Row:
-    answers = [event for event in events if isinstance(event, ModelAnswered)]
-    priced = [event.usd for event in answers if event.usd is not None]
+    """`calls`: the journal's entries of model calls; those whose reply was lost cost money too."""
+    usages = [usage_of(call["usage"]) for call in calls]
+    priced = [call["usd"] for call in calls if call["usd"] is not None]
     receipts = [event.receipt for event in events if isinstance(event, Verified)]
     return Row(
         task=task.name,
         verdict="solved" if solved else "unsolved",
         said=said,
-        turns=len(answers),
-        tokens=sum(event.usage.input + event.usage.output for event in answers),
-        usd=sum(priced) if len(priced) == len(answers) else None,
+        turns=sum(isinstance(event, ModelAnswered) for event in events),
+        tokens=sum(usage.input + usage.output for usage in usages),
+        usd=sum(priced) if len(priced) == len(calls) else None,
         seconds=seconds,
         same_tree=same_tree,
         checks={run.where: run.exit_code for run in receipts[-1].runs} if receipts else {},

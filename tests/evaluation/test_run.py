@@ -1,5 +1,6 @@
 """Tasks through the whole bot: webhook, worker, sandbox, agent and pull request, with the real SDK."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from bot.evaluation.rows import Row, exit_code, summary
 from bot.evaluation.run import SCRIPT_KEY, SCRIPT_MODEL, Player, evaluate, gold_player
 from bot.evaluation.tasks import SHIPPED, Task, own_tasks
 from bot.sandboxes.bubblewrap import Bubblewrap
-from bot.standins.messages import Answer, LoopbackMessages, Observed, Script, answer, use
+from bot.standins.messages import Answer, Fault, LoopbackMessages, MaxTokens, Observed, Script, answer, use
 from bot.standins.serving import serve
 from tests.evaluation.folders import FILES, RIGHT, TEST, TEST_FILES, clone_with_a_later_fix, instance, mean_task
 from tests.repositories import WINDOWS, write
@@ -32,10 +33,10 @@ pytestmark = [
 SETTINGS = {"LOG_LEVEL": "critical"}
 
 
-def player_of(script: Script, heard: list[LoopbackMessages]) -> Player:
+def player_of(script: Script, heard: list[LoopbackMessages], faults: Mapping[int, Fault] | None = None) -> Player:
     @asynccontextmanager
     async def player(made: Material) -> AsyncIterator[Mapping[str, str]]:
-        heard.append(LoopbackMessages(script, api_key=SCRIPT_KEY))
+        heard.append(LoopbackMessages(script, api_key=SCRIPT_KEY, faults=faults))
         async with serve(heard[-1].asgi()) as url:
             yield {"ANTHROPIC_API_KEY": SCRIPT_KEY, "ANTHROPIC_BASE_URL": url, "BACKSPACE_MODEL": SCRIPT_MODEL}
 
@@ -122,6 +123,37 @@ async def test_one_bad_task_does_not_end_the_others(tmp_path: Path) -> None:
     assert rows[2].said == "model: the address is taken"
     assert sorted(heard) == ["broken", "crashing", "fine", "needy"]
     assert exit_code(rows) == 4
+
+
+async def test_a_reply_that_was_lost_costs_what_the_provider_charges_for_it(tmp_path: Path) -> None:
+    """Red when only the replies that were used are counted (tried)."""
+    heard: list[LoopbackMessages] = []
+    (task,) = own_tasks(mean_task(tmp_path))
+    (row,) = await rows_of((task,), player_of(give_up, heard, {1: MaxTokens()}))
+    assert (row.turns, len(heard[0].ledger)) == (1, 2)
+    assert row.usd == pytest.approx(sum(charge.dollars for charge in heard[0].ledger), abs=1e-6)
+
+
+async def test_whoever_ends_the_run_waits_until_the_tasks_have_cleaned_up(tmp_path: Path) -> None:
+    """Red without the wait after the cancel (tried)."""
+    begun, cleaned = asyncio.Event(), []
+
+    @asynccontextmanager
+    async def slow(made: Material) -> AsyncIterator[Mapping[str, str]]:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+            yield {}
+        finally:
+            await asyncio.sleep(0.1)
+            cleaned.append(made.task.name)
+
+    run = asyncio.ensure_future(rows_of(own_tasks(mean_task(tmp_path)), slow))
+    await begun.wait()
+    run.cancel()
+    await asyncio.wait([run])
+    assert run.cancelled()
+    assert cleaned == ["mean"]
 
 
 async def test_hidden_tests_and_the_gold_change_reach_neither_the_model_nor_the_repository(tmp_path: Path) -> None:
