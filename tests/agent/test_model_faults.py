@@ -1,0 +1,181 @@
+"""What goes wrong with a model, at the first, a middle and the last turn, through the whole loop and the real SDKs."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from bot.agent.limits import Limits
+from bot.agent.loop import Outcome, work
+from bot.domain.events import ModelSwitched, ToolCalled
+from bot.models.anthropic import AnthropicModel
+from bot.models.listening import Patience
+from bot.models.openai import OpenAIModel
+from bot.ports import Model
+from bot.standins.messages import (
+    BrokenJson,
+    Cut,
+    CutInside,
+    ErrorEvent,
+    Fault,
+    LoopbackMessages,
+    MaxTokens,
+    Observed,
+    Refusal,
+    SlowStart,
+    Stall,
+    Status,
+    StopReason,
+    UnknownDelta,
+    answer,
+    say,
+    think,
+    use,
+)
+from bot.standins.messages.script import Answer, Use
+from bot.standins.serving import serve
+from tests.agent.bench import TASK, Bench, bench, no_sleep
+from tests.fakes import MemoryJournal
+
+pytestmark = pytest.mark.anyio
+
+Door = Literal["claude", "chat"]
+MODELS: Mapping[str, tuple[str, str]] = {
+    "claude": ("claude-opus-5-5", "claude-sonnet-5-5"),
+    "chat": ("gemini-3-pro", "gpt-6-luna"),
+}
+PATIENCE = Patience(first_event_s=0.4, silence_s=0.3, total_s=2.0)
+WORDS = {"outcome": "changes", "title": "Say hello", "summary": "s", "testing": "t"}
+FIXED = b'print("hello")\n'
+
+
+def by_what_is_there(seen: Observed) -> Answer:
+    """Edit, note it, submit, submit again: by what the conversation shows, so that it can begin in any state."""
+    said = seen.task
+    done = [result.tool for result in seen.all_results if not result.is_error]
+    newest = seen.results[-1].text if seen.results else ""
+    if "diff_id: " in newest:
+        return answer(use("submit", **WORDS, diff_id=seen.find(r"diff_id: (\w+)")))
+    if "edit" not in done and "+print" not in said:
+        return answer(think(""), say("Found it."), _edit())
+    if "bash" not in done and "count.txt" not in said:
+        return answer(think(""), use("bash", command="echo once >> count.txt"))
+    return answer(think(""), use("submit", **WORDS))
+
+
+def _edit() -> Use:
+    return use("edit", file_path="hello.py", old_string="hullo", new_string="hello")
+
+
+@asynccontextmanager
+async def models(door: Door, faults: Mapping[int, Fault]) -> AsyncIterator[tuple[list[Model], LoopbackMessages]]:
+    server = LoopbackMessages(by_what_is_there, faults=faults, now=lambda: 0.0)
+    async with serve(server.asgi()) as url:
+        made: list[AnthropicModel | OpenAIModel] = []
+        for name in MODELS[door]:
+            if door == "claude":
+                made.append(AnthropicModel("test-key", model=name, base_url=url, patience=PATIENCE))
+            else:
+                made.append(OpenAIModel("test-key", model=name, base_url=f"{url}/v1", patience=PATIENCE))
+        yield list(made), server
+        for model in made:
+            await model.aclose()
+
+
+async def run(on: Bench, chain: list[Model], journal: MemoryJournal, limits: Limits | None = None) -> Outcome:
+    return await work(
+        replace(TASK, request="make it say hello"),
+        model=chain[0],
+        fallbacks=chain[1:],
+        sandbox=on.sandbox,
+        review=on.review,
+        journal=journal,
+        limits=limits or Limits(),
+        sleep=no_sleep,
+        chance=lambda: 0.5,
+    )
+
+
+AGAIN, NEXT, ANEW, STOP = "again", "next", "anew", "stop"
+TABLE = [
+    *(pytest.param(Status(status=status), AGAIN, id=f"http-{status}") for status in (529, 500, 503)),
+    pytest.param(ErrorEvent("overloaded_error"), AGAIN, id="error-in-the-stream"),
+    pytest.param(Cut(0), AGAIN, id="cut-at-once"),
+    pytest.param(CutInside("tool_use"), AGAIN, id="cut-inside-tool-json"),
+    pytest.param(CutInside("tool_use", cleanly=False), AGAIN, id="dropped-inside-tool-json"),
+    pytest.param(SlowStart(3.0, pings=True), AGAIN, id="slow-start"),
+    pytest.param(Stall(300, 3.0), AGAIN, id="silence"),
+    pytest.param(Status(status=429, retry_after="5"), AGAIN, id="429-with-a-bearable-time"),
+    pytest.param(BrokenJson(), AGAIN, id="tool-input-that-is-no-json"),
+    pytest.param(Status(status=429, retry_after="900"), NEXT, id="429-with-too-long-a-time"),
+    pytest.param(Status(status=402), NEXT, id="402"),
+    *(pytest.param(Status(status=status), NEXT, id=f"http-{status}") for status in (401, 403, 404)),
+    pytest.param(Refusal(), NEXT, id="refusal"),
+    pytest.param(Status(status=413), ANEW, id="too-long"),
+    pytest.param(Status(status=400, message="Something is odd."), STOP, id="another-400"),
+]
+ONLY_CLAUDE = [
+    pytest.param(MaxTokens(), AGAIN, id="cut-by-its-limit"),
+    pytest.param(UnknownDelta(), AGAIN, id="a-delta-nobody-knows"),
+    pytest.param(Status(status=429, code="enforced_spend_limit_reached", retry_after="1"), NEXT, id="spend-limit"),
+    pytest.param(Status(status=400, code="model_not_available"), NEXT, id="model-not-available"),
+    pytest.param(StopReason("model_context_window_exceeded"), ANEW, id="window-full"),
+    pytest.param(
+        Status(status=400, message="this `thinking` block is bound to a different conversation."),
+        ANEW,
+        id="a-damaged-transcript",
+    ),
+]
+ONLY_CHAT = [
+    pytest.param(MaxTokens(), ANEW, id="cut-by-the-window"),
+    pytest.param(Status(status=429, code="insufficient_quota"), NEXT, id="no-money"),
+    pytest.param(Refusal("I will not."), NEXT, id="refusal-in-words"),
+    pytest.param(Status(status=400, code="context_length_exceeded"), ANEW, id="window-full"),
+]
+TURNS = [
+    pytest.param(1, id="first", marks=pytest.mark.slow),
+    pytest.param(2, id="middle"),
+    pytest.param(4, id="last", marks=pytest.mark.slow),
+]
+
+
+async def check(tmp_path: Path, door: Door, fault: Fault, number: int, expected: str) -> None:
+    """The tree is the right one, the command ran once, and what was lost shows in the bill."""
+    journal = MemoryJournal()
+    async with models(door, {number: fault}) as (chain, server):
+        on = await bench(tmp_path)
+        outcome = await run(on, chain, journal)
+    assert outcome.usd is None or outcome.usd < 0.5
+    switches = [(event.before, event.after) for event in journal.of(ModelSwitched)]
+    if expected == STOP:
+        assert outcome.kind == "stopped"
+        assert "Something is odd." in outcome.message
+        assert (outcome.patch is not None) == (number > 1), "what there is, is a draft"
+        return
+    assert outcome.kind == "submitted", outcome.message
+    assert on.read("hello.py") == FIXED
+    assert on.read("count.txt") == b"once\n", "a command ran twice, or from a reply that was not whole"
+    assert [event.tool for event in journal.of(ToolCalled)].count("edit") == 1
+    first, second = MODELS[door]
+    if expected == AGAIN:
+        assert (switches, outcome.turns) == ([], 4)
+    elif expected == NEXT or number == 1:  # nothing to hand over: another model sees whether it can take it
+        assert switches == [(first, second)]
+    else:
+        assert switches == [(first, first)]
+    assert all(number == broken for broken, _ in server.refused if broken <= number), "only the spoiled one is refused"
+
+
+@pytest.mark.parametrize("number", TURNS)
+@pytest.mark.parametrize(("fault", "expected"), [*TABLE, *ONLY_CLAUDE])
+async def test_claude(tmp_path: Path, fault: Fault, expected: str, number: int) -> None:
+    await check(tmp_path, "claude", fault, number, expected)
+
+
+@pytest.mark.parametrize("number", TURNS)
+@pytest.mark.parametrize(("fault", "expected"), [*TABLE, *ONLY_CHAT])
+async def test_chat_completions(tmp_path: Path, fault: Fault, expected: str, number: int) -> None:
+    await check(tmp_path, "chat", fault, number, expected)
