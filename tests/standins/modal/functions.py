@@ -162,12 +162,12 @@ class Functions:
         """Calls the newest function of this name, as its schedule does; when it is over. For any other thread."""
         given = api_pb2.FunctionInput(args=serialize((arguments, {})), data_format=api_pb2.DATA_FORMAT_PICKLE)
 
-        async def run() -> Call:
-            call = await self.call(self.named(name), given)
-            await self.until(lambda: call.result is not None)
-            return call
+        return await self.over(await asyncio.wrap_future(self.elsewhere(self.call(self.named(name), given))))
 
-        return await asyncio.wrap_future(self.elsewhere(run()))
+    async def over(self, call: Call) -> Call:
+        """When it is. For any other thread."""
+        await asyncio.wrap_future(self.elsewhere(self.until(lambda: call.result is not None)))
+        return call
 
     def elsewhere(self, act: Coroutine[Any, Any, T]) -> Future[T]:
         """From any other thread to the stand-in's."""
