@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot.agent.edit import Edited, closest, decoded, edit, is_binary
 from bot.agent.ground import Ran, Refusal, content_of, digest, inside, refused
-from bot.agent.output import visible
+from bot.agent.output import is_pointer, visible
 from bot.domain.conversation import Json, ToolUse
 from bot.domain.errors import LimitReached
 from bot.ports import Sandbox
@@ -30,6 +30,8 @@ async def replacement(call: ToolUse, *, sandbox: Sandbox, seen: Mapping[str, str
     try:
         path = inside(call.input["file_path"], for_writing=True)
         before = await _before(sandbox, path)
+        if before is not None and is_pointer(decoded(before)[0]):
+            raise Refusal(f"{path} is a Git LFS pointer: its content is not here, so it cannot be changed here.")
         if call.name == "write":
             content = call.input["content"].encode()
             verb = "created" if before is None else "replaced"

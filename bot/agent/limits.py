@@ -9,6 +9,7 @@ NOTE_SHARES = (0.8, 0.5)
 MOST_BAD_REPLIES = 3  # replies in a row with a call that no tool accepts
 REPEATS_NOTED = 4  # same call, same result
 REPEATS_STOPPED = 6
+EDIT_ERRORS_NOTED = 3  # the same one, in a row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Spent:
 
     `usd` None: the model's price is unknown, only the other limits hold. `next_usd` is the least the next request can
     cost. `told`: keys of the notes the model has had. `repeats`: how often the most repeated call gave the same result.
+    `edit_errors`: how often the newest edits failed in the same way.
     """
 
     turns: int = 0
@@ -39,6 +41,7 @@ class Spent:
     told: frozenset[str] = frozenset()
     bad_replies: int = 0
     repeats: int = 0
+    edit_errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,9 @@ def _wrap_up(gauges: tuple[_Gauge, ...]) -> WrapUp | None:
 def _note(spent: Spent, limits: Limits, gauges: tuple[_Gauge, ...]) -> Note | None:
     if spent.repeats >= REPEATS_NOTED and "repeats" not in spent.told:
         return Note("repeats", f"The same call gave the same result {spent.repeats} times. Try something else.")
+    if spent.edit_errors >= EDIT_ERRORS_NOTED and "edit errors" not in spent.told:
+        times = f"The same edit failed in the same way {spent.edit_errors} times."
+        return Note("edit errors", f"{times} Use read on the file first, and copy old_string from what it shows.")
     left = limits.turns - spent.turns
     if left <= LAST_TURNS and "last turns" not in spent.told:
         return Note("last turns", f"{left} turns are left. Finish with submit.")

@@ -285,6 +285,7 @@ class _Run:
             told=progress.told,
             bad_replies=progress.bad_streak,
             repeats=progress.most_repeated,
+            edit_errors=progress.edit_errors,
         )
 
     async def _accepted(self, fresh: Accepted | None) -> Outcome | None:

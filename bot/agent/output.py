@@ -18,6 +18,7 @@ MATCHES = 200
 PATHS = 200
 DIFF_CHARACTERS = 40_000
 TITLE_CHARACTERS = 120
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\n"
 
 _ANSI = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours and cursor
@@ -139,8 +140,15 @@ def numbered(content: bytes, first: int | None = None, last: int | None = None) 
     return "\n".join([shown.text, *notes])
 
 
+def is_pointer(text: str) -> bool:
+    """Git LFS keeps the content elsewhere, and this in its place."""
+    return text.startswith(LFS_POINTER)
+
+
 def _file_notes(text: str, encoding: str) -> list[str]:
     notes = []
+    if is_pointer(text):
+        notes.append("[a Git LFS pointer: the file's content is not here; leave it as it is]")
     if encoding != "utf-8":
         notes.append("[not UTF-8: shown as Latin-1; edit it with ASCII strings only]")
     if text.startswith("\ufeff"):

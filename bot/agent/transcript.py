@@ -74,6 +74,8 @@ class Progress:
     bad_replies: int = 0
     repeats: Mapping[str, int] = field(default_factory=dict)
     most_repeated: int = 0
+    edit_error: str = ""
+    edit_errors: int = 0
     seen: Mapping[str, str] = field(default_factory=dict)
     shown: Mapping[str, Receipt] = field(default_factory=dict)
     rejections: int = 0
@@ -286,8 +288,14 @@ def _returned(progress: Progress, data: Json) -> Progress:
     fresh_start = data["tool"] in ("edit", "write") and not data["is_error"] and data["same"] not in progress.repeats
     before: Mapping[str, int] = {} if fresh_start else progress.repeats
     repeats = {**before, data["same"]: before.get(data["same"], 0) + 1} if data["same"] else dict(before)
+    edit_error, edit_errors = progress.edit_error, progress.edit_errors
+    if data["tool"] == "edit":
+        edit_errors = 0 if not data["is_error"] else edit_errors + 1 if data["text"] == edit_error else 1
+        edit_error = data["text"] if data["is_error"] else ""
     return replace(
         progress,
+        edit_error=edit_error,
+        edit_errors=edit_errors,
         results={**progress.results, data["place"]: data},
         tool_calls=progress.tool_calls + 1,
         elapsed=data["elapsed"],

@@ -13,7 +13,7 @@ import pytest
 from bot.agent.limits import Limits
 from bot.agent.loop import work
 from bot.models.anthropic import AnthropicModel
-from bot.standins.messages.app import Charge, LoopbackMessages
+from bot.standins.messages import Charge, LoopbackMessages
 from bot.standins.messages.script import Answer, Observed, Use, answer, say, think, use
 from bot.standins.serving import serve
 from tests.agent.bench import TASK, bench, no_sleep

@@ -55,6 +55,16 @@ LIMITS = Limits()
             id="bad-calls",
         ),
         pytest.param(
+            Spent(edit_errors=3),
+            Note(
+                "edit errors",
+                "The same edit failed in the same way 3 times. Use read on the file first, and copy old_string from "
+                "what it shows.",
+            ),
+            id="edit-errors",
+        ),
+        pytest.param(Spent(edit_errors=4, told=frozenset({"edit errors"})), Go(), id="edit-errors-are-said-once"),
+        pytest.param(
             Spent(repeats=4),
             Note("repeats", "The same call gave the same result 4 times. Try something else."),
             id="repeats",

@@ -316,6 +316,16 @@ async def test_the_same_call_with_the_same_result_is_noted_and_then_stopped(tmp_
     ]
 
 
+async def test_an_edit_that_keeps_failing_in_the_same_way_is_told_to_read_first(tmp_path: Path) -> None:
+    journal = MemoryJournal()
+    wrong = [use("edit", file_path="hello.py", old_string="nowhere", new_string="x")]
+    other = [use("edit", file_path="README.md", old_string="nowhere", new_string="x")]
+    script = steps(other, wrong, wrong, [use("bash", command="true")], wrong, [submit(outcome="blocked")])
+    await run(await bench(tmp_path), ScriptedModel(script), journal=journal)
+    (told,) = [note.text for note in journal.of(Noted)]
+    assert told.startswith("The same edit failed in the same way 3 times. Use read on the file first")
+
+
 # ---------------------------------------------------------------- replies that are odd
 
 
