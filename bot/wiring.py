@@ -19,7 +19,7 @@ from bot.domain.errors import UserError
 from bot.github.addresses import git_url
 from bot.log_stream import LogStream
 from bot.model_wiring import models as models
-from bot.ports import DayBudgets, GitHubApp, Model, SandboxProvider
+from bot.ports import DayBudgets, GitHubApp, LastingSandboxes, Model, SandboxProvider
 from bot.probing import prober
 from bot.sandbox_wiring import sandbox_provider as sandbox_provider
 from bot.stores import QueueLimits, Store, open_store
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from bot.domain.job import Job
     from bot.github.installation import App
+    from bot.orphans import Orphans
     from bot.reaper import Reaper
     from bot.report.leaks import Leaks
     from bot.report.links import Links
@@ -166,6 +167,13 @@ def reaper(config: Config, store: Store, app: GitHubApp, leaks: "Leaks | None" =
     return Reaper(store, app, links=links(config), leaks=leaks, owner=f"{owner()}:reaper", sweep=swept)
 
 
+def orphans(store: Store, sandboxes: SandboxProvider) -> "tuple[Orphans, ...]":
+    """None where a sandbox ends with the bot."""
+    from bot.orphans import Orphans
+
+    return (Orphans(store, sandboxes),) if isinstance(sandboxes, LastingSandboxes) else ()
+
+
 def sweeper(store: Store, app: "App") -> "Sweeper":
     from bot.sweeper import Sweeper
     from bot.web.door import random_job_id, random_watch_key
@@ -215,15 +223,17 @@ async def working(
     vitals.expect("runner", within_s=RUNNER_WITHIN_S)
     leaks = known_secrets(config)
     app = github_app(config, leaks)  # one for all: requests of one installation take turns
+    sandboxes = sandbox_provider(config)
     async with models(config) as model_named:
         parts = (
-            runner(config, store, model_named, app=app, vitals=vitals, leaks=leaks),
-            prober(config, vitals, app=app, model_named=model_named, sandboxes=sandbox_provider(config)),
+            runner(config, store, model_named, app=app, sandboxes=sandboxes, vitals=vitals, leaks=leaks),
+            prober(config, vitals, app=app, model_named=model_named, sandboxes=sandboxes),
             reaper(config, store, app, leaks),
             sweeper(store, app),
             waiting_room(config, store, app),
         )
         tasks = [asyncio.create_task(part.run(stop)) for part in parts]
+        tasks += [asyncio.create_task(part.run(stop)) for part in orphans(store, sandboxes)]
         for task in tasks:
             task.add_done_callback(ended)
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bot.domain.job import Patch
 
@@ -135,6 +135,7 @@ class SandboxProvider(Protocol):
         ...
 
 
+@runtime_checkable
 class LastingSandboxes(Protocol):
     """What a provider has besides, whose sandboxes outlive the process that opened them."""
 

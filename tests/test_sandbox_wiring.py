@@ -1,0 +1,43 @@
+"""Which sandboxes a setting, or the lack of one, takes."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.config import Config
+from bot.ports import LastingSandboxes
+from bot.sandbox_wiring import sandbox_provider
+
+TOKEN = {"MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1-secret"}
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+
+
+def configured(home: Path, **env: str) -> Config:
+    return Config.from_env({"BACKSPACE_HOME": str(home), "BACKSPACE_MODEL": "rules", **env}, role="local")
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        pytest.param({"SANDBOX": "modal"}, "modal", id="modal"),
+        pytest.param({"SANDBOX": "docker", **NO_ENGINE}, "docker", id="docker-that-is-not-there"),
+        pytest.param({"SANDBOX": "bubblewrap", **TOKEN}, "bubblewrap", id="bubblewrap-with-a-token"),
+        pytest.param({**TOKEN, **NO_ENGINE}, "modal", id="auto-with-a-token"),
+        pytest.param({"MODAL_TOKEN_ID": "ak-1", **NO_ENGINE}, "bubblewrap", id="auto-with-half-a-token"),
+        pytest.param(NO_ENGINE, "bubblewrap", id="auto-with-nothing"),
+    ],
+)
+def test_the_setting_or_the_best_that_works_is_taken(tmp_path: Path, env: dict[str, str], name: str) -> None:
+    assert sandbox_provider(configured(tmp_path, **env)).name == name
+
+
+def test_sandboxes_that_outlive_the_bot_are_known_as_such(tmp_path: Path) -> None:
+    lasting = {
+        name: isinstance(sandbox_provider(configured(tmp_path, SANDBOX=name)), LastingSandboxes)
+        for name in ("modal", "docker", "bubblewrap")
+    }
+    assert lasting == {"modal": True, "docker": True, "bubblewrap": False}
+
+
+def test_modals_token_is_among_the_secrets_that_leave_in_no_text(tmp_path: Path) -> None:
+    assert TOKEN["MODAL_TOKEN_SECRET"] in configured(tmp_path, **TOKEN).secrets
