@@ -9,6 +9,7 @@ from bot.agent.output import visible
 from bot.domain.conversation import Text, UserTurn
 from bot.domain.setup import SetupReport
 from bot.intake.reading import Remark
+from bot.ports import ExportedFile
 
 ISSUE_BYTES = 24_000
 
@@ -104,8 +105,8 @@ NUDGE = (
 )
 SAME_TREE_AGAIN = (
     "Note from the harness: the sandbox was lost and a new one holds the same work tree, as it was after the last "
-    "finished call. What git ignores is gone (installed packages, build outputs), and so are your commits and stashes, "
-    "files outside the repository and background processes."
+    "finished call. What git ignores is as the setup leaves it, without what you installed or built; your commits and "
+    "stashes, files outside the repository and background processes are gone."
 )
 LOST_TREE = (
     "Note from the harness: the sandbox was lost and a new one holds the unchanged base tree. Every edit made before "
@@ -120,7 +121,8 @@ class Task:
     """What one run is about. `issue_text` is already projected to what a reader of the issue sees, and may be "".
 
     `issue_trusted`: the issue's author may write to the repository. `remarks`: what was said on the issue before the
-    request, the oldest first. `today` is an ISO date. `instructions` is a file of
+    request, the oldest first. `begun`: what an earlier run changed, to go on from, and `so_far`: our words about it.
+    `today` is an ISO date. `instructions` is a file of
     the base to read before the repository's other instruction files, or "".
     """
 
@@ -138,6 +140,8 @@ class Task:
     instructions: str = ""
     remarks: tuple[Remark, ...] = ()
     setup: SetupReport = field(default_factory=SetupReport)
+    begun: tuple[ExportedFile, ...] = ()
+    so_far: str = ""
 
 
 def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") -> UserTurn:
@@ -146,6 +150,7 @@ def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") ->
         _repository(task, context),
         _issue(task, nonce),
         _request(task, nonce),
+        visible(task.so_far),
         _setup(task.setup, nonce),
         _facts(task, context, budget),
     )
