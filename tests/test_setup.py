@@ -199,7 +199,6 @@ async def test_thirty_thousand_new_files_do_not_end_the_job(place: Place) -> Non
     [
         pytest.param("rm -rf .git", id="no-git"),
         pytest.param("rm sub/kept.txt && mkfifo sub/kept.txt", id="a-pipe-in-place-of-a-file"),
-        pytest.param("mkdir -p sub/other && git -C sub/other init -q && touch sub/other/x", id="a-repository-inside"),
         pytest.param("touch sub/a && ln sub/a sub/b", id="hard-links"),
         pytest.param("mkdir $(seq -f 'sub/%g' 1100) && touch $(seq -f 'sub/%g/x' 1100)", id="too-many-folders"),
     ],
@@ -212,6 +211,16 @@ async def test_a_tree_that_cannot_be_put_right_is_thrown_away(place: Place, comm
         assert await sh(sandbox, "cat sub/kept.txt; ls sub; git status --short") == "kept\nkept.txt\n"
     assert report.problem.startswith("The setup was taken back: ")
     assert setup_section(report) == f"### Setup\n{report.problem.rstrip('.')}."
+
+
+async def test_a_clone_stays_as_plain_files(place: Place) -> None:
+    """Red when its `.git` stays: the agent's diff cannot be made."""
+    clone = "git init -q {0} && touch {0}/x && git -C {0} add x"
+    premises = await place.premises(clone.format("sub/other"), clone.format("deps"))
+    async with premises.first("job", MemoryJournal()) as (sandbox, report):
+        assert await changes(place, sandbox) == []
+        assert await sh(sandbox, "ls deps sub/other; git status --short") == "deps:\nx\n\nsub/other:\nx\n"
+    assert (report.aside, report.problem) == (("deps/", "sub/other/"), "")
 
 
 async def test_a_hostile_git_configuration_of_the_setup_decides_nothing(place: Place) -> None:

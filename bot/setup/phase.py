@@ -29,13 +29,9 @@ LIST_NEW = (
     "--no-empty-directory",
     "--exclude-per-directory=.gitignore",
 )
-IGNORE_ALL = (
-    "xargs",
-    "-0",
-    "-r",
-    "sh",
-    "-c",
-    "for place; do printf '*\\n' > \"$place/.gitignore\" || exit 1; done",
+IGNORE_ALL = (  # a clone becomes plain files: git ignores nothing inside a repository of its own
+    *("xargs", "-0", "-r", "sh", "-c"),
+    'for place; do rm -rf "$place/.git" && printf "*\\n" > "$place/.gitignore" || exit 1; done',
     "sh",
 )
 
