@@ -25,6 +25,7 @@ from bot.publish.mirror import Mirror
 from bot.publish.policy import problems
 from bot.repo_config import PATH, Budget, lowered, repo_config
 from bot.report.receipts import verdict
+from bot.sandboxes.images import image_for
 from bot.setup.plan import SetupWish, setup_plan
 from bot.setup.premises import Premises
 from bot.setup_wiring import setup_rules
@@ -122,18 +123,20 @@ async def _worked(
     await check_instructions(rules, workspace)
     wish = SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required)
     kept_for = int.from_bytes(hashlib.sha256(str(repo).encode()).digest()[:6])
-    plan = await setup_plan(workspace, wish, setup_rules(config), repo_id=kept_for, provider=provider.name)
-    premises, journal = Premises(provider, workspace, plan), Spoken(console)
+    image = rules.image or image_for(await workspace.base_paths())
+    plan = await setup_plan(workspace, wish, setup_rules(config), repo_id=kept_for, provider=provider.name, image=image)
+    premises, journal = Premises(provider, workspace, plan, image), Spoken(console)
+    name = f"local-{os.getpid()}"  # several may run at once
     budget = lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget)
     paths = await workspace.base_paths()
 
-    async with models(config) as model_named, premises.first("local", journal) as (sandbox, setup):
+    async with models(config) as model_named, premises.first(name, journal) as (sandbox, setup):
         review = Review(
             workspace,
             sandbox,
             gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
             check_command=rules.test,
-            open_base=lambda: premises.another("local-base"),
+            open_base=lambda: premises.another(f"{name}-base"),
         )
         return await work(
             _task(repo.name, workspace.base_sha, prompt, instructions=rules.instructions or "", setup=setup),

@@ -62,8 +62,9 @@ class PathsWish(_Section):
 class RepoConfig(_Section):
     """`model` names come in order of preference: the first that this bot has is taken. `test` is the verification
     command; `reviewers` are logins, or `requester`; `context_authors` says whose comments the model may read;
-    `instructions` is a file that is read before AGENTS.md. `setup` are commands that run before the agent, None for what
-    the bot detects, `none` for nothing; `network` are hosts that they may reach beside the package registries."""
+    `instructions` is a file that is read before AGENTS.md. `setup` are commands that run before the agent, None for
+    what the bot detects, `none` for nothing; `network` are hosts that they may reach beside the package registries.
+    `image`: what the sandbox holds, None for what the repository's files tell."""
 
     model: Lines | None = None
     budget: BudgetWish = BudgetWish()
@@ -77,6 +78,7 @@ class RepoConfig(_Section):
     setup: Lines | None = None
     setup_required: bool = False
     network: Annotated[Lines, AfterValidator(_hosts)] = ()
+    image: Literal["base", "python", "node", "go", "rust", "default"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.reporter": PURE | {"bot.report", "bot.recorder"},
     "bot.github": PURE,
     "bot.sandboxes": PURE,
+    "bot.sandboxes.images": set(),
     "bot.models": PURE,
     "bot.stores": PURE,
     "bot.lease": PURE,
@@ -45,6 +46,8 @@ FLOORS: dict[str, set[str]] = {
     "bot.listening": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.recorder"},
     "bot.ending": PURE | {"bot.report", "bot.agent"},
     "bot.thread": PURE | {"bot.intake"},
+    "bot.repo_wishes": PURE | {"bot.intake", "bot.publish", "bot.repo_config", "bot.report"},
+    "bot.continuing": PURE | {"bot.publish", "bot.report"},
     "bot.journey": PURE
     | {
         "bot.intake",
@@ -52,10 +55,13 @@ FLOORS: dict[str, set[str]] = {
         "bot.agent",
         "bot.publish",
         "bot.repo_config",
+        "bot.repo_wishes",
         "bot.setup",
+        "bot.sandboxes.images",
         "bot.ending",
         "bot.listening",
         "bot.thread",
+        "bot.continuing",
     },
     "bot.last_word": PURE | {"bot.report"},
     "bot.worker": PURE
@@ -69,6 +75,7 @@ FLOORS: dict[str, set[str]] = {
         "bot.reporter",
         "bot.listening",
         "bot.thread",
+        "bot.continuing",
     },
     "bot.web": PURE | {"bot.intake", "bot.report", "bot.vitals"},
     "bot.standins": set(),

@@ -26,6 +26,7 @@ draft: true
 ci: hold
 reviewers: [requester, alice]
 instructions: docs/AGENT.md
+image: go
 """
     assert repo_config(content) == RepoConfig(
         model=("claude-a", "claude-b"),
@@ -37,6 +38,7 @@ instructions: docs/AGENT.md
         ci="hold",
         reviewers=("requester", "alice"),
         instructions="docs/AGENT.md",
+        image="go",
     )
 
 

@@ -87,9 +87,10 @@ class Docker:
         raise ProviderError(NAME, "a sandbox could not start: its container was removed again", retryable=True)
 
     async def reap(self, alive: Collection[str]) -> int:
+        """A second sandbox of a job, named after it with a dash and a word, lives as long as the job."""
         wanted = json.dumps({"label": [f"{BOT}={self._bot}"]})
         listed = await self._engine.call("GET", "/containers/json", params={"all": "1", "filters": wanted})
-        orphans = [found for found in listed if found["Labels"].get(JOB) not in alive]
+        orphans = [found for found in listed if not _lives(found["Labels"].get(JOB, ""), alive)]
         for found in orphans:
             await self._container(found["Id"], found["Names"][0].lstrip("/")).remove()
         return len(orphans)
@@ -275,6 +276,10 @@ class _MountedNetwork:
 
     async def close(self) -> tuple[str, ...]:
         return await self._handed.close() if self._handed else ()
+
+
+def _lives(name: str, alive: Collection[str]) -> bool:
+    return any(name == job or name.startswith(f"{job}-") for job in alive)
 
 
 @contextmanager

@@ -212,13 +212,14 @@ async def test_who_was_replaced_does_not_end_the_sandbox(provider: Docker, engin
 
 async def test_orphans_are_reaped_by_their_label(provider: Docker, engine: str, image: str, bot: str) -> None:
     another = Docker(address=engine, bot=f"{bot}-other", image=image)
-    orphan, alive, foreign = [await opener.open(name) for opener, name in
-                              ((provider, "dead"), (provider, "alive"), (another, "dead"))]  # fmt: skip
-    assert await provider.reap({"alive"}) == 1
-    assert seen_by_the_engine(engine, bot)["Config"]["Labels"][JOB] == "alive"
+    names = ((provider, "dead"), (provider, "dead-base"), (provider, "alive"), (provider, "alive-base"))
+    opened = [await opener.open(name) for opener, name in (*names, (another, "dead"))]
+    assert await provider.reap({"alive"}) == 2
+    assert len(containers(engine, bot)) == 2
     assert len(containers(engine, f"{bot}-other")) == 1
-    for sandbox in (orphan, alive, foreign):
+    for sandbox in opened:
         await sandbox.close()
+    assert containers(engine, bot) == []
 
 
 async def test_a_sandbox_ends_at_its_time_when_nobody_is_left_to_end_it(engine: str, image: str, bot: str) -> None:

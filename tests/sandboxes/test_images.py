@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.errors import UserError
+from bot.repo_config import repo_config
 from bot.sandboxes.images import PARTS, dockerfile, image_for, published_name
 
 SOURCES = Path(__file__).parents[2] / "sandbox_images"
@@ -34,6 +36,14 @@ def test_the_files_at_the_root_tell_the_image(paths: Collection[str], image: str
 
 def test_the_same_names_are_used_in_docker_and_on_modal() -> None:
     assert published_name("python") == "tiny-backspace:python"
+
+
+def test_a_repository_can_wish_for_each_of_them() -> None:
+    assert {repo_config(f"image: {image}".encode()).image for image in PARTS} == set(PARTS)
+    with pytest.raises(
+        UserError, match="is wrong: input should be 'base', 'python', 'node', 'go', 'rust' or 'default'"
+    ):
+        repo_config(b"image: ruby")
 
 
 def test_every_image_is_made_of_dockerfiles_that_are_there() -> None:
