@@ -567,7 +567,7 @@ async def test_a_real_pip_installs_from_the_list_and_what_is_not_on_it_is_named(
             assert await sh(base, "python3 -c 'import greeting; print(greeting.hello())'") == "hello from greeting\n"
     assert report.ran[0].command == "python3 -m pip install -r requirements.txt"
     assert report.blocked == ("tracker.example",)
-    assert "It asked for hosts that are not on its list: `tracker.example`." in setup_section(report)
+    assert "Its network, which is for the hosts on a list, refused: `tracker.example`." in setup_section(report)
     assert len(asked) == before == 2
 
 

@@ -23,7 +23,7 @@ class SetupRun:
 class SetupReport:
     """`warm`: nothing ran, an earlier job's result was taken. `skipped`: commands whose program is not there.
 
-    `blocked`: hosts that were asked for and are not on the list. `put_back`: files of the repository that the setup
+    `blocked`: hosts that were asked for and refused. `put_back`: files of the repository that the setup
     changed, and new ones among them, which are as in the base again. `aside`: new folders, which git ignores now.
     `problem`: why the setup was given up, a sentence of ours, or "". Paths and hosts are text of strangers.
     """

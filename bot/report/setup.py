@@ -18,7 +18,7 @@ def setup_note(report: SetupReport) -> str:
         "The setup of an earlier job was taken over." if report.warm else "",
         f"Setup: {report.failed.command} {_end(report.failed)}." if report.failed else "",
         f"Setup was skipped, its programs are not there: {', '.join(report.skipped)}." if report.skipped else "",
-        f"Setup asked for hosts that are not on its list: {_plain(report.blocked)}." if report.blocked else "",
+        f"The setup's network refused: {_plain(report.blocked)}." if report.blocked else "",
         f"Files that the setup changed are as in the base again: {_plain(report.put_back)}." if report.put_back else "",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
@@ -33,8 +33,8 @@ def setup_section(report: SetupReport) -> str:
         sentences.append(f"{code(report.failed.command)} {_end(report.failed)}; the agent worked without.")
     if report.blocked:
         sentences.append(
-            f"It asked for hosts that are not on its list: {_coded(report.blocked)}. "
-            "`network` in `.github/backspace.yml` can name more."
+            f"Its network, which is for the hosts on a list, refused: {_coded(report.blocked)}. "
+            "`network` in `.github/backspace.yml` can name more hosts."
         )
     if report.put_back:
         sentences.append(f"Files it changed are not part of this pull request: {_coded(report.put_back)}.")
