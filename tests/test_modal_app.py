@@ -13,17 +13,15 @@ import pytest
 from modal_proto import api_pb2
 from rich.console import Console
 
-from bot.domain.events import ToolCalled
-from bot.ports import JobRow
-from bot.standins.messages import by_turn, use
 from bot.watch import watch
-from tests.modal.town import KEY, WITHIN_S, Town, account, cli, copied, town
-from tests.repositories import PYTHON, python_bug, submit
+from tests.modal.town import KEY, SLOW, WITHIN_S, account, cli, copied, succeeded, town
+from tests.repositories import PYTHON, python_bug
 from tests.standins.modal.apps import Apps
 from tests.standins.modal.containers import Containers
-from tests.standins.modal.functions import SUCCESS, Call, Definition, Functions
+from tests.standins.modal.functions import Definition, Functions
 from tests.standins.modal.gateway import Gateways
 from tests.standins.modal.images import Images, Secrets
+from tests.standins.modal.published import Published
 from tests.standins.modal.server import ModalStandIn, modal_standin
 from tests.stores.postgres import Postgres, running_postgres
 from tests.test_readme import ON_MODAL
@@ -42,12 +40,6 @@ NEEDED = {
 }
 LOOPBACK = {"SANDBOX", "GITHUB_API_URL", "ANTHROPIC_BASE_URL"}  # what the town sets besides
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nof two\nlines\n-----END RSA PRIVATE KEY-----\n"
-SLOW_TEST = "sleep 6"
-SLOW = by_turn(
-    use("bash", command=SLOW_TEST),
-    use("edit", file_path="calc/mean.py", old_string="(len(numbers) - 1)", new_string="len(numbers)"),
-    *submit(),
-)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +54,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Itera
     folder = tmp_path_factory.mktemp("shelf")
     (folder / "key.pem").write_text(PEM)
     lines = ON_MODAL.replace(".venv/bin/modal", f"{sys.executable} -m modal")
+    lines = lines.replace(".venv/bin/backspace", f"{sys.executable} -m bot")
     for shown, real in {
         "postgresql://USER:PASSWORD@HOST/NAME": postgres.new_database(),
         "/path/to/your-app.private-key.pem": str(folder / "key.pem"),
@@ -87,6 +80,7 @@ def functions_of(standin: ModalStandIn) -> dict[str, Definition]:
 
 def test_the_readmes_lines_bring_up_a_door_that_answers(shelf: ModalStandIn) -> None:
     assert shelf.part(Secrets).values["backspace-app"] == {"GITHUB_APP_ID": "123456", "GITHUB_PRIVATE_KEY": PEM.strip()}
+    assert "tiny-backspace:default" in shelf.part(Published).names
     door = functions_of(shelf)["door"].handle.web_url
     answer = httpx.get(f"{door}/readyz", trust_env=False, timeout=60)
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
@@ -152,7 +146,7 @@ async def test_a_signed_delivery_becomes_a_pull_request(tmp_path: Path, postgres
         await there.github.deliver()
         (row,) = await there.finished(issue)
         assert row.state == "succeeded", there.logs()
-        assert_opened(there, issue, row)
+        there.assert_opened(issue, row)
         for name in ("door", "work"):
             (container,) = there.containers(name)
             own = {key for key in container.environment if not key.startswith("MODAL_")} - MODALS
@@ -161,24 +155,12 @@ async def test_a_signed_delivery_becomes_a_pull_request(tmp_path: Path, postgres
         assert KEY not in there.logs()
 
 
-def succeeded(call: Call) -> bool:
-    return call.result is not None and call.result.status == SUCCESS
-
-
-def assert_opened(there: Town, issue: int, row: JobRow) -> None:
-    (opened,) = there.github.pull_requests(there.repository)
-    assert opened.body is not None
-    assert f"Fixes #{issue}" in opened.body
-    (comment,) = [c for c in there.github.comments(there.repository, issue) if c.author.type == "Bot"]
-    assert f"{there.door}/jobs/{row.job.id}?t=" in comment.body, "PUBLIC_URL is where Modal put the door"
-
-
 @pytest.mark.slow
 async def test_a_job_whose_container_is_killed_goes_on_in_another(tmp_path: Path, postgres: Postgres) -> None:
     """Modal starts the same input again; the lease of the dead one runs out; the work goes on where it was."""
     there_is = town(tmp_path, make=python_bug, script=SLOW, database_url=postgres.new_database())
     async with there_is as there:
-        issue = await in_the_middle(there)
+        issue = await there.in_the_middle()
         (first,) = there.containers("work")
         there.modal.part(Containers).kill(first)
         (row,) = await there.finished(issue)
@@ -187,7 +169,7 @@ async def test_a_job_whose_container_is_killed_goes_on_in_another(tmp_path: Path
         _, second = there.containers("work")
         (call,) = [call for call in there.modal.part(Functions).calls.values() if first.task_id in call.takers]
         assert call.takers == [first.task_id, second.task_id], "the same input"
-        assert_opened(there, issue, row)
+        there.assert_opened(issue, row)
         assert len(there.messages.requests) == 4, "no answer of the model was paid for twice"
 
 
@@ -196,7 +178,7 @@ async def test_a_job_whose_container_is_taken_away_goes_on_at_once(tmp_path: Pat
     """It is asked to leave and puts the job back: nobody waits for a lease to end."""
     there_is = town(tmp_path, make=python_bug, script=SLOW, database_url=postgres.new_database())
     async with there_is as there:
-        issue = await in_the_middle(there)
+        issue = await there.in_the_middle()
         (first,) = there.containers("work")
         began = time.monotonic()
         await there.modal.part(Containers).take_away(first)
@@ -204,19 +186,6 @@ async def test_a_job_whose_container_is_taken_away_goes_on_at_once(tmp_path: Pat
         assert row.state == "succeeded", there.logs()
         assert time.monotonic() - began < 25, "less than a lease"
         assert "job interrupted: the process goes down" in first.log
-
-
-async def in_the_middle(there: Town) -> int:
-    """A job at its first command. The issue's number."""
-    issue = there.comment(PYTHON.request)
-    await there.github.deliver()
-
-    (row,) = await there.until(lambda rows: rows, issue)
-    began = time.monotonic()
-    while not any(isinstance(one.event, ToolCalled) for one in await there.store.events(row.job.id)):
-        assert time.monotonic() - began < WITHIN_S, there.logs()
-        await asyncio.sleep(0.05)
-    return issue
 
 
 @pytest.mark.slow
@@ -274,7 +243,7 @@ async def test_a_stream_that_modal_cuts_off_goes_on_where_it_was(tmp_path: Path,
     there_is = town(tmp_path, make=python_bug, script=SLOW, database_url=postgres.new_database())
     async with there_is as there:
         there.modal.part(Gateways).cut_after_s = 1.0
-        issue = await in_the_middle(there)
+        issue = await there.in_the_middle()
         (row,) = await there.jobs(issue)
         console = Console(record=True, width=200)
         code = await watch(f"{there.door}/jobs/{row.job.id}?t={row.job.watch_key}", console=console)

@@ -11,17 +11,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.domain.events import ToolCalled
 from bot.domain.job import Start
 from bot.ports import JobRow
 from bot.stage import hosted
 from bot.standins.github import LoopbackGitHub
 from bot.standins.github.state import Repository
-from bot.standins.messages import LoopbackMessages, Script
+from bot.standins.messages import LoopbackMessages, Script, by_turn, use
 from bot.standins.serving import serve
 from bot.stores import QueueLimits, Store, open_store
+from tests.repositories import PYTHON, submit
 from tests.standins.modal.apps import Apps
 from tests.standins.modal.containers import Container, Containers
-from tests.standins.modal.functions import Functions
+from tests.standins.modal.functions import SUCCESS, Call, Functions
 from tests.standins.modal.images import Secrets
 from tests.standins.modal.server import ModalStandIn, modal_standin
 
@@ -30,6 +32,13 @@ KEY = "test-key-that-is-long-enough"
 WITHIN_S = 90.0
 LONG_S = 600.0  # a lease the test holds need not be renewed
 APP_SECRET = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY")
+
+
+SLOW = by_turn(
+    use("bash", command="sleep 6"),
+    use("edit", file_path="calc/mean.py", old_string="(len(numbers) - 1)", new_string="len(numbers)"),
+    *submit(),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +81,30 @@ class Town:
             await asyncio.sleep(0.05)
         return rows
 
+    async def in_the_middle(self) -> int:
+        """A job of SLOW at its first command. The issue's number."""
+        issue = self.comment(PYTHON.request)
+        await self.github.deliver()
+        (row,) = await self.until(lambda rows: rows, issue)
+        began = time.monotonic()
+        while not any(isinstance(one.event, ToolCalled) for one in await self.store.events(row.job.id)):
+            assert time.monotonic() - began < WITHIN_S, self.logs()
+            await asyncio.sleep(0.05)
+        return issue
+
+    def assert_opened(self, issue: int, row: JobRow) -> None:
+        (opened,) = self.github.pull_requests(self.repository)
+        assert opened.body is not None
+        assert f"Fixes #{issue}" in opened.body
+        (comment,) = [c for c in self.github.comments(self.repository, issue) if c.author.type == "Bot"]
+        assert f"{self.door}/jobs/{row.job.id}?t=" in comment.body, "PUBLIC_URL is where Modal put the door"
+
     def logs(self) -> str:
         return "\n".join(f"== {c.task_id}\n{c.log[-3_000:]}" for c in self.modal.part(Containers).all)
+
+
+def succeeded(call: Call) -> bool:
+    return call.result is not None and call.result.status == SUCCESS
 
 
 def cli(*arguments: str, standin: ModalStandIn, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -106,7 +137,8 @@ def copied(folder: Path) -> Path:
     folder.mkdir()
     for name in ("modal_app.py", "requirements.lock"):
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "bot", folder / "bot", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("bot", "sandbox_images"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
