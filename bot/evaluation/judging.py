@@ -21,13 +21,18 @@ _PASSED = re.compile(
     r"^(?:PASSED (?P<pytest>\S.*?)|(?P<unittest>\w+ \([\w.]+\)) \.\.\. ok|\s*ok \d+ - (?P<tap>.*?))\s*$", re.MULTILINE
 )
 _FAILURE = re.compile(r"\b(?:FAIL|FAILED|ERROR|Error|not ok)\b|\w+Error:")
+# The task's own command is not there; a script that misses a program speaks in its own name, and may be the bug.
+_NO_RUNNER = re.compile(r"^bash: line \d+: .*: command not found$|No module named '?(?:pytest|tox|nox)\b", re.MULTILINE)
 _NOT_RUN = re.compile(r"# (?:SKIP|TODO)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
+    """`ran` False: the command is not there, which says nothing about the commit."""
+
     passed: bool
     said: str
+    ran: bool = True
 
 
 class Judge:
@@ -64,6 +69,8 @@ class Judge:
         output = result.stdout.decode("utf-8", "replace")
         if result.timed_out:
             return Judgement(False, f"the tests took longer than {TIMEOUT_S / 60:.0f} minutes")
+        if result.exit_code != 0 and _NO_RUNNER.search(output):
+            return Judgement(False, f"the sandbox cannot run its tests: {_telling_line(output)}", ran=False)
         if task.must_pass:
             return _by_name(task.must_pass, passed_in(output))
         passed = result.exit_code == 0

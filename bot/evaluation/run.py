@@ -86,7 +86,10 @@ async def run_task(task: Task, *, player: Player, settings: Mapping[str, str], s
             if missing := await judge.missing():
                 said = f"the sandbox has no {' and no '.join(missing)}"
                 return Row(task=task.name, verdict="skipped", said=said)
-            if (await judge.judge(made.git, made.base_sha)).passed:
+            before = await judge.judge(made.git, made.base_sha)
+            if not before.ran:
+                return Row(task=task.name, verdict="skipped", said=before.said)
+            if before.passed:
                 raise BrokenTask("its tests pass on the base already, so they show nothing")
             async with (
                 player(made) as model,

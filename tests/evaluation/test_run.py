@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ async def test_one_bad_task_does_not_end_the_others(tmp_path: Path) -> None:
     for name, said in (("broken", ""), ("needy", "needs: [gcc, cobol]\n"), ("crashing", ""), ("fine", "")):
         files = {"tests.patch": b""} if name == "broken" else {}
         (task,) = own_tasks(mean_task(tmp_path / name, said=said, files=files))
-        tasks.append(Task(**{field: getattr(task, field) for field in Task.__slots__} | {"name": name}))
+        tasks.append(replace(task, name=name))
 
     @asynccontextmanager
     async def sometimes(made: Material) -> AsyncIterator[Mapping[str, str]]:
@@ -123,6 +124,14 @@ async def test_one_bad_task_does_not_end_the_others(tmp_path: Path) -> None:
     assert rows[2].said == "model: the address is taken"
     assert sorted(heard) == ["broken", "crashing", "fine", "needy"]
     assert exit_code(rows) == 4
+
+
+async def test_a_task_whose_tests_cannot_run_here_is_skipped_before_it_costs_anything(tmp_path: Path) -> None:
+    heard: list[LoopbackMessages] = []
+    (task,) = own_tasks(mean_task(tmp_path))
+    (row,) = await rows_of((replace(task, test="no-such-runner -q"),), player_of(give_up, heard))
+    assert (row.verdict, heard) == ("skipped", [])
+    assert row.said == "the sandbox cannot run its tests: bash: line 1: no-such-runner: command not found"
 
 
 async def test_a_reply_that_was_lost_costs_what_the_provider_charges_for_it(tmp_path: Path) -> None:
