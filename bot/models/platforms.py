@@ -2,10 +2,13 @@
 
 import logging
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Literal
 
 import anthropic
 import httpx2
+
+from bot.domain.errors import UserError
 
 Platform = Literal["anthropic", "bedrock", "vertex", "foundry"]
 PUBLIC_API = "https://api.anthropic.com"
@@ -40,7 +43,10 @@ class Access:
 
 
 def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.AsyncClient | None = None) -> Client:
-    """Never retries by itself, follows no redirect, logs no prompt. Raises ValueError for a key that cannot be one."""
+    """Never retries by itself, follows no redirect, logs no prompt.
+
+    Raises ValueError for a key that cannot be one, UserError where the platform's library is not installed.
+    """
     logging.getLogger("anthropic").setLevel(logging.INFO)  # at DEBUG the SDK logs request bodies: prompts
     http = http_client or anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
     match access.platform:
@@ -55,6 +61,7 @@ def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.Async
                 http_client=http,
             )
         case "bedrock":
+            _check_installed("botocore", "bedrock")
             return anthropic.AsyncAnthropicBedrock(
                 aws_region=access.place,
                 api_key=access.api_key or None,
@@ -68,6 +75,7 @@ def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.Async
                 http_client=http,
             )
         case "vertex":
+            _check_installed("google.auth", "vertex")
             return anthropic.AsyncAnthropicVertex(
                 region=access.place,
                 project_id=access.project,
@@ -89,6 +97,14 @@ def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.Async
                 open_telemetry=False,
                 http_client=http,
             )
+
+
+def _check_installed(module: str, extra: str) -> None:
+    """The clouds' own sign-in is not installed with the bot. Raises UserError."""
+    try:
+        import_module(module)
+    except ImportError:
+        raise UserError(f"Claude at {extra} needs more: pip install 'tiny-backspace[{extra}]'.") from None
 
 
 def _check(api_key: str, whose: str) -> None:
