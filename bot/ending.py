@@ -3,7 +3,7 @@
 from bot.agent.loop import Outcome
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Job, PullRequest, Submission
-from bot.report import answers
+from bot.report import answers, wording
 from bot.report.restricted_markdown import fenced
 
 DRY_RUN_DIFF = 50_000  # characters of a patch in a comment; GitHub takes 65,536 in all
@@ -20,10 +20,20 @@ def unfinished(job: Job) -> Submission:
     )
 
 
-def banner(outcome: Outcome) -> str:
+def go_on(budget_usd: float) -> str:
+    """What to type to have unfinished work gone on with: as much money again is offered."""
+    return f"/backspace continue --budget {budget_usd:.2f}".removesuffix(".00")
+
+
+def banner(outcome: Outcome, *, job: Job, budget_usd: float) -> str:
     """Why this pull request is a draft, or "" when it is not."""
     if outcome.kind == "stopped":
-        return f"**Unfinished**: {outcome.message}"
+        return f"**Unfinished**: {outcome.message} `{go_on(budget_usd)}` on #{job.issue.number} goes on with it."
+    return failing(outcome)
+
+
+def failing(outcome: Outcome) -> str:
+    """That an accepted change fails its checks, or "" when it does not."""
     if not _fails_its_checks(outcome):
         return ""
     if _base_is_known(outcome):
@@ -31,7 +41,7 @@ def banner(outcome: Outcome) -> str:
     return f"{CHECKS_FAIL}; they could not be run on its base, so they may have failed before."
 
 
-def ended(job: Job, outcome: Outcome, opened: PullRequest | None) -> JobFinished:
+def ended(job: Job, outcome: Outcome, opened: PullRequest | None, *, budget_usd: float = 0.0) -> JobFinished:
     message = answers.ended(
         outcome.kind,
         message=outcome.message,
@@ -40,8 +50,22 @@ def ended(job: Job, outcome: Outcome, opened: PullRequest | None) -> JobFinished
         pull_request=opened.number if opened else None,
         draft=opened.draft if opened else False,
         why_draft="its checks fail" if _fails_its_checks(outcome) else "",
+        next_command=go_on(budget_usd) if opened and budget_usd else "",
     )
     return JobFinished(outcome.conclusion, message)
+
+
+def totals(job: Job, outcome: Outcome, *, sandbox_seconds: float) -> wording.Totals:
+    return wording.Totals(
+        model=" then ".join(outcome.models),
+        turns=outcome.turns,
+        tool_calls=outcome.tool_calls,
+        usage=outcome.usage,
+        usd=outcome.usd,
+        sandbox_seconds=sandbox_seconds,
+        prompt_hash=wording.prompt_hash(job),
+        speakers=tuple(login for login in outcome.speakers if login != job.requested_by.login),
+    )
 
 
 def shown(job: Job, outcome: Outcome) -> JobFinished:
@@ -54,7 +78,7 @@ def shown(job: Job, outcome: Outcome) -> JobFinished:
     if outcome.kind == "stopped":
         head = f"**Dry run** · {ended(job, outcome, None).message}\n\nNothing was pushed. The patch so far:"
     else:
-        head = "\n\n".join(part for part in ("**Dry run**: nothing was pushed. The patch:", banner(outcome)) if part)
+        head = "\n\n".join(part for part in ("**Dry run**: nothing was pushed. The patch:", failing(outcome)) if part)
     return JobFinished(outcome.conclusion, f"{head}\n\n{patch}{cut}")
 
 

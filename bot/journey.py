@@ -13,6 +13,7 @@ from bot.agent.loop import Outcome, work
 from bot.agent.prompt import Task
 from bot.agent.review import Review
 from bot.agent.switching import chain_of
+from bot.continuing import BASE, Earlier, replaced, so_far, unfinished_files
 from bot.domain.errors import UserError
 from bot.domain.events import BasePinned, JobFinished, JobStarted, SandboxReady
 from bot.domain.job import Job, Patch, PullRequest, Receipt
@@ -23,6 +24,7 @@ from bot.listening import Ear
 from bot.ports import (
     Claim,
     Entry,
+    ExportedFile,
     GitHub,
     IssueFacts,
     Journal,
@@ -39,17 +41,17 @@ from bot.publish.outgoing import outgoing
 from bot.publish.policy import PathRules, problems
 from bot.publish.pull_request import publish
 from bot.publish.second_look import worth_a_second_look
-from bot.publish.template import template_path
-from bot.repo_config import PATH, REQUESTER, Budget, RepoConfig, lowered, repo_config
+from bot.publish.workspace import PinnedWorkspace
+from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
+from bot.repo_wishes import ci_held, pull_request_template, reviewers
 from bot.report import wording
 from bot.report.leaks import Leaks
 from bot.report.links import Links
 from bot.report.setup import setup_section
+from bot.sandboxes.images import image_for
 from bot.setup.plan import SetupRules, SetupWish, setup_plan
 from bot.setup.premises import Premises
 from bot.thread import read_thread
-
-BASE = "base"  # journal key: the pinned base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,10 @@ class Facts:
 
 
 class Journey:
-    """One job on its way. `links` is asked late, since the check run's address is known only after a while."""
+    """One job on its way. `links` is asked late, since the check run's address is known only after a while.
+
+    `earlier`: the unfinished work it goes on with.
+    """
 
     def __init__(
         self,
@@ -93,8 +98,10 @@ class Journey:
         links: Callable[[], Links],
         leaks: Leaks,
         ear: Ear,
+        earlier: Earlier | None = None,
     ) -> None:
         self._job = job
+        self._earlier = earlier
         self._ear = ear
         self._facts = facts
         self._workshop = workshop
@@ -117,7 +124,7 @@ class Journey:
         names, wish = rules.model or self._workshop.models, self._job.options.model
         (model, *fallbacks), budget = chain_of(names, self._workshop.model_named, wish=wish), self._budget(rules)
         await journal.record(JobStarted(attempt=attempt, model=model.name, budget_usd=budget.usd))
-        reading = await self._read(rules)
+        reading, begun = await self._read(rules), await self._begun(workspace)
         if not job.options.dry_run:
             await self._start_branch(base.sha)
         started = time.monotonic()
@@ -127,7 +134,7 @@ class Journey:
         async with premises.first(job.id, journal) as (sandbox, setup), ear:
             await journal.record(SandboxReady(sandbox.provider, time.monotonic() - started))
             outcome = await work(
-                self._task(base, reading, rules, setup),
+                self._task(base, reading, rules, setup, begun),
                 model=model,
                 fallbacks=fallbacks,
                 sandbox=sandbox,
@@ -141,13 +148,15 @@ class Journey:
             return ending.shown(job, outcome)
         opened = None
         if outcome.patch is not None and outcome.patch.changes:
-            totals = _totals(job, outcome, sandbox_seconds=time.monotonic() - started)
-            template = await _template(workspace)
-            told = setup_section(setup)
-            opened = await self._publish(outcome, outcome.patch, base.branch, rules, reading, totals, template, told)
+            totals = ending.totals(job, outcome, sandbox_seconds=time.monotonic() - started)
+            template = await pull_request_template(workspace)
+            told = "\n\n".join(part for part in (replaced(self._earlier), setup_section(setup)) if part)
+            opened = await self._publish(
+                outcome, outcome.patch, base.branch, rules, reading, totals, template, told, budget
+            )
         else:
             await drop_branch(branch=self._branch, github=self._github, journal=journal)
-        return ending.ended(job, outcome, opened)
+        return ending.ended(job, outcome, opened, budget_usd=budget.usd)
 
     async def _pinned(self) -> BasePinned:
         """The branch and commit the work starts from; pinned once, the same for every attempt."""
@@ -155,6 +164,8 @@ class Journey:
             return BasePinned(known["branch"], known["sha"])
         branch = self._job.options.base or self._facts.repository.default_branch
         sha = await self._github.ref(branch)
+        if self._earlier is not None:
+            branch, sha = self._earlier.base_branch, self._earlier.base_sha
         if sha is None:
             name = self._job.repo.full_name
             raise UserError(f"{name} has no branch `{branch}`: name one that exists with `--base`.")
@@ -172,9 +183,16 @@ class Journey:
             self._job,
             author_writes=self._facts.author_writes,
             everyone=rules.context_authors == "everyone",
+            by_label=self._earlier.by_label if self._earlier else self._job.comment_id is None,
             github=self._github,
             journal=self._journal,
         )
+
+    async def _begun(self, base: PinnedWorkspace) -> tuple[ExportedFile, ...]:
+        if self._earlier is None:
+            return ()
+        mirror, repo = self._workshop.mirror, self._job.repo.id
+        return await unfinished_files(self._earlier, base, mirror=mirror, github=self._github, repo_id=repo)
 
     async def _start_branch(self, base_sha: str) -> None:
         await start_branch(
@@ -190,8 +208,9 @@ class Journey:
         shop = self._workshop
         wish = SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required)
         provider, repo = shop.sandboxes.name, self._job.repo.id
-        plan = await setup_plan(workspace, wish, shop.setup, repo_id=repo, provider=provider)
-        return Premises(shop.sandboxes, workspace, plan)
+        image = rules.image or image_for(await workspace.base_paths())
+        plan = await setup_plan(workspace, wish, shop.setup, repo_id=repo, provider=provider, image=image)
+        return Premises(shop.sandboxes, workspace, plan, image)
 
     async def _review(self, premises: Premises, sandbox: Sandbox, rules: RepoConfig) -> Review:
         paths = await premises.workspace.base_paths()
@@ -203,7 +222,14 @@ class Journey:
             open_base=lambda: premises.another(f"{self._job.id}-base"),
         )
 
-    def _task(self, base: BasePinned, reading: Reading, rules: RepoConfig, setup: SetupReport) -> Task:
+    def _task(
+        self,
+        base: BasePinned,
+        reading: Reading,
+        rules: RepoConfig,
+        setup: SetupReport,
+        begun: tuple[ExportedFile, ...],
+    ) -> Task:
         job = self._job
         return Task(
             repo=job.repo.full_name,
@@ -220,6 +246,8 @@ class Journey:
             today=datetime.now(UTC).date().isoformat(),
             instructions=rules.instructions or "",
             setup=setup,
+            begun=begun,
+            so_far=so_far(self._earlier, begun) if self._earlier else "",
         )
 
     async def _publish(
@@ -232,10 +260,11 @@ class Journey:
         totals: wording.Totals,
         template: str | None,
         setup: str,
+        budget: Budget,
     ) -> PullRequest:
         job = self._job
         submission = outcome.submission or ending.unfinished(job)
-        held, banner = _ci_held(rules, reading), ending.banner(outcome)
+        held, banner = ci_held(rules, reading), ending.banner(outcome, job=job, budget_usd=budget.usd)
         body = wording.pull_request_body(
             job,
             submission,
@@ -264,17 +293,17 @@ class Journey:
             body=body,
             base_branch=base_branch,
             draft=bool(banner) or job.options.draft or rules.draft,
-            reviewers=_reviewers(job, rules),
+            reviewers=reviewers(job, rules),
             still_allowed=self._still_allowed,
             github=self._github,
             journal=self._journal,
         )
 
     async def _still_allowed(self) -> None:
-        who = self._job.requested_by
-        now = await self._github.permission(who.login)
-        if now.role not in MAY_ASK or now.user_id != who.id:
-            raise UserError(f"@{who.login} lost write access to {self._job.repo.full_name} while the job ran.")
+        for who in dict.fromkeys((self._job.requested_by, *self._ear.speakers())):
+            now = await self._github.permission(who.login)
+            if now.role not in MAY_ASK or now.user_id != who.id:
+                raise UserError(f"@{who.login} lost write access to {self._job.repo.full_name} while the job ran.")
 
 
 def path_rules(rules: RepoConfig) -> PathRules:
@@ -289,39 +318,7 @@ def path_rules(rules: RepoConfig) -> PathRules:
 NOT_RUN = Receipt(command=None, reason="the work stopped before the checks")
 
 
-def _totals(job: Job, outcome: Outcome, *, sandbox_seconds: float) -> wording.Totals:
-    return wording.Totals(
-        model=" then ".join(outcome.models),
-        turns=outcome.turns,
-        tool_calls=outcome.tool_calls,
-        usage=outcome.usage,
-        usd=outcome.usd,
-        sandbox_seconds=sandbox_seconds,
-        prompt_hash=wording.prompt_hash(job),
-    )
-
-
-def _reviewers(job: Job, rules: RepoConfig) -> tuple[str, ...]:
-    return tuple(job.requested_by.login if name == REQUESTER else name for name in rules.reviewers)
-
-
-def _ci_held(rules: RepoConfig, reading: Reading) -> wording.CiHeld | None:
-    """Why the head commit starts no workflow; None when it does."""
-    if rules.ci == "run":
-        return None
-    if reading.outsider:
-        return "outsider"
-    return "setting" if rules.ci == "hold" else None
-
-
 async def check_instructions(rules: RepoConfig, workspace: Workspace) -> None:
     """Raises UserError when the repository names a file that its base has not."""
     if rules.instructions and not await workspace.base_file(rules.instructions):
         raise UserError(f"`instructions` in `{PATH}` names `{rules.instructions}`, which is no file with text there.")
-
-
-async def _template(workspace: Workspace) -> str | None:
-    """The repository's pull request template, from the base."""
-    path = template_path(await workspace.base_paths())
-    content = await workspace.base_file(path) if path else None
-    return content.decode("utf-8", "replace") if content else None

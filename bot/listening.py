@@ -11,7 +11,7 @@ from bot.agent.output import one_line
 from bot.domain.conversation import Json
 from bot.domain.errors import LeaseLost, ProviderError
 from bot.domain.events import Conclusion, JobFinished, Steered
-from bot.domain.job import Job, Options, Start
+from bot.domain.job import Job, Options, Person, Start
 from bot.intake.admission import NotPermitted, check_person
 from bot.intake.visible import Visible, project
 from bot.ports import Claim, Entry, GitHub, JobStore, Meanwhile
@@ -68,6 +68,10 @@ class Ear:
                 pause = REST_S
             await asyncio.sleep(pause)
 
+    def speakers(self) -> tuple[Person, ...]:
+        """Whose words the agent had so far."""
+        return steering.speakers(steering.heard(self._journal.entries()))
+
     async def listen(self) -> None:
         """Everybody who wrote before this was called is heard when it returns. Raises LeaseLost."""
         try:
@@ -93,7 +97,7 @@ class Ear:
         try:
             check_person(request, await self._github.permission(who.login))
             read = project(request.instruction)
-            entry = steering.message(comment_id=comment_id, author=who.login, text=read.text, key=request.key)
+            entry = steering.message(comment_id=comment_id, author=who, text=read.text, key=request.key)
             end = JobFinished(Conclusion.NEUTRAL, answers.passed_on(self._claim.job.id))
             event = Steered(who.login, _told(who.login, read))
             heard = await self._journal.pass_on(request, event, end=end, entry=entry, unless=steering.is_sealed)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from bot.agent.review import submission_of
 from bot.agent.schemas import misfit
+from bot.agent.steering import speakers
 from bot.agent.transcript import Progress
 from bot.domain.conversation import AssistantTurn, Usage, calls_of
 from bot.domain.events import Conclusion
@@ -33,6 +34,7 @@ class Outcome:
     usd: float | None
     nudges: int
     models: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
 
 
 def outcome(
@@ -58,6 +60,7 @@ def outcome(
         usd=progress.usd,
         nudges=progress.nudges,
         models=progress.answered,
+        speakers=tuple(person.login for person in speakers(progress.said)),
     )
 
 

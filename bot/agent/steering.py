@@ -6,6 +6,7 @@ from typing import Literal
 from bot.agent.output import visible
 from bot.agent.prompt import attribute
 from bot.domain.conversation import Json
+from bot.domain.job import Person
 from bot.ports import Entry
 
 KIND = "steering"
@@ -24,9 +25,10 @@ TOO_LATE = "What was said last came too late for this run: ask again."
 Change = Literal["deleted", "edited"]
 
 
-def message(*, comment_id: int, author: str, text: str, key: str) -> Entry:
+def message(*, comment_id: int, author: Person, text: str, key: str) -> Entry:
     """`text` as a reader of the thread sees it; `key` is the request's."""
-    return Entry("effect", f"{KIND} {comment_id}", {"id": comment_id, "author": author, "text": text, "key": key})
+    data = {"id": comment_id, "author": author.login, "author_id": author.id, "text": text, "key": key}
+    return Entry("effect", f"{KIND} {comment_id}", data)
 
 
 def taken_back(*, comment_id: int, author: str, key: str, change: Change) -> Entry:
@@ -59,6 +61,11 @@ def is_sealed(entries: Sequence[Entry]) -> bool:
 
 def is_message(entry: Entry) -> bool:
     return entry.kind == "effect" and entry.key.split(" ")[0] == KIND
+
+
+def speakers(said: Iterable[Json]) -> tuple[Person, ...]:
+    """Whose words the agent had, each once."""
+    return tuple(dict.fromkeys(Person(one["author_id"], one["author"]) for one in said if "change" not in one))
 
 
 def heard(entries: Iterable[Entry]) -> tuple[Json, ...]:

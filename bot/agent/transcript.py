@@ -36,8 +36,8 @@ class Progress:
     `family`; `setbacks`: why those before it were set aside. `answered`: the models that did answer, in order.
     `sandbox`: the mark that tells the work tree of this run from a fresh one. `told`: keys of budget notes.
     `elapsed`: seconds of work when the last entry came. `untold`: notes that wait for the next user turn; `is_void`:
-    they say that the tree is the base's again, so calls of the newest reply are not run. `unheard`: what people said to
-    the agent and it has not read yet. `is_sealed`: the run came to an end, and nobody is heard any more.
+    they say that the tree is the base's again, so calls of the newest reply are not run. `said`: what people told the
+    agent; `unheard`: those of it that it has not read yet. `is_sealed`: the run came to an end and hears nobody more.
     """
 
     conversation: Conversation | None = None
@@ -81,6 +81,7 @@ class Progress:
     rejections: int = 0
     accepted: Json | None = None
     untold: tuple[str, ...] = ()
+    said: tuple[Json, ...] = ()
     unheard: tuple[Json, ...] = ()
     is_sealed: bool = False
     is_void: bool = False
@@ -115,10 +116,12 @@ def advance(progress: Progress, entry: Entry) -> Progress:
     match entry.kind, entry.key.split(" ")[0]:
         case "effect", "header":
             return _begun(progress, entry.data)
+        case "effect", "begun":
+            return replace(progress, tree=progress.tree.after(entry.data["tree"]))
         case "effect", "user":
             return _user_turn(progress, entry.data)
         case "effect", "steering":
-            return replace(progress, unheard=(*progress.unheard, entry.data))
+            return replace(progress, unheard=(*progress.unheard, entry.data), said=(*progress.said, entry.data))
         case "effect", "sealed":
             return replace(progress, is_sealed=True)
         case "effect", "reopened":

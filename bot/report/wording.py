@@ -33,7 +33,10 @@ _DESCRIPTION_HEADING = re.compile(r"(?im)^#{1,6}[ \t]+.*\b(?:description|summary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What the job used. `usd` None: the model's price is not known; `prompt_hash` as `prompt_hash(job)` makes it."""
+    """What the job used. `usd` None: the model's price is not known; `prompt_hash` as `prompt_hash(job)` makes it.
+
+    `speakers`: who else told the agent something at its work, by login.
+    """
 
     model: str
     turns: int
@@ -42,6 +45,7 @@ class Totals:
     usd: float | None
     sandbox_seconds: float
     prompt_hash: str
+    speakers: tuple[str, ...] = ()
 
 
 def branch_name(job: Job) -> str:
@@ -180,6 +184,7 @@ def _footer(job: Job, patch: Patch, totals: Totals, links: Links) -> str:
     facts = (
         f"[Run {job.id}]({links.page})",
         f"asked by @{job.requested_by.login}",
+        *(f"steered by @{login}" for login in totals.speakers),
         code(totals.model),
         counted(totals.turns, "turn"),
         counted(totals.tool_calls, "tool call"),
