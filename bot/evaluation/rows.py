@@ -86,8 +86,15 @@ def table(rows: Sequence[Row]) -> Table:
     for row in rows:
         ran = row.turns or row.seconds
         figures = (str(row.turns), f"{row.tokens:,}", _dollars(row.usd), f"{row.seconds:.1f}") if ran else ("",) * 4
-        made.add_row(row.task, Text(row.verdict, style=LOOKS[row.verdict]), *figures, Text(row.said))
+        made.add_row(row.task, Text(row.verdict, style=LOOKS[row.verdict]), *figures, Text(_why(row)))
     return made
+
+
+def _why(row: Row) -> str:
+    """Short where all is well: then nobody asks."""
+    if row.verdict != "solved":
+        return row.said
+    return "as in gold" if row.same_tree else ""
 
 
 def as_json(rows: Sequence[Row], *, player: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def test_a_scripted_run_of_a_shipped_task_says_that_it_is_one_and_prints_a_table
     header, row, total, *_ = done.stdout.splitlines()
     assert header.split() == ["task", "turns", "tokens", "dollars", "seconds"]
     assert row.split()[:2] == ["python-ledger", "solved"]
+    assert row.endswith("as in gold")
     assert total.split()[0] == "all"
     assert "1/1 solved (100 %, 95 % interval 21 to 100 %)" in done.stdout
 
