@@ -21,8 +21,10 @@ from bot.wiring import (
     known_secrets,
     models,
     opened_store,
+    orphans,
     reaper,
     runner,
+    sandbox_provider,
     sweeper,
     waiting_room,
     web_app,
@@ -147,7 +149,7 @@ async def _worked(run_one: Callable[[str], Awaitable[bool]], store: Store, job_i
 
 
 async def tend(env: Environment, *, spawn: Spawn) -> None:
-    """Every minute: hints that were lost, ends nobody was told, waits nobody was told."""
+    """Every minute: hints that were lost, ends and waits nobody was told, sandboxes whose job is over."""
     config = without_model(env)
     async with opened(config) as store:
         await hint_at_due(store, spawn)
@@ -155,6 +157,8 @@ async def tend(env: Environment, *, spawn: Spawn) -> None:
         app = github_app(config, leaks)
         await reaper(config, store, app, leaks).tell_all()
         await waiting_room(config, store, app).look()
+        for one in orphans(store, sandbox_provider(config)):
+            await one.look()
 
 
 async def sweep(env: Environment, *, spawn: Spawn) -> None:
