@@ -38,7 +38,7 @@ MAKE_DEMO = [
 
 def made(*arguments: str) -> list[str]:
     """The commands of a make target whose packages are there already, whatever make this test runs under."""
-    command = ["make", "-n", "-o", ".venv/.installed", *arguments]
+    command = ["make", "-n", "-o", ".venv/.runs", "-o", ".venv/.tests", *arguments]
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=env)
     return [line.strip() for line in done.stdout.splitlines() if not line.startswith("make")]
