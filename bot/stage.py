@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bot.config import Config
 from bot.domain.errors import UserError
-from bot.domain.job import Start
+from bot.domain.job import Continue, Start
 from bot.ports import JobRow
 from bot.standins.github import LoopbackGitHub
 from bot.standins.github.git import GitFailed
@@ -33,7 +33,7 @@ class Stage:
     async def jobs(self, issue: int) -> tuple[JobRow, ...]:
         """The jobs of a thread that do work, newest first."""
         rows = await self.store.jobs_on(self.repository.id, issue)
-        return tuple(row for row in rows if isinstance(row.job.command, Start))
+        return tuple(row for row in rows if isinstance(row.job.command, Start | Continue))
 
     def page(self, row: JobRow) -> str:
         return f"{self.config.public_url}/jobs/{row.job.id}?t={row.job.watch_key}"

@@ -14,10 +14,12 @@ READ = "read"  # journal key: the thread was read, and what was hidden in it was
 MOST_AUTHORS = 20  # whose access is looked up for one job, the latest to speak first
 
 
-async def read_thread(job: Job, *, author_writes: bool, everyone: bool, github: GitHub, journal: Journal) -> Reading:
+async def read_thread(
+    job: Job, *, author_writes: bool, everyone: bool, by_label: bool, github: GitHub, journal: Journal
+) -> Reading:
     """The request and the text around it. `author_writes`: the issue's author has write access; `everyone`: people
-    without it are read too, and marked. Raises ProviderError."""
-    reading = reading_of(job, author_writes=author_writes, everyone=everyone)
+    without it are read too, and marked; `by_label`: the issue's own text is the request. Raises ProviderError."""
+    reading = reading_of(job, author_writes=author_writes, everyone=everyone, by_label=by_label)
     known = next((entry for entry in journal.entries() if entry.key == READ), None)
     if known is not None:
         kept = [Remark(**{**data, "hidden": tuple(data["hidden"])}) for data in known.data.get("remarks", ())]

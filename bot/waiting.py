@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from bot.domain.errors import LeaseLost, ProviderError
-from bot.domain.job import Job, Start
+from bot.domain.job import Continue, Job, Start
 from bot.intake.admission import NotPermitted, check_person
 from bot.ports import GitHub, GitHubApp, Line, Waiting
 from bot.report.links import Links
@@ -58,7 +58,7 @@ class WaitingRoom:
         self._not_before = {job_id: until for job_id, until in self._not_before.items() if until > now}
         for waiting in await self._store.waiting(PATIENCE_S):
             job = waiting.job
-            tells = isinstance(job.command, Start) and not job.issue.is_pull_request
+            tells = isinstance(job.command, Start | Continue) and not job.issue.is_pull_request
             if job.id in self._not_before or not tells:
                 continue
             if not await self._store.hold_back(job.id, HELD_BACK_S):

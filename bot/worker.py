@@ -7,9 +7,10 @@ from collections.abc import Callable
 import structlog
 
 from bot import last_word
+from bot.continuing import earlier_work
 from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, NotFound, ProviderError, UserError
 from bot.domain.events import Conclusion, JobFinished
-from bot.domain.job import Cancel, Job, Start
+from bot.domain.job import Cancel, Continue, Job, Start
 from bot.intake.admission import HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
 from bot.listening import Ear
@@ -77,6 +78,10 @@ class Worker:
             return
         try:
             facts = await self._admitted(claim, github, journal)
+            earlier = None
+            if isinstance(job.command, Continue) and not job.issue.is_pull_request:
+                earlier = await earlier_work(job, store=self._store, github=github, journal=journal)
+                job = earlier.asked_again(job)
         except UserError as refusal:
             if last_word.has_started(journal.events()):  # an earlier attempt left a check and a branch behind
                 await journal.record(last_word.failed(refusal, job, started=True))
@@ -100,6 +105,7 @@ class Worker:
             links=lambda: self._links(job),
             leaks=self._leaks,
             ear=Ear(claim, store=self._store, journal=journal, github=github),
+            earlier=earlier,
         )
         async with reporter:
             end = await self._end_of(journey, lease, journal)
@@ -209,7 +215,7 @@ class Worker:
     async def _answer(self, job: Job, github: GitHub) -> None:
         """A command that starts no work: done if there is something to do, and answered in the thread."""
         rows = await self._store.jobs_on(job.repo.id, job.issue.number)
-        jobs = [row for row in rows if isinstance(row.job.command, Start) and row.job.id != job.id]
+        jobs = [row for row in rows if isinstance(row.job.command, Start | Continue) and row.job.id != job.id]
         if isinstance(job.command, Cancel):
             for row in jobs:
                 if row.finished_at is None:

@@ -88,7 +88,11 @@ def test_a_long_patch_is_cut_to_what_a_comment_holds() -> None:
     ("outcome", "words"),
     [
         pytest.param(READY, "", id="ready"),
-        pytest.param(STOPPED, "**Unfinished**: 60 of 60 turns are used.", id="stopped"),
+        pytest.param(
+            STOPPED,
+            "**Unfinished**: 60 of 60 turns are used. `/backspace continue --budget 2.50` on #12 goes on with it.",
+            id="stopped",
+        ),
         pytest.param(
             failing(BASE, RED), "**Checks fail** on this change and did not fail on its base.", id="base-passed"
         ),
@@ -100,7 +104,7 @@ def test_a_long_patch_is_cut_to_what_a_comment_holds() -> None:
     ],
 )
 def test_a_draft_says_why_it_is_one(outcome: Outcome, words: str) -> None:
-    assert banner(outcome) == words
+    assert banner(outcome, job=job(), budget_usd=2.5) == words
 
 
 def test_the_last_sentence_of_a_draft_with_failing_checks_names_them() -> None:

@@ -52,11 +52,18 @@ async def test_a_later_attempt_reads_what_the_first_one_read(tmp_path: Path) -> 
         here.loopback.comment(here.repository, 1, "carol", "I may only read.")
         job = replace(here.job(), comment_id=2**60, asked_at=LATER)
         journal = MemoryJournal()
-        first = await read_thread(job, author_writes=True, everyone=False, github=github, journal=journal)
+        first = await read_thread(
+            job, author_writes=True, everyone=False, by_label=False, github=github, journal=journal
+        )
         assert [(remark.author, remark.text) for remark in first.remarks] == [("alice", "Mind the gap.")]
         here.loopback.comment(here.repository, 1, "alice", "One more thing.")
         again = await read_thread(
-            job, author_writes=True, everyone=False, github=github, journal=MemoryJournal(journal.entries())
+            job,
+            author_writes=True,
+            everyone=False,
+            by_label=False,
+            github=github,
+            journal=MemoryJournal(journal.entries()),
         )
         assert again == first
         assert first.unread == 1

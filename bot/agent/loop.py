@@ -24,7 +24,7 @@ from bot.agent.spending import Till, Uncounted, within
 from bot.agent.switching import Chain
 from bot.agent.tools import TOOLS
 from bot.agent.transcript import SAME_TREE
-from bot.agent.tree import put_back
+from bot.agent.tree import begun, put_back
 from bot.agent.warming import Warming
 from bot.domain.conversation import Usage
 from bot.domain.errors import LimitReached, ModelError, UserError
@@ -129,7 +129,11 @@ class _Run:
             model=self._model.name,
             family=self._model.family,
         )
-        await self._ledger.record(ContextRead(context.files, context.check), entry=opening)
+        laid: tuple[Entry, ...] = ()
+        if self._task.begun:
+            step = await begun(self._task.begun, workspace=self._review.workspace, sandbox=self._sandbox)
+            laid = (Entry("effect", "begun", {"tree": step.data}, step.contents),)
+        await self._ledger.record(ContextRead(context.files, context.check), entries=laid, entry=opening)
 
     async def _mark(self) -> str:
         token = secrets.token_hex(8)

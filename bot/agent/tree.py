@@ -76,6 +76,12 @@ async def step(tree: KeptTree, *, workspace: Workspace, sandbox: Sandbox) -> Ste
     return difference(tree, found)
 
 
+async def begun(files: Sequence[ExportedFile], *, workspace: Workspace, sandbox: Sandbox) -> Step:
+    """The base with the work of an earlier run put in, as the first thing the journal knows of the tree."""
+    await workspace.put_changes(sandbox, files)
+    return await step(KeptTree(), workspace=workspace, sandbox=sandbox)
+
+
 def difference(tree: KeptTree, found: Sequence[ExportedFile]) -> Step:
     """Only what is new since the last record, and only contents that no record of this job holds yet."""
     contents: dict[str, bytes] = {}

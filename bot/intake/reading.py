@@ -63,14 +63,14 @@ class Reading:
             yield f"Hidden text was kept from the model: {'; '.join(self.hidden)}."
 
 
-def reading_of(job: Job, *, author_writes: bool, everyone: bool) -> Reading:
+def reading_of(job: Job, *, author_writes: bool, everyone: bool, by_label: bool) -> Reading:
     """`author_writes`: the issue's author has write access; `everyone`: the repository includes all authors' text.
 
     A label asks for the issue's own text, so that text is the request, whoever wrote it; a comment is its author's
     request, and an outsider's issue around it stays out unless the repository says otherwise.
     """
     request = project(job.instruction)
-    if job.comment_id is None:
+    if by_label:
         return Reading(request=request, title=NOTHING, issue=NOTHING, outsider=not author_writes)
     if not author_writes and not everyone:
         left_out = job.issue.author.login

@@ -32,6 +32,7 @@ HELP = """\
 | `/backspace status` | where the jobs of this thread are |
 | `/backspace <text>` while a job runs | its agent reads it at its next step; with a flag such as `--new` it waits |
 | `/backspace cancel` | stops the running job |
+| `/backspace continue` | goes on with the newest unfinished draft, with a new budget (`--budget USD`, `--model NAME`) |
 | `/backspace help` | this list |
 
 Flags go before the text: `--model NAME`, `--budget USD`, `--draft`, `--base BRANCH`, and `--dry-run`, which shows the
@@ -66,7 +67,9 @@ def answer(command: Command, *, jobs: Sequence[JobRow] = (), pages: Mapping[str,
             return _cancelling(jobs)
         case Start():
             return not_built_yet("A job on a pull request", instead="Comment on an issue instead.")
-        case Plan() | Approve() | Retry() | Continue() | Undo():
+        case Continue():
+            return not_built_yet("`/backspace continue` on a pull request", instead="Say it on the issue instead.")
+        case Plan() | Approve() | Retry() | Undo():
             return not_built_yet(
                 f"`/backspace {command.kind}`",
                 instead="`/backspace <what to change>` starts a job; `/backspace help` lists the rest.",

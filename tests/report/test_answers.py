@@ -48,13 +48,19 @@ OVER = JobRow(job=job(id="a2b4"), state="failed", attempts=1, created_at=10.0, f
             "**Not there yet**: A job on a pull request is planned but not built. Comment on an issue instead.",
             id="on-a-pull-request",
         ),
+        pytest.param(
+            Continue(),
+            "**Not there yet**: `/backspace continue` on a pull request is planned but not built. "
+            "Say it on the issue instead.",
+            id="continue-on-a-pull-request",
+        ),
         *(
             pytest.param(
                 command,
                 f"**Not there yet**: `/backspace {command.kind}` is planned but not built. {INSTEAD}",
                 id=command.kind,
             )
-            for command in (Plan("x"), Approve(), Retry(), Continue(), Undo())
+            for command in (Plan("x"), Approve(), Retry(), Undo())
         ),
         pytest.param(
             Status(),

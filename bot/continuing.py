@@ -1,0 +1,123 @@
+"""`/backspace continue`: which unfinished work of a thread a job goes on with, and what there is of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from bot.domain.conversation import Json
+from bot.domain.errors import UserError
+from bot.domain.events import Conclusion, JobFinished
+from bot.domain.job import Continue, Job, Options, Start
+from bot.ports import Entry, ExportedFile, GitHub, JobRow, JobStore, Journal
+from bot.publish.branch import HEAD_COMMIT
+from bot.publish.mirror import Mirror
+from bot.publish.pull_request import OPENED
+from bot.publish.workspace import PinnedWorkspace
+from bot.report.wording import branch_name
+
+BASE = "base"  # journal key: the branch and commit a job's work starts from
+GOES_ON = "goes on"  # journal key: the work before, for every attempt the same
+SUBMODULE = "160000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """A draft of the bot's, `head_sha` on `base_sha` of `base_branch`, and what was asked for when it was begun.
+
+    `by_label`: the issue's own text was the request. `model` and `draft` are its flags.
+    """
+
+    pull_request: int
+    head_sha: str
+    base_branch: str
+    base_sha: str
+    prompt: str
+    by_label: bool
+    model: str | None
+    draft: bool
+
+    def asked_again(self, job: Job) -> Job:
+        """The job as if it asked for the whole; its own flags count more than those of the request before."""
+        wish = job.options
+        options = Options(model=wish.model or self.model, budget_usd=wish.budget_usd, draft=self.draft)
+        return replace(job, command=Start(self.prompt, options))
+
+
+async def earlier_work(job: Job, *, store: JobStore, github: GitHub, journal: Journal) -> Earlier:
+    """The newest unfinished work of the job's thread. Raises UserError when there is none to go on with."""
+    known = next((entry for entry in journal.entries() if entry.key == GOES_ON), None)
+    if known is not None:
+        return Earlier(**known.data)
+    for row in await store.jobs_on(job.repo.id, job.issue.number):
+        if row.job.id == job.id or not isinstance(row.job.command, Start | Continue):
+            continue
+        written = {entry.key: entry.data for entry in await store.journal(row.job.id) if entry.kind == "effect"}
+        if OPENED not in written:
+            continue
+        earlier = _earlier(row, written, end=await _end_of(row, store))
+        await _look_after(earlier, row.job, github)
+        await journal.record(entry=Entry("effect", GOES_ON, asdict(earlier)))
+        return earlier
+    raise UserError("No pull request came of this thread yet, so there is no work to go on with: say what to do.")
+
+
+def _earlier(row: JobRow, written: dict[str, Json], *, end: JobFinished | None) -> Earlier:
+    number, job, before = written[OPENED]["number"], row.job, written.get(GOES_ON, {})
+    if end is None:
+        raise UserError(f"The work on #{number} is not over yet.")
+    if end.conclusion is Conclusion.SUCCESS:
+        raise UserError(f"The work on #{number} was finished: say what is still to be done.")
+    return Earlier(
+        pull_request=number,
+        head_sha=written[HEAD_COMMIT]["sha"],
+        base_branch=written[BASE]["branch"],
+        base_sha=written[BASE]["sha"],
+        prompt=before.get("prompt", job.instruction),
+        by_label=before.get("by_label", job.comment_id is None),
+        model=job.options.model or before.get("model"),
+        draft=before.get("draft", job.options.draft),
+    )
+
+
+async def _end_of(row: JobRow, store: JobStore) -> JobFinished | None:
+    ends = [recorded.event for recorded in await store.events(row.job.id) if isinstance(recorded.event, JobFinished)]
+    return ends[-1] if ends else None
+
+
+async def _look_after(earlier: Earlier, job: Job, github: GitHub) -> None:
+    """Only the bot's own work is gone on with. Raises UserError."""
+    number, branch = earlier.pull_request, branch_name(job)
+    head = await github.ref(branch)
+    if head is None:
+        raise UserError(f"The branch `{branch}` of #{number} is gone, so there is no work to go on with.")
+    if head != earlier.head_sha:
+        raise UserError(f"Others have pushed to #{number} since: go on there by hand, or ask for what is missing.")
+
+
+async def unfinished_files(
+    earlier: Earlier, base: PinnedWorkspace, *, mirror: Mirror, github: GitHub, repo_id: int
+) -> tuple[ExportedFile, ...]:
+    """What the draft changes of its base. Raises ProviderError and LimitReached."""
+    head = await mirror.pin(await github.remote(), repo_id=repo_id, sha=earlier.head_sha, branch=earlier.base_branch)
+    files = []
+    for path in sorted(base.base.keys() | head.base.keys()):
+        was, now = base.base.get(path), head.base.get(path)
+        if was == now or SUBMODULE in (was and was.mode, now and now.mode):
+            continue
+        content = await head.base_file(path) if now else None
+        files.append(ExportedFile(path, now.mode if now else None, content))
+    return tuple(files)
+
+
+def so_far(earlier: Earlier, files: Sequence[ExportedFile]) -> str:
+    """For the agent; the paths are whatever the work before called them."""
+    listed = "\n".join(f"- {file.path}{' (deleted)' if file.mode is None else ''}" for file in files)
+    return (
+        "# Work so far\nAn earlier run began with this request and was ended before it was done. Its changes are in "
+        f"the work tree already, as in draft #{earlier.pull_request}; read them with git diff, and go on from there. "
+        f"What you submit is the whole change, its part and yours. Changed are:\n{listed}"
+    )
+
+
+def replaced(earlier: Earlier | None) -> str:
+    """For the pull request's readers: which draft it makes needless, or ""."""
+    return f"This goes on with the work of #{earlier.pull_request} and takes its place." if earlier else ""
