@@ -26,7 +26,7 @@ from tests.standins.modal.server import ModalStandIn, modal_standin
 from tests.stores.postgres import Postgres, running_postgres
 from tests.test_readme import ON_MODAL
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]  # containers take their time on a busy machine
 
 # Enough of Modal's own variables to run a container; everything else comes from the function's secrets.
 MODALS = {"PATH", "HOME", "TMPDIR", "PYTHONPATH"}
@@ -208,6 +208,25 @@ async def test_with_modal_away_a_delivery_is_answered_and_its_job_is_started_lat
         assert succeeded(await functions.ran("tend")), there.logs()
         (row,) = await there.finished(issue)
         assert row.state == "succeeded", there.logs()
+
+
+@pytest.mark.slow
+async def test_the_upkeep_asks_again_for_what_did_not_arrive(tmp_path: Path, postgres: Postgres) -> None:
+    there_is = town(tmp_path, make=python_bug, script=PYTHON.script, database_url=postgres.new_database())
+    async with there_is as there:
+        (app,) = there.github.world.apps.values()
+        app.webhook_url = "http://127.0.0.1:1/webhook"
+        issue = there.comment(PYTHON.request)
+        await there.github.deliver()
+        app.webhook_url = f"{there.door}/webhook"
+        assert await there.jobs(issue) == []
+        for name in ("sweep", "survey", "tend"):
+            assert succeeded(await there.modal.part(Functions).ran(name)), there.logs()
+        await there.github.deliver()
+        (row,) = await there.finished(issue)
+        assert row.state == "succeeded", there.logs()
+        (upkeep,) = there.containers("sweep")
+        assert "deliveries asked for again" in upkeep.log
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """The bot's pieces as Modal starts them, without Modal: settings, the door, and hints that may be lost."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.stores.postgres import Postgres, running_postgres
 
 pytestmark = pytest.mark.anyio
 
+ROOT = Path(__file__).parent.parent
 SECRET = "the secret of this webhook"
 
 
@@ -105,6 +108,14 @@ async def test_every_job_that_may_run_gets_its_hint(postgres: Postgres) -> None:
     await on_modal.hint_at_due(store, spawn)
     await store.close()
     assert hinted == ["job-first", "job-second"]
+
+
+def test_the_doors_container_loads_no_sdk_but_modals() -> None:
+    """It must answer GitHub within ten seconds of its start."""
+    heavy = ["anthropic", "openai", "githubkit", "docker", "bot.agent", "bot.publish"]
+    code = f"import sys, modal_app, bot.web.app, bot.web.live; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
 
 
 def test_modal_ends_nothing_that_the_bot_would_end_by_itself() -> None:
