@@ -14,8 +14,11 @@ import pytest
 
 from bot.domain.errors import ProviderError
 from bot.ports import Sandbox, SandboxProvider
+from bot.sandboxes.container import forwarder
 from bot.sandboxes.docker import BOT, JOB, Docker, SetupPhase
 from bot.sandboxes.egress import WayOut
+from bot.sandboxes.engine import Engine
+from bot.sandboxes.inside.wire import packed
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
 from tests.sandboxes.containment import TIGHT, Containment
@@ -141,7 +144,10 @@ async def test_the_git_directory_of_the_export_is_closed_to_commands(sandbox: Sa
 
 OTHER_BOT = """
 import asyncio, sys
+from bot.sandboxes.container import forwarder
 from bot.sandboxes.docker import Docker
+from bot.sandboxes.engine import Engine
+from bot.sandboxes.inside.wire import packed
 from bot.sandboxes.limits import SandboxLimits
 
 async def main():
@@ -208,6 +214,24 @@ async def test_who_was_replaced_does_not_end_the_sandbox(provider: Docker, engin
     assert await second.list_files() == ("kept",)
     await second.close()
     assert containers(engine, bot) == []
+
+
+async def test_half_a_file_of_a_killed_bot_is_not_written(provider: Docker, engine: str, bot: str) -> None:
+    """Red when the helper takes a frame that ends too early for a whole one: tried by hand."""
+    first = await provider.open("job-1")
+    await first.write_file("old", b"as it was")
+    argv, user, variables = forwarder()
+    (container,) = containers(engine, bot)
+    cut_off = await Engine(engine).run(container, argv, user=user, env=variables)
+    header, content = {"op": "write", "path": 3}, b"old" + b"x" * 1000
+    cut_off.stdin.write(packed(header, len(content)) + content[:500])
+    await cut_off.stdin.drain()
+    await asyncio.sleep(0.5)
+    cut_off.stdin.close()
+    second = await provider.open("job-1")
+    assert await second.read_file("old", max_bytes=100) == b"as it was"
+    await first.close()
+    await second.close()
 
 
 async def test_orphans_are_reaped_by_their_label(provider: Docker, engine: str, image: str, bot: str) -> None:
