@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 _CONTENTS = ("AGENTS.md", "package.json", "pyproject.toml", "setup.cfg", "Makefile", "makefile", "GNUmakefile")
 _NPM_PLACEHOLDER = "no test specified"  # `npm init` writes a script that always fails
@@ -16,6 +16,16 @@ _BY_FILE = (
     ("build.gradle", "gradle test"),
     ("build.gradle.kts", "gradle test"),
     ("mix.exs", "mix test"),
+)
+_LINT_TABLES = (("ruff", "ruff check"), ("black", "black --check"))
+_LINT_FILES = (
+    ("ruff.toml", "ruff check"),
+    (".ruff.toml", "ruff check"),
+    (".flake8", "flake8"),
+    ("eslint.config.", "npx eslint"),
+    (".eslintrc", "npx eslint"),
+    (".prettierrc", "npx prettier --check"),
+    ("prettier.config.", "npx prettier --check"),
 )
 _ABOUT_CHECKS = re.compile(r"#+ .*\b(?:test|check|verif)\w*", re.I)
 _SHELL_FENCE = re.compile(r"```(?:sh|bash|shell|console)?[ \t]*")
@@ -42,6 +52,17 @@ def detected(paths: Sequence[str], contents: Mapping[str, bytes]) -> str:
     )
 
 
+def lint(paths: Sequence[str], contents: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Linters and formatters that the repository configures, to be run on changed files alone."""
+    there = set(paths)
+    tables = _tool_tables(contents.get("pyproject.toml", b"").decode("utf-8", "replace"))
+    found = {command for name, command in _LINT_TABLES if name in tables}
+    for path in there:
+        name = path if "/" not in path else ""
+        found |= {command for prefix, command in _LINT_FILES if name.startswith(prefix)}
+    return tuple(sorted(found))
+
+
 def _from_instructions(text: str) -> str:
     """The first command of the first fenced block below a heading about tests or checks."""
     about_checks, fence = False, ""
@@ -60,18 +81,25 @@ def _from_instructions(text: str) -> str:
 def _python(there: set[str], texts: Mapping[str, str]) -> str:
     has_tests = any(re.fullmatch(r"(?:.*/)?tests?/(?:.*/)?test_[^/]*\.py|test_[^/]*\.py", path) for path in there)
     configured = "pytest.ini" in there or "[tool:pytest]" in texts.get("setup.cfg", "") or "conftest.py" in there
-    if has_tests or configured or "tests/conftest.py" in there or _has_pytest_table(texts.get("pyproject.toml", "")):
+    if (
+        has_tests
+        or configured
+        or "tests/conftest.py" in there
+        or "pytest" in _tool_tables(texts.get("pyproject.toml", ""))
+    ):
         return "python3 -m pytest -q"
     if "tox.ini" in there:
         return "tox"
     return "nox" if "noxfile.py" in there else ""
 
 
-def _has_pytest_table(text: str) -> bool:
+def _tool_tables(text: str) -> Collection[str]:
+    """The names below `tool` in a pyproject.toml, none in a broken one."""
     try:
-        return "pytest" in tomllib.loads(text).get("tool", {})
+        tools = tomllib.loads(text).get("tool", {})
     except tomllib.TOMLDecodeError:
-        return False
+        return ()
+    return tools if isinstance(tools, dict) else ()
 
 
 def _javascript(there: set[str], text: str) -> str:

@@ -2,22 +2,28 @@
 
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.agent.checks import detected, wanted_files
+from pathspec import GitIgnoreSpec
+
+from bot.agent.checks import detected, lint, wanted_files
 from bot.agent.output import visible
 from bot.ports import Workspace
 
 AGENTS = "AGENTS.md"
 INSTRUCTION_FILES = (AGENTS, "CLAUDE.md", ".github/copilot-instructions.md", "CONTRIBUTING.md")
-FIRST_INSTRUCTION_BYTES = 12_000
-NEXT_INSTRUCTION_BYTES = 3_000
+FIRST_INSTRUCTION_BYTES = 16_000
+NEXT_INSTRUCTION_BYTES = 4_000
 README_BYTES = 2_000
 TREE_BYTES = 8_000
 TOTAL_BYTES = 24_000
 LEAST_ROOM = 4_000  # for README and files beside long instructions
+MOST_NESTED = 20
+MOST_PATTERNS = 50  # of .gitattributes
 FILES_SHOWN = 12  # of one folder, before it is only counted
+ATTRIBUTES = ".gitattributes"
+MADE = ("linguist-generated", "linguist-vendored")
 READMES = ("README.md", "README.rst", "README.txt", "README")
 
 
@@ -25,7 +31,8 @@ READMES = ("README.md", "README.rst", "README.txt", "README")
 class Context:
     """Everything comes from the base commit, nothing from what a sandbox says.
 
-    `check` is the command that will judge the change, "" for none; `files` are the instruction files that were read.
+    `check` is the command that will judge the change, "" for none; `lint` are linters for the files that changed;
+    `files` are the instruction files that were read.
     """
 
     overview: str = ""
@@ -34,6 +41,7 @@ class Context:
     readme: str = ""
     tree: str = ""
     check: str = ""
+    lint: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -46,21 +54,26 @@ async def gather(workspace: Workspace, *, check_command: str | None, first: str 
     `first` is an instruction file to read before the usual ones, or "".
     """
     paths = await workspace.base_paths()
+    wanted = (*wanted_files(paths), *(path for path in (ATTRIBUTES, ".gitmodules") if path in set(paths)))
+    contents = {path: await workspace.base_file(path) or b"" for path in wanted}
+    told = overview(paths, contents)
     instructions = await _instructions(workspace, paths, tuple(dict.fromkeys((first or AGENTS, *INSTRUCTION_FILES))))
-    room = max(TOTAL_BYTES - sum(len(text.encode()) for _, text in instructions), LEAST_ROOM)
-    readme = await _beginning(workspace, paths, READMES, min(README_BYTES, room))
-    check = check_command
-    if check is None:
-        contents = {path: await workspace.base_file(path) or b"" for path in wanted_files(paths)}
-        check = detected(paths, contents)
+    room = TOTAL_BYTES - len(told.encode()) - sum(len(text.encode()) for _, text in instructions)
+    readme = await _beginning(workspace, paths, READMES, min(README_BYTES, room // 2))
     return Context(
-        overview=overview(paths),
+        overview=told,
         instructions=instructions,
-        more_instructions=tuple(visible(p) for p in paths if p.endswith("/AGENTS.md"))[:20],
+        more_instructions=tuple(visible(p) for p in nested(paths))[:MOST_NESTED],
         readme=readme,
-        tree=tree_map(paths, min(TREE_BYTES, room - len(readme.encode()))),
-        check=check,
+        tree=tree_map(paths, min(TREE_BYTES, room - len(readme.encode())), made=made_files(paths, contents)),
+        check=detected(paths, contents) if check_command is None else check_command,
+        lint=lint(paths, contents),
     )
+
+
+def nested(paths: Sequence[str]) -> tuple[str, ...]:
+    """Instruction files that are about one folder."""
+    return tuple(path for path in paths if path.endswith(f"/{AGENTS}"))
 
 
 async def _instructions(
@@ -68,6 +81,7 @@ async def _instructions(
 ) -> tuple[tuple[str, str], ...]:
     """Equal files (a link's target, a copy) are shown once."""
     there, found = set(paths), list[tuple[str, str]]()
+    room = TOTAL_BYTES - LEAST_ROOM
     known: set[bytes] = set()
     for path in wanted:
         content = await workspace.base_file(path) if path in there else None
@@ -77,8 +91,9 @@ async def _instructions(
         if not content or content in known or target in wanted:
             continue
         known.add(content)
-        limit = NEXT_INSTRUCTION_BYTES if found else FIRST_INSTRUCTION_BYTES
-        found.append((path, _cut(content, limit)))
+        shown = _cut(content, min(room, NEXT_INSTRUCTION_BYTES if found else FIRST_INSTRUCTION_BYTES))
+        room = max(0, room - len(shown.encode()))
+        found.append((path, shown))
     return tuple(found)
 
 
@@ -96,35 +111,74 @@ def _cut(content: bytes, limit: int) -> str:
     return text if len(content) <= limit else f"{text}\n[... cut; read the file for the rest]"
 
 
-def overview(paths: Sequence[str]) -> str:
-    """How many files of which kinds, most frequent first."""
+def overview(paths: Sequence[str], contents: Mapping[str, bytes]) -> str:
+    """How many files of which kinds, most frequent first, and which of them are not really here."""
     kinds = Counter(posixpath.splitext(path)[1] for path in paths)
     named = ", ".join(f"{visible(kind)} {count}" for kind, count in kinds.most_common(8) if kind)
-    return f"{len(paths)} files" + (f": {named}" if named else "")
+    lines = [f"{len(paths)} files" + (f": {named}" if named else "")]
+    if inside := _submodules(paths, contents.get(".gitmodules", b"")):
+        lines.append(f"Submodules, empty here and not to be changed: {', '.join(map(visible, inside[:MOST_NESTED]))}")
+    if large := _matching(paths, contents, lambda attribute: attribute == "filter=lfs"):
+        lines.append(f"Git LFS pointers, whose content is not here and not to be changed: {len(large)} of the files")
+    return "\n".join(lines)
 
 
-def tree_map(paths: Sequence[str], limit: int) -> str:
-    """Folders with file counts and, where there are few, their files; as deep as `limit` bytes allow."""
+def _submodules(paths: Sequence[str], gitmodules: bytes) -> tuple[str, ...]:
+    there = set(paths)
+    lines = (line.partition("=") for line in gitmodules.decode("utf-8", "replace").split("\n"))
+    return tuple(value.strip() for key, _, value in lines if key.strip() == "path" and value.strip() in there)
+
+
+def made_files(paths: Sequence[str], contents: Mapping[str, bytes]) -> frozenset[str]:
+    """Generated and vendored files, as .gitattributes at the root names them."""
+    return _matching(paths, contents, lambda attribute: attribute.removesuffix("=true") in MADE)
+
+
+def _matching(paths: Sequence[str], contents: Mapping[str, bytes], wanted: Callable[[str], bool]) -> frozenset[str]:
+    """Paths of which .gitattributes says what is wanted; a pattern git would not take matches nothing."""
+    lines = (line.split() for line in contents.get(ATTRIBUTES, b"").decode("utf-8", "replace").split("\n"))
+    patterns = [words[0] for words in lines if words and words[0][0] not in "#!" and any(map(wanted, words[1:]))]
+    try:
+        return (
+            frozenset(GitIgnoreSpec.from_lines(patterns[:MOST_PATTERNS]).match_files(paths))
+            if patterns
+            else frozenset()
+        )
+    except ValueError:
+        return frozenset()
+
+
+def tree_map(paths: Sequence[str], limit: int, *, made: Collection[str] = frozenset()) -> str:
+    """Folders with file counts and, where there are few, their files; as deep as `limit` bytes allow.
+
+    Of `made` files, which nobody writes by hand, only their number is told.
+    """
     for most_files, depth in ((FILES_SHOWN, 99), (FILES_SHOWN, 4), (6, 3), (0, 3), (0, 2), (0, 1)):
-        text = "\n".join(_tree_lines(paths, most_files, depth))
+        text = "\n".join(_tree_lines(paths, most_files, depth, made))
         if len(text.encode()) <= limit:
             return text
     return text.encode()[: max(0, limit)].decode("utf-8", "ignore") + "\n[... more]"
 
 
-def _tree_lines(paths: Sequence[str], most_files: int, depth: int) -> list[str]:
+def _tree_lines(paths: Sequence[str], most_files: int, depth: int, made: Collection[str]) -> list[str]:
     folders: dict[str, list[str]] = {}
     totals: Counter[str] = Counter()
+    by_machine: Counter[str] = Counter()
     for path in paths:
         folder, name = posixpath.split(path)
         parts = folder.split("/") if folder else []
-        folders.setdefault("/".join(parts[:depth]), []).append("/".join([*parts[depth:], name]))
+        place = "/".join(parts[:depth])
+        by_machine[place] += path in made
+        shown = folders.setdefault(place, [])
+        if path not in made:
+            shown.append("/".join([*parts[depth:], name]))
         for i in range(1, min(len(parts), depth) + 1):
             totals["/".join(parts[:i])] += 1
     lines = []
     for folder in sorted({*folders, *totals}):
         files = [visible(name) for name in folders.get(folder, [])]
-        label = f"{visible(folder)}/ ({totals[folder]})" if folder else f"./ ({len(files)})"
-        shown = f": {' '.join(sorted(files))}" if files and len(files) <= most_files else ""
-        lines.append(label + shown)
+        label = f"{visible(folder)}/ ({totals[folder]})" if folder else f"./ ({len(files) + by_machine['']})"
+        made_here = f" [{by_machine[folder]} generated or vendored]" if by_machine[folder] else ""
+        named = f": {' '.join(sorted(files))}" if files and len(files) <= most_files else ""
+        lines.append(label + made_here + named)
     return lines

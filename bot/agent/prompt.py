@@ -250,4 +250,5 @@ def _setup(report: SetupReport, nonce: str) -> str:
 def _facts(task: Task, context: Context, budget: str) -> str:
     check = f"The check that will judge the change is: {context.check}" if context.check else "No check was found."
     limits = f" Your budget: {budget}." if budget else ""
-    return f"Today is {task.today}. The base is {task.branch} at {task.base_sha}. {check}{limits}"
+    lint = f" Configured for the files you change: {', '.join(context.lint)}." if context.lint else ""
+    return f"Today is {task.today}. The base is {task.branch} at {task.base_sha}. {check}{lint}{limits}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.agent.checks import detected, wanted_files
+from bot.agent.checks import detected, lint, wanted_files
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,15 @@ from bot.agent.checks import detected, wanted_files
 def test_a_repository_is_checked_by_its_own_conventions(files: dict[str, bytes], command: str) -> None:
     paths = tuple(sorted(files))
     assert detected(paths, {path: files[path] for path in wanted_files(paths)}) == command
+
+
+def test_linters_are_those_a_repository_configures() -> None:
+    files = {
+        "pyproject.toml": b"[tool.ruff]\nline-length = 100\n[tool.black]\n",
+        "eslint.config.mjs": b"",
+        ".prettierrc.json": b"",
+        "examples/.flake8": b"",
+        "ruff.toml": b"",
+    }
+    assert lint(tuple(files), files) == ("black --check", "npx eslint", "npx prettier --check", "ruff check")
+    assert lint(("pyproject.toml",), {"pyproject.toml": b"tool = 3"}) == ()
