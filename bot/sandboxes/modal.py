@@ -11,7 +11,7 @@ import importlib.util
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bot.domain.errors import ProviderError
@@ -32,6 +32,7 @@ NAME = "modal"
 APP = "tiny-backspace-sandboxes"
 BOT, JOB, PURPOSE, HOLDER, WARM = "bot", "job", "purpose", "holder", "warm"  # tags
 START_TIMEOUT_S = 120.0  # an image that is new to Modal's machines is fetched first
+TRIAL_TIMEOUT_S = 15.0
 END_TIMEOUT_S = 30.0
 SNAPSHOT_TIMEOUT_S = 300
 IDLE_S = 600  # without a helper; with one it is busy until its time is over
@@ -76,10 +77,12 @@ class Modal:
             return thread.submit(asyncio.run, self._trial()).result()
 
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> "MovingSandbox[modal.Sandbox]":
+        import modal
+
         with _told():
             for _ in range(3):  # somebody else may create or end it meanwhile
-                machine = await self._created(job_id, image, warm) or await self._found(job_id)
-                if machine is not None:
+                with suppress(modal.exception.NotFoundError, modal.exception.ConflictError):
+                    machine = await self._created(job_id, image, warm) or await self._found(job_id)
                     return MovingSandbox(self, machine)
         raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
 
@@ -91,10 +94,11 @@ class Modal:
         with _told():
             client, app = await self._connected()
             async for sandbox in modal.Sandbox.list.aio(app_id=app.app_id, tags={BOT: self._bot}, client=client):
-                job = (await sandbox.get_tags.aio()).get(JOB, "")
-                if not any(job == one or job.startswith(f"{one}-") for one in alive):
-                    await sandbox.terminate.aio()
-                    ended += 1
+                with suppress(modal.exception.NotFoundError):  # it ended just now
+                    job = (await sandbox.get_tags.aio()).get(JOB, "")
+                    if not any(job == one or job.startswith(f"{one}-") for one in alive):
+                        await sandbox.terminate.aio()
+                        ended += 1
         return ended
 
     async def aclose(self) -> None:
@@ -133,14 +137,15 @@ class Modal:
         import modal
 
         try:
-            client, app = await self._connected()
-            await modal.Image.from_name(published_name(DEFAULT), client=client).build.aio(app)
+            async with asyncio.timeout(TRIAL_TIMEOUT_S):
+                client, app = await self._connected()
+                await modal.Image.from_name(published_name(DEFAULT), client=client).build.aio(app)
         except modal.exception.AuthError as error:
             return f"Modal refuses MODAL_TOKEN_ID and MODAL_TOKEN_SECRET: {error}" if self._token else NO_TOKEN
         except modal.exception.NotFoundError:
             return _missing(DEFAULT)
         except (modal.exception.Error, OSError, TimeoutError) as error:
-            return f"Modal cannot be reached: {error}"
+            return f"Modal cannot be reached: {str(error) or f'no answer within {TRIAL_TIMEOUT_S:.0f} s'}"
         return None
 
     async def _created(self, job_id: str, wish: str, warm: str) -> "OnModal | None":
@@ -165,17 +170,14 @@ class Modal:
             await machine.served.close()
         raise ProviderError(NAME, _missing(wish or DEFAULT))
 
-    async def _found(self, job_id: str) -> "OnModal | None":
+    async def _found(self, job_id: str) -> "OnModal":
         """The live sandbox of the job, taken over: whoever held it until now can end it no more."""
         import modal
 
         client, _ = await self._connected()
-        try:
-            sandbox = await modal.Sandbox.from_name.aio(APP, self._name_of(job_id), client=client)
-            tags, holder = await sandbox.get_tags.aio(), secrets.token_hex(8)
-            await sandbox.set_tags.aio(tags | {HOLDER: holder})
-        except modal.exception.NotFoundError:
-            return None
+        sandbox = await modal.Sandbox.from_name.aio(APP, self._name_of(job_id), client=client)
+        tags, holder = await sandbox.get_tags.aio(), secrets.token_hex(8)
+        await sandbox.set_tags.aio(tags | {HOLDER: holder})
         return await self._landed(sandbox, job_id, holder, warm=bool(tags.get(WARM)))
 
     async def _made(
@@ -198,7 +200,7 @@ class Modal:
             idle_timeout=IDLE_S,
             workdir="/",
             cpu=self._cpus,
-            memory=(limits.memory_bytes // MIB // 4, limits.memory_bytes // MIB),
+            memory=(limits.memory_bytes // MIB // 4, limits.memory_bytes // MIB) if limits.memory_bytes else None,
             block_network=not names,
             outbound_domain_allowlist=list(names) or None,
         )
@@ -215,15 +217,19 @@ class Modal:
 
     async def _landed(self, sandbox: "modal.Sandbox", job_id: str, holder: str, *, warm: bool) -> "OnModal":
         argv, files = landing()
-        process = await sandbox.exec.aio(*argv, text=False, workdir="/", timeout=int(self._limits.wall_clock_s))
         carriage = Carriage()
+        lifeline = _Lifeline(sandbox, holder, carriage)
+        try:
+            process = await sandbox.exec.aio(*argv, text=False, workdir="/", timeout=int(self._limits.wall_clock_s))
+        except BaseException:
+            lifeline.kill()
+            raise
 
         async def hear(piece: bytes) -> None:
             process.stdin.write(piece)
             await process.stdin.drain.aio()
 
         reader, writer = await carriage.streams(process.stdout, hear)
-        lifeline = _Lifeline(sandbox, holder, carriage)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 writer.write(files)
@@ -284,11 +290,12 @@ class _Lifeline:
 def _told() -> Iterator[None]:
     """Modal's errors in the project's words."""
     import modal
+    from grpclib.exceptions import StreamTerminatedError
 
     final = (modal.exception.AuthError, modal.exception.PermissionDeniedError, modal.exception.InvalidError)
     try:
         yield
-    except (modal.exception.Error, OSError, TimeoutError) as error:
+    except (modal.exception.Error, StreamTerminatedError, OSError, TimeoutError) as error:
         words = str(error) or type(error).__name__
         raise ProviderError(NAME, words, retryable=not isinstance(error, final)) from None
 

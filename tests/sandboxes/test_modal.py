@@ -19,7 +19,7 @@ from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.modal import Modal
 from tests.sandboxes.containment import TIGHT, Containment
-from tests.sandboxes.contract import SandboxContract, others, sh
+from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
 from tests.standins.modal.machine import AS_ROOT
 from tests.standins.modal.published import Published
 from tests.standins.modal.router import Router
@@ -80,6 +80,14 @@ async def sandbox(bots: Bots) -> Sandbox:
 
 @pytest.mark.slow  # about 40 s: every test has a machine of its own
 class TestModal(SandboxContract):
+    @pytest.fixture
+    async def provider(self, standin: ModalStandIn) -> AsyncIterator[SandboxProvider]:
+        provider = Modal(bot="7", token=TOKEN)
+        yield provider
+        await provider.aclose()
+
+
+class TestModalSetup(SetupContract):
     @pytest.fixture
     async def provider(self, standin: ModalStandIn) -> AsyncIterator[SandboxProvider]:
         provider = Modal(bot="7", token=TOKEN)
@@ -287,6 +295,19 @@ async def test_a_lost_sandbox_is_a_providers_error(standin: ModalStandIn, sandbo
     with pytest.raises(ProviderError, match="lost") as lost:
         await call
     assert lost.value.retryable
+
+
+async def test_a_sandbox_that_cannot_be_entered_is_not_left_behind(standin: ModalStandIn, bots: Bots) -> None:
+    """Red when it is not ended then: seen."""
+    standin.failing.add("TaskExecStart")
+    try:
+        with pytest.raises(ProviderError, match="no room"):
+            await bots.open("job-1")
+    finally:
+        standin.failing.clear()
+    async with asyncio.timeout(20):
+        while living(standin):  # noqa: ASYNC110 -- it is ended from outside
+            await asyncio.sleep(0.05)
 
 
 async def test_a_sandbox_ends_when_its_time_is_over(standin: ModalStandIn, bots: Bots) -> None:
