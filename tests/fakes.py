@@ -88,7 +88,7 @@ def submit(**given: Any) -> Json:
 def results(conversation: Conversation) -> list[str]:
     """Texts of the newest user turn: tool results first, then notes."""
     turn = conversation.turns[-1]
-    return [block.text for block in turn.blocks] if isinstance(turn, UserTurn) else []
+    return [*(block.text for block in turn.blocks), *turn.notes] if isinstance(turn, UserTurn) else []
 
 
 def diff_id_in(conversation: Conversation) -> str:

@@ -260,19 +260,24 @@ class _Run:
                 conclusion = Conclusion.TIMED_OUT if is_budget else Conclusion.FAILURE
                 return await self._stopped(f"{reason}.", conclusion)
             case WrapUp(reason):
-                await self._tell(
-                    [*texts, wrap_up(reason)], nudge=nudge, told=WRAP_UP_KEY, seen=f"Wrapping up: {reason}."
-                )
+                seen = f"Wrapping up: {reason}."
+                await self._tell(texts, wrap_up(reason), nudge=nudge, told=WRAP_UP_KEY, seen=seen)
             case Note(key, text):
-                await self._tell([*texts, note(text)], nudge=nudge, told=key, seen=text)
+                await self._tell(texts, note(text), nudge=nudge, told=key, seen=text)
             case Go():
                 await self._tell(texts, nudge=nudge)
         return None
 
-    async def _tell(self, texts: list[str], *, nudge: bool, told: str = "", seen: str = "") -> None:
+    async def _tell(self, texts: list[str], *notes: str, nudge: bool, told: str = "", seen: str = "") -> None:
         number = self._ledger.progress.user_turns + 1
         said, heard = self._hearing.texts(), self._hearing.unread
-        data = {"texts": [*said, *texts], "nudge": nudge, "told": [told] if told else [], "heard": heard}
+        data = {
+            "texts": [*said, *texts],
+            "notes": list(notes),
+            "nudge": nudge,
+            "told": [told] if told else [],
+            "heard": heard,
+        }
         events = (Noted(seen),) if seen else ()
         await self._ledger.record(*events, entry=Entry("effect", f"user {number}", data))
 

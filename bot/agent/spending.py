@@ -83,4 +83,4 @@ def _bytes(turn: Turn) -> int:
     if isinstance(turn, AssistantTurn):
         return len(json.dumps(turn.blocks, ensure_ascii=False, default=dict).encode("utf-8", "replace"))
     texts = (block.text if isinstance(block, Text) else block.call_id + block.text for block in turn.blocks)
-    return sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return sum(len(text.encode("utf-8", "replace")) for text in (*texts, *turn.notes))

@@ -171,7 +171,7 @@ def _user_turn(progress: Progress, data: Json) -> Progress:
         ToolResult(call.id, progress.results[place]["text"], progress.results[place]["is_error"])
         for place, call in enumerate(progress.calls)
     )
-    turn = UserTurn((*results, *(Text(text) for text in data["texts"])))
+    turn = UserTurn((*results, *(Text(text) for text in data["texts"])), tuple(data.get("notes", ())))
     return replace(
         progress,
         conversation=_with_turn(progress, turn),

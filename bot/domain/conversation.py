@@ -28,9 +28,14 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class UserTurn:
-    """Tool results first, then text: the order the Messages API asks for."""
+    """Tool results first, then text: the order the Messages API asks for.
+
+    `notes` are the harness's own words after it, with more weight than a user's where a model knows such: nobody else's
+    text may stand in them.
+    """
 
     blocks: tuple[ToolResult | Text, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

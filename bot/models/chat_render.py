@@ -50,11 +50,12 @@ def _messages(turn: Turn, *, fields: bool) -> Iterator[Message]:
     match turn:
         case AssistantTurn(blocks):
             yield _answer(blocks, fields=fields)
-        case UserTurn(blocks):
+        case UserTurn(blocks, notes):
             for block in blocks:
                 if isinstance(block, ToolResult):
                     yield {"role": "tool", "tool_call_id": block.call_id, "content": _result(block)}
             texts = [_sendable(block.text) for block in blocks if isinstance(block, Text) and block.text]
+            texts += map(_sendable, notes)
             if texts:
                 yield {"role": "user", "content": "\n\n".join(texts)}
 

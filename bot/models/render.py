@@ -1,6 +1,6 @@
 """A conversation as the body of a Messages API request: pure, append-only, with the cache marks that pay best."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from bot.domain.conversation import AssistantTurn, Conversation, Text, ToolResult, ToolSpec, Turn, UserTurn
@@ -34,7 +34,8 @@ def render(
     Marked are the system block and the last block of the two newest user messages: what the previous request wrote
     is read, what is new is written. An exchange of many blocks gets one mark more in its middle.
     """
-    messages = [rendered for turn in conversation.turns if (rendered := _message(turn))["content"]]
+    notes = "notes" in abilities
+    messages = [made for turn in conversation.turns for made in _messages(turn, notes=notes) if made["content"]]
     places = marks(messages)
     for message, block in places if "marks" in abilities else places[-1:]:
         messages[message]["content"][block]["cache_control"] = CACHE_MARK
@@ -81,13 +82,19 @@ def _may_be_marked(messages: Sequence[Mapping[str, Any]], place: tuple[int, int]
     return messages[message]["content"][block]["type"] in ("text", "tool_use", "tool_result")
 
 
-def _message(turn: Turn) -> dict[str, Any]:
+def _messages(turn: Turn, *, notes: bool) -> Iterator[dict[str, Any]]:
+    """`notes`: the harness's words come as a system message; else, and after a turn without content, as text."""
     match turn:
-        case UserTurn(blocks):
+        case UserTurn(blocks, said):
             content = [made for block in blocks if (made := _user_block(block)) is not None]
-            return {"role": "user", "content": content}
+            words: list[Block] = [{"type": "text", "text": _sendable(text)} for text in said]
+            if content and notes:
+                yield {"role": "user", "content": content}
+                yield {"role": "system", "content": words}
+            else:
+                yield {"role": "user", "content": [*content, *words]}
         case AssistantTurn(raw):
-            return {"role": "assistant", "content": [dict(block) for block in raw if not _is_empty_text(block)]}
+            yield {"role": "assistant", "content": [dict(block) for block in raw if not _is_empty_text(block)]}
 
 
 def _user_block(block: ToolResult | Text) -> Block | None:

@@ -65,6 +65,12 @@ KEY = "sk-ant-loopback-0123456789"
 WORDS = "Grüße, 世界 🙂 " * 30
 STEP = answer(think(""), say(WORDS), use("read", file_path="ä.py"))
 READ = ToolSpec("read", "Show a file.", {"type": "object", "properties": {"file_path": {"type": "string"}}})
+READ_STRICT = ToolSpec(
+    "read",
+    "Show a file.",
+    {"type": "object", "additionalProperties": False, "properties": {"file_path": {"type": "string"}}},
+    strict=True,
+)
 TASK = Conversation("Work well.", (READ,), (UserTurn((Text("fix it"),)),))
 QUICK = Patience(first_event_s=0.3, silence_s=0.2, total_s=0.6)
 
@@ -445,3 +451,72 @@ def _messages_without_marks(raw: bytes) -> bytes:
     found = re.search(rb'"messages":\[(.*)\],"model"', bare, re.DOTALL)
     assert found is not None
     return found[1]
+
+
+NO_SYSTEM = Status(status=400, message="messages.3: role 'system' is not supported on this model")
+
+
+@pytest.mark.parametrize(
+    ("model", "faults", "roles"),
+    [
+        pytest.param("claude-opus-5-5", {}, ["user", "assistant", "user", "system"], id="known to take it"),
+        pytest.param("claude-sonnet-5-5", {}, ["user", "assistant", "user"], id="known not to"),
+        pytest.param("claude-opus-5-5", {2: NO_SYSTEM}, ["user", "assistant", "user"], id="found out"),
+    ],
+)
+async def test_a_note_comes_as_a_system_message_where_that_is_taken(
+    model: str, faults: dict[int, Fault], roles: list[str]
+) -> None:
+    """Found out once: the refusal switches it off for this model, and the request is sent again without."""
+    async with claude(by_turn(STEP, say("done"), say("done")), model=model, faults=faults) as (adapter, server):
+        reply = await adapter.ask(TASK, max_tokens=1000)
+        results = UserTurn(tuple(ToolResult(call.id, "fine") for call in reply.calls), ("Half is used.",))
+        turns: tuple[Turn, ...] = (*TASK.turns, AssistantTurn(reply.blocks, reply.message_id), results)
+        noted = Conversation(TASK.system, TASK.tools, turns)
+        for _ in range(2):
+            assert (await adapter.ask(noted, max_tokens=1000)).text == "done"
+    assert [message["role"] for message in server.requests[-1]["messages"]] == roles
+    assert len(server.refused) == len(faults)
+    assert server.requests[-1]["diagnostics"] == {"previous_message_id": reply.message_id}
+
+
+ABILITIES = {
+    "strict": "tools.0.strict: Extra inputs are not permitted",
+    "marks": "A maximum of 1 blocks with cache_control may be provided. Found 2.",
+    "output_config": "output_config.effort: Extra inputs are not permitted",
+    "diagnostics": "diagnostics: Extra inputs are not permitted",
+}
+
+
+@pytest.mark.parametrize("ability", ABILITIES)
+async def test_what_a_model_refuses_is_left_out_from_then_on(ability: str) -> None:
+    strict = Conversation(TASK.system, (READ_STRICT,), TASK.turns)
+    faults = {1: Status(status=400, message=ABILITIES[ability])}
+    server = LoopbackMessages(lambda observed: STEP, api_key=KEY, faults=faults, now=lambda: 0.0)
+    async with serve(server.asgi()) as url:
+        adapter = AnthropicModel(KEY, base_url=url, effort="high")
+        for _ in range(2):
+            check_reply(await adapter.ask(strict, max_tokens=1000))
+        await adapter.aclose()
+    first, *later = server.requests
+    assert (first["tools"][0]["strict"], first["output_config"]) == (True, {"effort": "high"})
+    assert len(later) == 2
+    for body in later:
+        assert ability not in body
+        assert ("strict" in body["tools"][0]) == (ability != "strict")
+
+
+async def test_a_limit_above_the_models_own_is_lowered_once() -> None:
+    async with claude(model="claude-haiku-4-5") as (adapter, server):
+        for _ in range(2):
+            await adapter.ask(TASK, max_tokens=128_000)
+    assert [body["max_tokens"] for body in server.requests] == [64_000, 64_000], "known before it is asked"
+
+
+async def test_what_the_models_card_says_is_believed() -> None:
+    async with claude(model="claude-haiku-4-5") as (adapter, _):
+        assert adapter.longest_prompt == 120_000
+        assert await adapter.problem() is None
+        assert adapter.longest_prompt == 120_000
+    async with claude(model="claude-opus-5-5") as (adapter, _):
+        assert adapter.longest_prompt == 400_000

@@ -109,7 +109,7 @@ async def test_a_conversation_goes_on_however_the_bytes_are_split(model: str, la
         conversation = TASK
         while (reply := await adapter.ask(conversation, max_tokens=1000)).calls:
             check(reply)
-            results = UserTurn((*(ToolResult(call.id, "") for call in reply.calls), Text("half is used")))
+            results = UserTurn(tuple(ToolResult(call.id, "") for call in reply.calls), ("half is used",))
             turns: tuple[Turn, ...] = (*conversation.turns, AssistantTurn(reply.blocks, reply.message_id), results)
             conversation = Conversation(conversation.system, conversation.tools, turns)
     assert (reply.text, reply.stop_reason) == ("done", "end_turn")

@@ -83,6 +83,23 @@ def test_results_and_assistant_blocks_go_back_as_they_are() -> None:
     ]
 
 
+def test_the_harness_speaks_with_a_systems_weight_where_the_model_knows_that() -> None:
+    turns = (
+        UserTurn((Text("fix it"),)),
+        AssistantTurn((a_use("t1"),)),
+        UserTurn((ToolResult("t1", "fine"),), ("half is used",)),
+    )
+    conversation = Conversation("Work well.", (), turns)
+    able = without_marks(render(conversation, model="m", max_tokens=1)["messages"])
+    assert able[-2:] == [
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "fine"}]},
+        {"role": "system", "content": [{"type": "text", "text": "half is used"}]},
+    ]
+    plain = without_marks(render(conversation, model="m", max_tokens=1, abilities=frozenset())["messages"])
+    assert plain[-1]["content"][-1] == {"type": "text", "text": "half is used"}
+    assert plain[:-1] == able[:-2]
+
+
 def test_what_the_api_never_takes_is_left_out() -> None:
     turns = (UserTurn((Text("a"), Text(""))), AssistantTurn(({"type": "text", "text": ""},)), UserTurn((Text("b"),)))
     body = body_of(*turns, system="", tools=())

@@ -112,9 +112,10 @@ class Observed:
 
     @property
     def said(self) -> str:
-        """The text of the newest user message, tool results left out."""
-        newest = next(message for message in reversed(self.messages) if message["role"] == "user")
-        return "\n".join(block["text"] for block in blocks_of(newest) if block["type"] == "text")
+        """The text of the newest user message, tool results left out, and of system messages after it."""
+        place = max(place for place, message in enumerate(self.messages) if message["role"] == "user")
+        newest = (block for message in self.messages[place:] for block in blocks_of(message))
+        return "\n".join(block["text"] for block in newest if block["type"] == "text")
 
     @property
     def task(self) -> str:
