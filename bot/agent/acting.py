@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
 from bot.agent.changing import Replacement, done, put, replacement
 from bot.agent.entries import receipt_data
 from bot.agent.ground import Ran, content_of, digest, refused
+from bot.agent.hints import hint
 from bot.agent.ledger import Ledger
 from bot.agent.output import visible
 from bot.agent.review import Accepted, History, Review, Shown, Unfit
@@ -19,7 +20,7 @@ from bot.agent.transcript import Progress
 from bot.agent.tree import Step, step
 from bot.domain.conversation import Json, ToolUse
 from bot.domain.events import DiffShown, JobEvent, Noted, ToolCalled, ToolReturned, Verified
-from bot.ports import Entry, Sandbox
+from bot.ports import Entry, Sandbox, Workspace
 
 SHOWN_DIFF_CHARACTERS = 200_000  # of a diff event, for display
 INTERRUPTED = "interrupted: its effects are unknown; check before repeating."
@@ -56,7 +57,7 @@ async def answer_calls(ledger: Ledger, *, sandbox: Sandbox, review: Review) -> A
     while batch := _next_calls(ledger.progress):
         began = ledger.elapsed()
         if len(batch) > 1 or batch[0][1].name in READ_ONLY:
-            await _looked(ledger, batch, sandbox)
+            await _looked(ledger, batch, sandbox, review.workspace)
             continue
         ((place, call),) = batch
         reason = _not_to_run(ledger.progress, place, call)
@@ -80,7 +81,7 @@ def _next_calls(progress: Progress) -> list[tuple[int, ToolUse]]:
     return looking or open_calls[:1]
 
 
-async def _looked(ledger: Ledger, batch: Sequence[tuple[int, ToolUse]], sandbox: Sandbox) -> None:
+async def _looked(ledger: Ledger, batch: Sequence[tuple[int, ToolUse]], sandbox: Sandbox, workspace: Workspace) -> None:
     """A crash repeats them: they changed nothing."""
     refusals = {place: _not_to_run(ledger.progress, place, call) for place, call in batch}
     fresh = [(place, call) for place, call in batch if place not in ledger.progress.started]
@@ -97,6 +98,9 @@ async def _looked(ledger: Ledger, batch: Sequence[tuple[int, ToolUse]], sandbox:
     numbered = enumerate(batch, first_number)
     results = await side_by_side(*(answered(number, place, call) for number, (place, call) in numbered))
     for (place, call), (ran, seconds) in zip(batch, results, strict=True):
+        for path in ran.seen:
+            line = await hint(path, seen=ledger.progress.seen, workspace=workspace)
+            ran = replace(ran, text=f"{ran.text}\n{line}") if line else ran
         _hold(ledger, place, call, _Answer(ran=ran), None, seconds)
 
 
