@@ -40,11 +40,12 @@ def build(
 @app.command()
 def publish(names: Names = None) -> None:
     """Build the images on Modal and publish them under their names."""
-    from bot.cli import worded
+    from bot.cli import environment, worded
 
     with worded():
+        settings = environment()
         for name in wanted(names):
-            publish_image(published_name(name), whole(name))
+            publish_image(published_name(name), whole(name), settings)
             typer.echo(f"Published {published_name(name)}.")
 
 
@@ -82,22 +83,25 @@ def build_image(name: str, text: str, *, base: str, network: str, environment: M
     _docker(["build", "--tag", name, *options, "-"], environment, stdin=text.encode())
 
 
-def publish_image(name: str, text: str) -> None:
-    """With root as its user, since Modal adds to it; the sandbox's helper gives root up."""
-    try:
-        import modal
-    except ImportError:
-        raise UserError("Modal's package is not installed: pip install modal.") from None
+def publish_image(name: str, text: str, settings: Mapping[str, str]) -> None:
+    """With root as its user, since Modal adds to it; the sandbox's helper gives root up. Raises UserError,
+    ProviderError."""
+    import modal
+
+    from bot.sandboxes.modal import APP, NO_TOKEN
+
+    token = (settings.get("MODAL_TOKEN_ID", ""), settings.get("MODAL_TOKEN_SECRET", ""))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "Dockerfile")
         file.write_text(f"{text}\nUSER root\n", encoding="utf-8")
         try:
+            client = modal.Client.from_credentials(*token) if all(token) else modal.Client.from_env()
             image = modal.Image.from_dockerfile(file, context_dir=folder)
             with modal.enable_output():
-                image.build(modal.App.lookup("tiny-backspace-images", create_if_missing=True))
-            image.publish(name)
-        except modal.exception.AuthError:
-            raise UserError("Modal does not know this token: set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET.") from None
+                image.build(modal.App.lookup(APP, client=client, create_if_missing=True))
+            image.publish(name, client=client)
+        except modal.exception.AuthError as error:
+            raise UserError(f"Modal refuses the token: {error}" if all(token) else NO_TOKEN) from None
         except modal.exception.Error as error:
             raise ProviderError("modal", f"{name} could not be published: {error}") from None
 

@@ -18,6 +18,9 @@ from bot.sandboxes.docker import Docker
 from bot.sandboxes.images import DEFAULT
 from tests.sandboxes.contract import sh
 from tests.sandboxes.engine import docker, running_engine, small_image
+from tests.standins.modal.images import Images
+from tests.standins.modal.published import Published
+from tests.standins.modal.server import ModalStandIn
 
 SECRETS = {
     "GITHUB_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----canary",
@@ -26,6 +29,7 @@ SECRETS = {
     "MODAL_TOKEN_SECRET": "as-canary",
     "PATHOLOGICAL": "path-canary",
 }
+SHELL = "coreutils dash libc-bin"
 FROM = "ARG BASE=none\nFROM ${BASE}\n"
 TOOLS = ("git", "rg", "gcc", "python3", "pip", "uv", "node", "npm", "pnpm", "yarn", "go version", "cargo", "rustfmt")
 
@@ -72,28 +76,34 @@ def canaries_in(engine: str, image: str) -> list[str]:
 def test_no_secret_of_who_builds_is_in_a_layer(engine: str, image: str, environment: dict[str, str]) -> None:
     """Not even where the file asks for one. Red when it is handed on as a build argument: tried by hand."""
     steps = "RUN env > /environment\nARG ANTHROPIC_API_KEY\nRUN env > /more"
-    image_commands.build_image(image, FROM + steps, base=small_image(engine), network="none", environment=environment)
+    image_commands.build_image(
+        image, FROM + steps, base=small_image(engine, SHELL), network="none", environment=environment
+    )
     assert canaries_in(engine, image) == []
 
 
 def test_the_search_finds_a_secret_that_is_there(engine: str, image: str, environment: dict[str, str]) -> None:
     """Removed in a later layer, it is still in an earlier one."""
     steps = "RUN echo sk-ant-canary > /key\nRUN rm /key"
-    image_commands.build_image(image, FROM + steps, base=small_image(engine), network="none", environment=environment)
+    image_commands.build_image(
+        image, FROM + steps, base=small_image(engine, SHELL), network="none", environment=environment
+    )
     assert len(canaries_in(engine, image)) >= 2  # the layer, and the command in the image's history
 
 
 @pytest.fixture
 def unpacked(engine: str, image: str, environment: dict[str, str]) -> Iterator[Path]:
-    """A folder with one image that holds a program of its own; unpacked twice, in place of what was there."""
+    """A folder with one image that holds a program of its own, unpacked in place of what was there."""
     program = "printf '#!/bin/sh\\necho ours\\n' > /usr/bin/only-here; chmod 755 /usr/bin/only-here"
     base = small_image(engine)
     image_commands.build_image(image, f"{FROM}RUN {program}", base=base, network="none", environment=environment)
     with tempfile.TemporaryDirectory() as name:  # tmp_path lies below a folder that is closed to other users
         root = Path(name)
         root.chmod(0o755)
-        for _ in range(2):
-            image_commands.unpack_image(image, root / DEFAULT, environment=environment)
+        (root / DEFAULT / "usr").mkdir(parents=True)
+        (root / DEFAULT / "usr" / "old").touch()
+        image_commands.unpack_image(image, root / DEFAULT, environment=environment)
+        assert not (root / DEFAULT / "usr" / "old").exists()
         assert [path.name for path in root.iterdir()] == [DEFAULT]
         yield root
 
@@ -117,6 +127,27 @@ def test_an_image_that_is_not_there_is_named(environment: dict[str, str], tmp_pa
     with pytest.raises(UserError, match="`docker create` failed"):
         image_commands.unpack_image("no-such-image:1", tmp_path / "x", environment=environment)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_is_built_on_modal_and_published_under_its_name(
+    modal_server: ModalStandIn, environment: dict[str, str]
+) -> None:
+    """The loopback Modal builds nothing: it keeps the steps, and the name."""
+    settings = {**environment, "MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-canary"}
+    image_commands.publish_image("tiny-backspace:go", image_commands.whole("go"), settings)
+    steps = modal_server.part(Images).commands[modal_server.part(Published).names["tiny-backspace:go"]]
+    assert any("golang-go" in step for step in steps)
+    assert [step for step in steps if step.startswith("USER")][-1] == "USER root"
+    assert "canary" not in str(steps)
+
+
+def test_without_a_token_publishing_says_how_to_get_one(
+    modal_server: ModalStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MODAL_TOKEN_ID", raising=False)
+    monkeypatch.delenv("MODAL_TOKEN_SECRET", raising=False)
+    with pytest.raises(UserError, match="MODAL_TOKEN_ID and MODAL_TOKEN_SECRET are missing: `modal token new`"):
+        image_commands.publish_image("tiny-backspace:go", image_commands.whole("go"), {})
 
 
 def test_names_are_those_of_the_folder() -> None:

@@ -64,9 +64,9 @@ def docker(address: str, *argv: str, stdin: bytes | None = None) -> str:
     return done.stdout.decode().strip()
 
 
-def small_image(address: str) -> str:
+def small_image(address: str, wanted: str = WANTED) -> str:
     """Made of packages that are installed here, so that no registry is asked; made once for these versions."""
-    packages = _closure()
+    packages = _closure(wanted)
     versions = _query("-W", "-f", "${Package}=${Version}\n", *packages)
     name = f"{IMAGE}:{hashlib.sha256(versions.encode()).hexdigest()[:16]}"
     if not docker(address, "images", "-q", name):
@@ -78,7 +78,7 @@ def _query(*argv: str) -> str:
     return subprocess.run(["dpkg-query", *argv], capture_output=True, text=True, check=True).stdout
 
 
-def _closure() -> list[str]:
+def _closure(wanted: str) -> list[str]:
     """The wanted packages and all they depend on."""
     needs: dict[str, set[str]] = {}
     for line in _query("-W", "-f", "${Package}\t${Pre-Depends}, ${Depends}\t${Provides}\n").splitlines():
@@ -88,7 +88,7 @@ def _closure() -> list[str]:
         for virtual in filter(None, (re.split(r"[ :(]", one.strip())[0] for one in provides.split(","))):
             needs.setdefault(virtual, {package})
     found: set[str] = set()
-    waiting = WANTED.split()
+    waiting = wanted.split()
     while waiting:
         package = waiting.pop()
         if package not in found and package in needs and package not in UNWANTED:
