@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 from bot.domain.errors import UserError
 
@@ -38,11 +38,12 @@ UNFINISHED = ("queued", "running")
 WORK, ANSWER = 0, 1  # priorities: what is answered at once waits for no job and for no limit of theirs
 
 
-class Now(ColumnElement[float]):
+class Now(FunctionElement[float]):
     """The database's clock, Unix time in seconds. One clock decides about leases, whatever the machines think."""
 
+    name = "now"
     type = Double()
-    inherit_cache = True
+    inherit_cache = True  # else each statement with it would be compiled anew: a third of a commit's time
 
 
 NOW = {
