@@ -125,4 +125,4 @@ def _tool(tool: ToolSpec, *, strict: bool) -> Block:
 
 def _sendable(text: str) -> str:
     """Lone surrogates, which UTF-8 cannot hold, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
