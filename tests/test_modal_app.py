@@ -162,7 +162,7 @@ async def test_a_job_whose_container_is_killed_goes_on_in_another(tmp_path: Path
     async with there_is as there:
         issue = await there.in_the_middle()
         (first,) = there.containers("work")
-        there.modal.part(Containers).kill(first)
+        await there.modal.part(Containers).kill(first)
         (row,) = await there.finished(issue)
         assert row.state == "succeeded", there.logs()
         assert row.attempts == 2

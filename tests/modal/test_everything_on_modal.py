@@ -1,14 +1,14 @@
 """Door, job and sandbox on a Modal that is on this machine."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.modal.town import SLOW, WITHIN_S, succeeded, town
 from tests.repositories import python_bug
-from tests.standins.modal.containers import Containers
+from tests.standins.modal.containers import Container, Containers
 from tests.standins.modal.functions import Functions
 from tests.standins.modal.published import Published
 from tests.standins.modal.sandboxes import Sandboxes
@@ -24,27 +24,35 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.mark.slow
-async def test_a_job_whose_container_is_killed_finds_its_sandbox_on_modal_again(
-    tmp_path: Path, postgres: Postgres
+@pytest.mark.parametrize(
+    ("end", "needed"),
+    [
+        pytest.param(Containers.kill, 1, id="killed"),
+        pytest.param(Containers.take_away, 2, id="taken-away"),  # it tidies up, and the next begins with its changes
+    ],
+)
+async def test_a_job_whose_container_ends_goes_on_in_its_sandbox_and_leaves_none_behind(
+    tmp_path: Path, postgres: Postgres, end: Callable[[Containers, Container], Awaitable[None]], needed: int
 ) -> None:
-    """Everything on Modal: door, job and sandbox. The job's sandbox outlives its first container, and not the job."""
-    there_is = town(
-        tmp_path, make=python_bug, script=SLOW, database_url=postgres.new_database(), **{"SANDBOX": "modal"}
-    )
+    """Door, job and sandbox on Modal. The sandbox of a container that was killed is found by the next."""
+    settings = {"SANDBOX": "modal"}
+    there_is = town(tmp_path, make=python_bug, script=SLOW, database_url=postgres.new_database(), **settings)
     async with there_is as there:
         there.modal.part(Published).publish("tiny-backspace:default")
         issue = await there.in_the_middle()
         (first,) = there.containers("work")
-        there.modal.part(Containers).kill(first)
+        await end(there.modal.part(Containers), first)
         (row,) = await there.finished(issue)
         assert row.state == "succeeded", there.logs()
         there.assert_opened(issue, row)
         assert len(there.messages.requests) == 4, "no answer of the model was paid for twice"
         sandboxes = there.modal.part(Sandboxes)
         of_job = [one for one in sandboxes.all.values() if one.tags["job"] == row.job.id]
-        assert len(of_job) == 1, "the second container took the sandbox of the first"
+        assert len(of_job) == needed
         assert [list(one.definition.secret_ids) for one in sandboxes.all.values()] == [[]] * len(sandboxes.all)
         assert list(sandboxes.living()) == []
-        (call,) = [call for call in there.modal.part(Functions).calls.values() if first.task_id in call.takers]
+        call = [call for call in there.modal.part(Functions).calls.values() if call.function_id == first.function_id][
+            -1
+        ]
         async with asyncio.timeout(WITHIN_S):
             assert succeeded(await there.modal.part(Functions).over(call)), there.logs()

@@ -212,7 +212,7 @@ class Containers:
 
     # ------------------------------------------------------------ what may happen to a container
 
-    def kill(self, container: Container) -> None:
+    async def kill(self, container: Container) -> None:
         """Without a word, as when its machine is gone: the process and all it started."""
         assert container.process is not None
         os.killpg(container.process.pid, signal.SIGKILL)
@@ -229,7 +229,7 @@ class Containers:
             async with asyncio.timeout(LEAVE_S):
                 await container.process.wait()
         except TimeoutError:
-            self.kill(container)
+            await self.kill(container)
 
     async def replace(self, app_id: str) -> None:
         """What runs of an app gets no more inputs, and leaves when it has answered those it has."""
@@ -244,12 +244,12 @@ class Containers:
         for container in self._live():
             if functions.definitions[container.function_id].app_id == app_id:
                 container.leaving = True
-                self.kill(container)
+                await self.kill(container)
 
     async def aclose(self) -> None:
         self._over = True
         for container in self._live():
             container.leaving = True
-            self.kill(container)
+            await self.kill(container)
         while self._watching:
             await asyncio.wait(self._watching)

@@ -98,6 +98,6 @@ async def test_what_a_killed_container_had_in_hand_goes_to_another(
     await written(tmp_path / "killed")
     containers, functions = modal_server.part(Containers), modal_server.part(Functions)
     (first,) = containers.of("patient")
-    containers.kill(first)
+    await containers.kill(first)
     assert await call.get.aio(timeout=WITHIN_S) == 3
     assert functions.calls[call.object_id].takers == [first.task_id, containers.of("patient")[0].task_id]
