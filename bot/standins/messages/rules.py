@@ -30,6 +30,8 @@ FIELDS = frozenset(
         "tools",
     }
 )
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+UNBOUND = frozenset({"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"})
 SAMPLING = ("temperature", "top_p", "top_k")
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 MARKS = 4
@@ -59,6 +61,7 @@ def check_body(body: object, *, counting: bool = False) -> None:
     if not counting:
         _check_max_tokens(body)
     _check_thinking_and_choice(body)
+    _check_settings(body)
     _check_system(body)
     _check_tools(body)
     rules_of_messages.check_messages(body)
@@ -119,8 +122,31 @@ def _check_tools(body: Json) -> None:
         schema = tool.get("input_schema")
         if not isinstance(schema, dict) or schema.get("type") != "object":
             raise Refused(f"tools.{index}.input_schema.type: must be 'object'")
-        if tool.get("strict") and schema.get("additionalProperties") is not False:
-            raise Refused(f"tools.{index}: strict needs additionalProperties false")
+        if tool.get("strict"):
+            _check_strict(f"tools.{index}", schema)
+
+
+def _check_strict(where: str, schema: Json) -> None:
+    """In every object of the schema, however deep."""
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        raise Refused(f"{where}: strict needs additionalProperties false")
+    if found := UNBOUND & set(schema):
+        raise Refused(f"{where}: strict knows no {min(found)}")
+    inner = [*(schema.get("properties") or {}).values(), schema.get("items")]
+    for part in inner:
+        if isinstance(part, dict):
+            _check_strict(where, part)
+
+
+def _check_settings(body: Json) -> None:
+    effort = (body.get("output_config") or {}).get("effort")
+    if effort is not None and effort not in EFFORTS:
+        raise Refused(f"output_config.effort: Input should be one of {', '.join(EFFORTS)}")
+    diagnostics = body.get("diagnostics")
+    if diagnostics is not None:
+        before = diagnostics.get("previous_message_id") if isinstance(diagnostics, dict) else diagnostics
+        if before is not None and not (isinstance(before, str) and before.startswith("msg_")):
+            raise Refused("diagnostics.previous_message_id: Input should be the id of a message, or null")
 
 
 def _check_marks(body: Json) -> None:

@@ -1,5 +1,6 @@
 """The loopback Messages API refuses what the real one refuses, rule by rule."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -26,6 +27,9 @@ pytestmark = pytest.mark.anyio
 def a_server() -> LoopbackMessages:
     return LoopbackMessages(lambda observed: answer(say("fine")))
 
+
+CLOSED: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
+STRICT: Mapping[str, Any] = {**TOOL, "strict": True, "input_schema": CLOSED}
 
 ACCEPTED = [
     pytest.param(a_body(), id="a plain question"),
@@ -57,6 +61,9 @@ ACCEPTED = [
     pytest.param(a_body(max_tokens=0), id="warming the cache"),
     pytest.param(a_body(tool_choice={"type": "auto"}), id="tool choice auto"),
     pytest.param(a_body(thinking={"type": "adaptive"}), id="adaptive thinking"),
+    pytest.param(a_body(output_config={"effort": "xhigh"}), id="effort"),
+    pytest.param(a_body(diagnostics={"previous_message_id": None}), id="diagnostics of a first request"),
+    pytest.param(a_body(tools=[STRICT]), id="a strict tool"),
     pytest.param(
         a_body(
             tools=[{**TOOL, "cache_control": HOUR}],
@@ -74,6 +81,18 @@ ACCEPTED = [
 REFUSED = [
     pytest.param([], "not a JSON object", id="a list"),
     pytest.param(a_body(colour="red"), "colour: Extra inputs", id="unknown field"),
+    pytest.param(a_body(output_config={"effort": "huge"}), "output_config.effort: Input should", id="unknown effort"),
+    pytest.param(a_body(diagnostics={"previous_message_id": 7}), "previous_message_id: Input", id="no message's id"),
+    pytest.param(
+        a_body(tools=[{**STRICT, "input_schema": {**CLOSED, "properties": {"a": {"type": "string", "minLength": 1}}}}]),
+        "strict knows no minLength",
+        id="strict with a bound",
+    ),
+    pytest.param(
+        a_body(tools=[{**STRICT, "input_schema": {**CLOSED, "properties": {"a": {"type": "object"}}}}]),
+        "strict needs additionalProperties false",
+        id="strict with an open object inside",
+    ),
     pytest.param(a_body(model=None), "model: Field required", id="no model"),
     pytest.param(a_body(temperature=0), "temperature: sampling", id="temperature"),
     pytest.param(a_body(top_p=0.5), "top_p: sampling", id="top_p"),
