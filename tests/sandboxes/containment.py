@@ -76,7 +76,7 @@ class Containment:
         ],
     )
     async def test_environment_of_the_bot_is_nowhere(self, sandbox: Sandbox, look: str) -> None:
-        """Red when bwrap is started with the bot's environment, with or without --clearenv: tried by hand."""
+        """Red when the first process has the bot's environment and can be looked at (bubblewrap): tried by hand."""
         seen = await sandbox.exec(["sh", "-c", f"{look}; true"], timeout_s=20)
         for word in (CANARY, "GITHUB_", "ANTHROPIC", str(Path(__file__).parents[2]), sys.executable):
             assert word.encode() not in seen.stdout + seen.stderr
@@ -119,7 +119,7 @@ class Containment:
         assert (seen.exit_code != 0, seen.stdout) == (True, b"")
 
     async def test_files_can_be_written_on_the_four_disks_only(self, sandbox: Sandbox) -> None:
-        """Red without --remount-ro / and /dev, without ReadonlyRootfs: tried by hand."""
+        """Red without --remount-ro / and /dev: tried by hand. In Docker the rights of files hold besides."""
         tried = "/ /usr /usr/bin /etc /dev /run /run/backspace /run/backspace/git /home /proc /sys /var /opt /root"
         places = f"{tried} {' '.join(DISKS)}"
         script = f"for place in {places}; do touch $place/x 2>/dev/null && rm $place/x && echo $place; done; true"
