@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from bot import ending
 from bot.agent import rules as rule_agent
+from bot.agent.canary import Canary, Watched
 from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.prompt import Task
@@ -102,6 +103,7 @@ class Journey:
     ) -> None:
         self._job = job
         self._earlier = earlier
+        self._canary = Canary(job.watch_key)
         self._ear = ear
         self._facts = facts
         self._workshop = workshop
@@ -131,7 +133,8 @@ class Journey:
         steerable = model.name != rule_agent.NAME
         premises = await self._premises(workspace, rules)
         ear = self._ear.open() if steerable else nullcontext()
-        async with premises.first(job.id, journal) as (sandbox, setup), ear:
+        async with ear, premises.first(job.id, journal) as (sandbox, setup):
+            await self._canary.put(sandbox)
             await journal.record(SandboxReady(sandbox.provider, time.monotonic() - started))
             outcome = await work(
                 self._task(base, reading, rules, setup, begun),
@@ -139,7 +142,7 @@ class Journey:
                 fallbacks=fallbacks,
                 sandbox=sandbox,
                 review=await self._review(premises, sandbox, rules),
-                journal=journal,
+                journal=Watched(journal, self._canary),
                 limits=Limits(turns=budget.turns, usd=budget.usd, minutes=budget.minutes),
                 purse=None if model.name == rule_agent.NAME else self._purse_of(rules.budget.usd_per_day),
                 listen=self._ear.listen if steerable else None,
@@ -284,6 +287,7 @@ class Journey:
         title = wording.pull_request_title(submission)
         for piece, where in outgoing(patch, message=message, title=title, body=body):
             self._leaks.check_public(piece, where)
+            self._canary.check(piece, where)
         return await publish(
             job,
             patch,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from bot.agent.canary import PLACE as CANARY
 from bot.agent.edit import is_binary
 from bot.agent.ground import SCRATCH, Ran, Refusal, content_of, digest, inside, refused
 from bot.agent.output import cleaned, head_and_tail, how_it_ended, numbered, one_line, too_long, visible
@@ -19,7 +20,13 @@ READ_ONLY = frozenset({"read", "glob", "grep"})
 COMMAND_BYTES = 100_000  # Linux refuses one argument of 128 KiB
 BASH_SECONDS = 120.0
 KEPT_BYTES = 5_000_000
-ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "GIT_TERMINAL_PROMPT": "0", "PAGER": "cat", "GIT_PAGER": "cat"}
+ENVIRONMENT = {
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "BASH_ENV": f"$HOME/{CANARY}",
+}
 
 
 def title_of(call: ToolUse) -> str:
