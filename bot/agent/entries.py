@@ -19,8 +19,12 @@ def header(
     sandbox: str,
     model: str,
     family: str,
+    heard: int = 0,
 ) -> Entry:
-    """The opening, verbatim: a release with other words goes on with the ones a job began with."""
+    """The opening, verbatim: a release with other words goes on with the ones a job began with.
+
+    `heard`: how many messages to the agent are part of it.
+    """
     data = {
         "model": model,
         "family": family,
@@ -30,6 +34,7 @@ def header(
         "nonce": nonce,
         "check": check,
         "sandbox": sandbox,
+        "heard": heard,
     }
     return Entry("effect", "header", data)
 

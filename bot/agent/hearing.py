@@ -27,9 +27,9 @@ class Hearing:
     def unread(self) -> int:
         return len(self._ledger.progress.unheard)
 
-    def texts(self) -> list[str]:
-        """What the model has not read yet, a block each."""
-        return blocks(self._ledger.progress.unheard, self._ledger.progress.nonce)
+    def texts(self, nonce: str) -> list[str]:
+        """What the model has not read yet, a block each, between fences that carry the run's word."""
+        return blocks(self._ledger.progress.unheard, nonce)
 
     async def calls_back(self, *, may_go_on: bool) -> bool:
         """At a run's end. True: somebody spoke before it was sealed, and the run goes on; what was submitted is void.

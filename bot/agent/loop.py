@@ -26,7 +26,7 @@ from bot.agent.tools import TOOLS
 from bot.agent.transcript import SAME_TREE
 from bot.agent.tree import begun, put_back
 from bot.agent.warming import Warming
-from bot.domain.conversation import Usage
+from bot.domain.conversation import Text, Usage, UserTurn
 from bot.domain.errors import LimitReached, ModelError, UserError
 from bot.domain.events import Conclusion, ContextRead, ModelAnswered, Noted
 from bot.domain.job import Patch, Submission
@@ -119,10 +119,13 @@ class _Run:
         )
         nonce, limits = secrets.token_hex(4), self._ledger.limits
         budget = f"{limits.turns} turns, {limits.minutes:g} minutes"
+        first = first_turn(self._task, context, nonce, budget=budget)
+        await self._hearing.look()
         opening = header(
             system=SYSTEM,
             tools=TOOLS,
-            first=first_turn(self._task, context, nonce, budget=budget),
+            first=UserTurn((*first.blocks, *map(Text, self._hearing.texts(nonce)))),
+            heard=self._hearing.unread,
             nonce=nonce,
             check=context.check,
             sandbox=await self._mark(),
@@ -215,7 +218,7 @@ class _Run:
         if progress.conversation is not None:
             within(self._spent(), self._ledger.limits)
             await self._till.reserve(
-                self._model.name, progress.conversation, last_prompt=progress.last_prompt, max_tokens=max_tokens
+                self._model, progress.conversation, last_prompt=progress.last_prompt, max_tokens=max_tokens
             )
 
     async def _discard(self, error: ModelError, words: str) -> None:
@@ -234,7 +237,11 @@ class _Run:
 
     def _price(self, model: str, usage: Usage) -> float | None:
         """Tokens that were not used cost nothing with any model, not an unknown price."""
-        return 0.0 if usage == Usage() else usd(model, usage, day=date.fromisoformat(self._task.today))
+        return (
+            0.0
+            if usage == Usage()
+            else usd(model, usage, day=date.fromisoformat(self._task.today), own=self._model.price)
+        )
 
     # ------------------------------------------------------------ the harness's side
 
@@ -270,7 +277,7 @@ class _Run:
 
     async def _tell(self, texts: list[str], *notes: str, nudge: bool, told: str = "", seen: str = "") -> None:
         number = self._ledger.progress.user_turns + 1
-        said, heard = self._hearing.texts(), self._hearing.unread
+        said, heard = self._hearing.texts(self._ledger.progress.nonce), self._hearing.unread
         data = {
             "texts": [*said, *texts],
             "notes": list(notes),

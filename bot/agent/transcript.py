@@ -155,6 +155,7 @@ def _begun(progress: Progress, data: Json) -> Progress:
         chosen=data.get("model", ""),
         family=data.get("family", ""),
         nonce=data["nonce"],
+        unheard=progress.unheard[data.get("heard", 0) :],
         check=data["check"],
         sandbox=data["sandbox"],
     )

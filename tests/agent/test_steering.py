@@ -93,6 +93,13 @@ async def test_words_come_after_the_results_of_the_step_they_fell_into(tmp_path:
     assert ' id="5" author="bob">\n' in told[1]
 
 
+async def test_words_that_come_before_the_work_begins_are_part_of_the_first_request(tmp_path: Path) -> None:
+    script = steps([submit(outcome="blocked")])
+    _, model, journal = await run(await bench(tmp_path), script, {0: [said(5)]})
+    assert results(model.asked[0])[-1].split("\n")[1] == "make it blue"
+    assert [entry.key for entry in journal.entries()][:2] == ["steering 5", "header"]
+
+
 async def test_words_after_an_accepted_submit_call_the_change_back(tmp_path: Path) -> None:
     on = await bench(tmp_path)
     outcome, model, journal = await run(on, obedient, {3: [said(5, "blue")]}, at_the_end=True)
