@@ -18,6 +18,7 @@ NO_SOURCE = ["**/__pycache__", "**/*.pyc"]
 WATCHED_S = 60 * 60  # a live page is cut off then and comes back by itself
 JOB_S = 2 * 60 * 60  # a job ends by its own limits long before
 UPKEEP_S = 10 * 60
+MOST_JOBS = 100  # the bot's own limits, in the database, come first
 
 app = modal.App("tiny-backspace")
 
@@ -42,7 +43,7 @@ def door() -> Starlette:
 @app.function(
     image=at_work,
     secrets=[settings, github, model],
-    max_containers=20,
+    max_containers=MOST_JOBS,
     timeout=JOB_S,
     retries=modal.Retries(max_retries=3, initial_delay=5.0),
 )

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from modal_proto import api_pb2
 
 from tests.modal.town import SLOW, WITHIN_S, succeeded, town
 from tests.repositories import python_bug
@@ -56,3 +57,26 @@ async def test_a_job_whose_container_ends_goes_on_in_its_sandbox_and_leaves_none
         ]
         async with asyncio.timeout(WITHIN_S):
             assert succeeded(await there.modal.part(Functions).over(call)), there.logs()
+
+
+@pytest.mark.slow
+async def test_the_upkeep_ends_a_sandbox_whose_job_is_over(tmp_path: Path, postgres: Postgres) -> None:
+    """Red when `tend` looks for none: seen."""
+    settings = {"SANDBOX": "modal"}
+    there_is = town(tmp_path, make=python_bug, script=SLOW, database_url=postgres.new_database(), **settings)
+    async with there_is as there:
+        there.modal.part(Published).publish("tiny-backspace:default")
+        sandboxes, functions = there.modal.part(Sandboxes), there.modal.part(Functions)
+        issue = await there.in_the_middle()
+        (live,) = sandboxes.living()
+        left = api_pb2.SandboxCreateV2Request.FromString(live.request.SerializeToString())
+        left.definition.name = "left-behind"
+        for tag in left.tags:
+            if tag.tag_name == "job":
+                tag.tag_value = "longdeadjobs"
+        await asyncio.wrap_future(functions.elsewhere(sandboxes.SandboxCreateV2(left)))
+        assert len(list(sandboxes.living())) == 2
+        assert succeeded(await functions.ran("tend")), there.logs()
+        assert list(sandboxes.living()) == [live], "that of the job at work stays"
+        (row,) = await there.finished(issue)
+        assert row.state == "succeeded", there.logs()
