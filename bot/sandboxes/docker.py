@@ -254,7 +254,7 @@ class _MountedNetwork:
         self._setup, self._path = setup, path
         self._handed: HandedNetwork | None = None
 
-    def prepare(self) -> None:
+    def prepare(self) -> bool:
         listening = socket.socket(socket.AF_UNIX)
         way_out, dialer = self._setup.way_out, self._setup.dialer
         self._handed = HandedNetwork(listening, provider=NAME, way_out=way_out, dialer=dialer)
@@ -266,6 +266,7 @@ class _MountedNetwork:
             listening.listen(1)
         except OSError as error:
             raise ProviderError(NAME, f"the setup phase got no network: {self._path}: {error}") from None
+        return True
 
     async def open(self, names: Sequence[str]) -> dict[str, str]:
         assert self._handed is not None

@@ -44,12 +44,12 @@ class Lifeline(Protocol):
 class Network(Protocol):
     """The way out of one sandbox in its setup phase, from outside."""
 
-    def prepare(self) -> None:
-        """Before the helper inside is told to listen. Raises ProviderError."""
+    def prepare(self) -> bool:
+        """Whether the helper inside is to listen, which it is told next. Raises ProviderError."""
         ...
 
     async def open(self, names: Sequence[str]) -> dict[str, str]:
-        """Once the helper inside was told to listen. Environment of commands that makes them go this way.
+        """Once the helper inside was told to listen, if so. Environment of commands that makes them go this way.
 
         Raises ProviderError.
         """
@@ -105,8 +105,8 @@ class ServedSandbox:
     async def allow_network(self, names: Sequence[str]) -> None:
         if self._network is None:
             raise ProviderError(self._provider, "its sandboxes can have no network, or not any more")
-        self._network.prepare()
-        await self._call({"op": "listen"}, max_body=0)
+        if self._network.prepare():
+            await self._call({"op": "listen"}, max_body=0)
         self._way_out = await self._network.open(names)
 
     async def end_network(self) -> tuple[str, ...]:
