@@ -120,7 +120,7 @@ class Modal:
         with _told():
             client, _ = await self._connected()
             image = await machine.place.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=WARM_LIFE_S)
-            await image.publish.aio(_warm_name(key), client=client)
+            await image.publish.aio(self._warm_name(key), client=client)
 
     async def _connected(self) -> "tuple[modal.Client, modal.App]":
         import modal
@@ -153,7 +153,7 @@ class Modal:
         import modal
 
         wished, every = published_name(wish or DEFAULT), published_name(DEFAULT)
-        for name in ([_warm_name(warm)] if warm else []) + list(dict.fromkeys((wished, every))):
+        for name in ([self._warm_name(warm)] if warm else []) + list(dict.fromkeys((wished, every))):
             is_warm = name not in (wished, every)
             try:
                 client, _ = await self._connected()
@@ -254,7 +254,13 @@ class Modal:
 
     def _name_of(self, job_id: str) -> str:
         """64 characters at most, of those Modal allows."""
-        return "job-" + hashlib.sha256(f"{self._bot}\0{job_id}".encode()).hexdigest()[:32]
+        return "job-" + self._hashed(job_id)
+
+    def _warm_name(self, key: str) -> str:
+        return "tiny-backspace-warm-" + self._hashed(key)
+
+    def _hashed(self, text: str) -> str:
+        return hashlib.sha256(f"{self._bot}\0{text}".encode()).hexdigest()[:32]
 
 
 class _Lifeline:
@@ -313,10 +319,6 @@ async def _complaint(process: "modal.container_process.ContainerProcess[bytes]")
             return (await process.stderr.read.aio())[:300].decode(errors="replace").strip()
     except (modal.exception.Error, OSError, TimeoutError):
         return ""
-
-
-def _warm_name(key: str) -> str:
-    return "tiny-backspace-warm-" + hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _missing(image: str) -> str:

@@ -9,6 +9,7 @@ import selectors
 import signal
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 PR_SET_DUMPABLE = 4
@@ -231,7 +232,7 @@ def _become(streams: tuple[int, ...], request: dict[str, Any], limits: dict[str,
         signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
     ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    with open("/proc/self/oom_score_adj", "w") as score:
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # not every provider's kernel has it
         score.write("1000")
     os.umask(0o022)
     os.chdir(request["cwd"])
