@@ -138,11 +138,15 @@ async def work(env: Environment, job_id: str, *, spawn: Spawn) -> None:
 
 
 async def _worked(run_one: Callable[[str], Awaitable[bool]], store: Store, job_id: str) -> bool:
-    """Whether the job was claimed here. One that runs may be what a container left that died, until its lease ends."""
+    """Whether the job was claimed here. One that runs may be what a container left that died, until its lease ends.
+
+    One that was cancelled is left to whoever runs it: they know already.
+    """
     ends = asyncio.get_running_loop().time() + CLAIM_WITHIN_S
     while not await run_one(job_id):
         row = await store.job(job_id)
-        if row is None or row.state != "running" or asyncio.get_running_loop().time() >= ends:
+        is_not_ours = row is None or row.state != "running" or row.cancel_by is not None
+        if is_not_ours or asyncio.get_running_loop().time() >= ends:
             return False
         await asyncio.sleep(LOOKS_EVERY_S)
     return True

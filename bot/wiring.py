@@ -74,7 +74,7 @@ async def opened_store(config: Config) -> Store:
 def web_app(
     config: Config, store: Store, vitals: Vitals | None = None, on_accept: Callable[[str], None] | None = None
 ) -> "Starlette":
-    """`vitals`: of the worker in this process, where there is one. `on_accept` hears the id of each new job."""
+    """`vitals`: of the worker in this process, where there is one. `on_accept` hears of jobs."""
     from bot.web import health, live, operator
     from bot.web.app import create_app
 

@@ -25,7 +25,8 @@ def create_app(
 ) -> Starlette:
     """The application. `max_body` is in bytes, `body_seconds` how long a delivery's body may take to arrive.
 
-    `on_accept` hears the id of each new job after it is durable; it returns at once and raises nothing.
+    `on_accept` hears the id of each job that is new or was cancelled, after that is durable; it returns at once and
+    raises nothing.
 
     Raises UserError for a missing or short webhook secret.
     """

@@ -46,7 +46,8 @@ class Answer:
 class WebhookDoor:
     """A bare ASGI endpoint: Starlette's request and response objects would double the time a delivery takes here.
 
-    `on_accept` is told the id of each new job once it is durable; it must return at once and must not raise.
+    `on_accept` is told the id of each job that is new or was cancelled, once that is durable; it must return at once
+    and must not raise.
     """
 
     store: JobStore
@@ -127,6 +128,8 @@ class WebhookDoor:
             log.info("delivery", outcome="heeded", by=notice.by)
             return Answer(202, {"ignored": "No job was waiting or running there."})
         log.info("delivery", outcome="jobs cancelled", jobs=cancelled, by=notice.by)
+        for job_id in cancelled:
+            self.on_accept(job_id)
         return Answer(202, {"cancelled": " ".join(cancelled)})
 
     async def _accepted(

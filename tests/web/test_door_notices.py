@@ -42,11 +42,13 @@ async def test_a_deleted_request_cancels_its_job_and_its_redelivery_does_nothing
 
 
 async def test_closing_the_issue_cancels_all_of_it(store: JobStore) -> None:
-    async with door(store) as client:
+    told: list[str] = []
+    async with door(store, on_accept=told.append) as client:
         jobs = {(await deliver(client, mention(comment__id=n), delivery=str(n))).json()["job"] for n in (1, 2)}
         closed = labeled(action="closed", issue__updated_at="2026-11-21T08:00:00Z")
         answer = await deliver(client, closed, event="issues", delivery="3")
     assert set(answer.json()["cancelled"].split()) == jobs
+    assert set(told[2:]) == jobs, "whoever runs jobs by their id has those to clean up"
 
 
 async def test_a_suspended_installations_requests_are_ignored_with_the_reason_until_it_is_woken(
