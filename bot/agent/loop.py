@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -11,24 +10,20 @@ from bot.agent import outcome as ending
 from bot.agent import rules
 from bot.agent.acting import answer_calls, side_by_side
 from bot.agent.asking import Sleep, ask
-from bot.agent.context import gather
-from bot.agent.entries import header, receipt_of, reply_entry, usage_data
-from bot.agent.ground import SCRATCH
+from bot.agent.entries import receipt_of, reply_entry, usage_data
 from bot.agent.hearing import Hearing, Listen
 from bot.agent.ledger import Ledger
 from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp, verdict
+from bot.agent.opening import Opening
 from bot.agent.outcome import Outcome
-from bot.agent.prompt import LOST_TREE, NUDGE, SAME_TREE_AGAIN, SYSTEM, Task, first_turn, note, wrap_up
+from bot.agent.prompt import NUDGE, Task, note, wrap_up
 from bot.agent.review import Accepted, Review
 from bot.agent.spending import Till, Uncounted, within
 from bot.agent.switching import Chain
-from bot.agent.tools import TOOLS
-from bot.agent.transcript import SAME_TREE
-from bot.agent.tree import begun, put_back
 from bot.agent.warming import Warming
-from bot.domain.conversation import Text, Usage, UserTurn
+from bot.domain.conversation import Usage
 from bot.domain.errors import LimitReached, ModelError, UserError
-from bot.domain.events import Conclusion, ContextRead, ModelAnswered, Noted
+from bot.domain.events import Conclusion, ModelAnswered, Noted
 from bot.domain.job import Patch, Submission
 from bot.domain.pricing import usd
 from bot.ports import Entry, Journal, Model, Purse, Sandbox
@@ -36,7 +31,6 @@ from bot.ports import Entry, Journal, Model, Purse, Sandbox
 __all__ = ["Outcome", "Task", "work"]
 
 MOST_NUDGES = 2
-MARK = f"{SCRATCH}/run"
 MOST_PAUSES = 3  # replies in a row that only ask to be resumed
 CHANGED_AFTERWARDS = "The work tree changed after the accepted submit. Look at it, then submit again."
 
@@ -95,7 +89,8 @@ class _Run:
         chance: Callable[[], float],
     ) -> None:
         self._task, self._sandbox, self._review = task, sandbox, review
-        self._journal, self._ledger, self._till, self._hearing = journal, ledger, till, hearing
+        self._ledger, self._till, self._hearing = ledger, till, hearing
+        self._opening = Opening(task, ledger, sandbox=sandbox, review=review, journal=journal, hearing=hearing)
         self._sleep, self._chance = sleep, chance
         self._warming = Warming(ledger, price=self._price, reserve=self._reserve, settle=till.settle, nap=nap)
         self._chain = Chain(models, ledger, request=task.request, patch=self._patch_again)
@@ -105,67 +100,8 @@ class _Run:
         return self._chain.model
 
     async def open(self) -> None:
-        """Begin, or see whether the tree of an earlier attempt is still there: a mark in the sandbox tells."""
-        progress = self._ledger.progress
-        if progress.conversation is None:
-            await self._begin()
-        elif not await self._is_marked(progress.sandbox):
-            await self._move_in()
+        await self._opening.open(self._model)
         await self._chain.take_over()
-
-    async def _begin(self) -> None:
-        context = await gather(
-            self._review.workspace, check_command=self._review.check_command, first=self._task.instructions
-        )
-        nonce, limits = secrets.token_hex(4), self._ledger.limits
-        budget = f"{limits.turns} turns, {limits.minutes:g} minutes"
-        first = first_turn(self._task, context, nonce, budget=budget)
-        await self._hearing.look()
-        opening = header(
-            system=SYSTEM,
-            tools=TOOLS,
-            first=UserTurn((*first.blocks, *map(Text, self._hearing.texts(nonce)))),
-            heard=self._hearing.unread,
-            nonce=nonce,
-            check=context.check,
-            sandbox=await self._mark(),
-            model=self._model.name,
-            family=self._model.family,
-        )
-        laid: tuple[Entry, ...] = ()
-        if self._task.begun:
-            step = await begun(self._task.begun, workspace=self._review.workspace, sandbox=self._sandbox)
-            laid = (Entry("effect", "begun", {"tree": step.data}, step.contents),)
-        await self._ledger.record(ContextRead(context.files, context.check), entries=laid, entry=opening)
-
-    async def _mark(self) -> str:
-        token = secrets.token_hex(8)
-        await self._sandbox.write_file(MARK, token.encode())
-        return token
-
-    async def _is_marked(self, token: str) -> bool:
-        try:
-            return await self._sandbox.read_file(MARK, max_bytes=100) == token.encode()
-        except (OSError, LimitReached):
-            return False
-
-    async def _move_in(self) -> None:
-        """Into a new sandbox: with the tree of the old one, or the agent starts again."""
-        progress, workspace = self._ledger.progress, self._review.workspace
-        if not await put_back(progress.tree, workspace=workspace, sandbox=self._sandbox, journal=self._journal):
-            await self._tree_is_void(LOST_TREE)
-            return
-        touched = progress.tree.touched or bool(progress.started)
-        data = {"sandbox": await self._mark(), "texts": [SAME_TREE_AGAIN] if touched else [], "tree": SAME_TREE}
-        entry = Entry("effect", f"sandbox {progress.sandboxes + 1}", data)
-        await self._ledger.record(Noted("A new sandbox holds the work tree as it was; the agent goes on."), entry=entry)
-
-    async def _tree_is_void(self, text: str) -> None:
-        number = self._ledger.progress.sandboxes + 1
-        entry = Entry("effect", f"sandbox {number}", {"sandbox": await self._mark(), "texts": [text]})
-        await self._ledger.record(
-            Noted("The work tree is not what it was; the agent starts again from it."), entry=entry
-        )
 
     def may_ask(self) -> bool:
         """The model's turn; also when its reply only paused."""
@@ -237,11 +173,8 @@ class _Run:
 
     def _price(self, model: str, usage: Usage) -> float | None:
         """Tokens that were not used cost nothing with any model, not an unknown price."""
-        return (
-            0.0
-            if usage == Usage()
-            else usd(model, usage, day=date.fromisoformat(self._task.today), own=self._model.price)
-        )
+        day = date.fromisoformat(self._task.today)
+        return 0.0 if usage == Usage() else usd(model, usage, day=day, own=self._model.price)
 
     # ------------------------------------------------------------ the harness's side
 
@@ -314,7 +247,7 @@ class _Run:
         data = progress.accepted or {}
         patch = await self._patch_again() if data["diff_id"] else None
         if data["diff_id"] and (patch is None or patch.diff_id != data["diff_id"]):
-            await self._tree_is_void(CHANGED_AFTERWARDS)
+            await self._opening.tree_is_void(CHANGED_AFTERWARDS)
             return None
         submission = Submission(**{**data["submission"], "follow_ups": tuple(data["submission"]["follow_ups"])})
         receipt = receipt_of(data["receipt"])
