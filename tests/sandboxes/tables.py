@@ -1,12 +1,13 @@
 """At the end of a test run: how much of the sandbox contract and of the containment probes passed, and where."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import cast
 
 import pytest
 
-SUITES = {"SandboxContract": "contract", "Containment": "containment"}
+SUITES = {"SandboxContract": "contract", "SetupContract": "contract", "Containment": "containment"}
 SERVERS = {  # what answered; every other provider's is a stand-in on the loopback that speaks its wire
     "bubblewrap": "the real bwrap",
     "docker": "a real engine",
@@ -23,7 +24,7 @@ def marked(items: Sequence[pytest.Item]) -> None:
         names = [base.__name__ for base in cls.__mro__] if cls else []
         suite = next((SUITES[name] for name in names if name in SUITES), None)
         if suite:
-            provider = names[0].removeprefix("Test").removesuffix("Containment").removesuffix("Contract").lower()
+            provider = re.sub("^Test|(Containment|Contract|Setup)$", "", names[0]).lower()
             topic = item.name.removeprefix("test_").split("_")[0] if suite == "containment" else ""
             mark: Mark = (suite, provider, topic)
             item.user_properties.append((NOTE, mark))

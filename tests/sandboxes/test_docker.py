@@ -22,7 +22,7 @@ from bot.sandboxes.inside.wire import packed
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
 from tests.sandboxes.containment import TIGHT, Containment
-from tests.sandboxes.contract import SandboxContract, others, sh
+from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
 from tests.sandboxes.engine import docker, running_engine, small_image
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +45,13 @@ class TestDocker(SandboxContract):
     @pytest.fixture
     def provider(self, engine: str, image: str) -> SandboxProvider:
         return Docker(address=engine, bot="contract", image=image)
+
+
+class TestDockerSetup(SetupContract):
+    @pytest.fixture
+    def provider(self, engine: str, image: str, tmp_path: Path) -> SandboxProvider:
+        setup = SetupPhase(way_out=WayOut(), folder=tmp_path / "network")
+        return Docker(address=engine, bot="setup", image=image, setup=setup, shelf=Shelf(tmp_path / "warm"))
 
 
 class TestDockerContainment(Containment):
@@ -258,18 +265,6 @@ async def test_a_sandbox_ends_at_its_time_when_nobody_is_left_to_end_it(engine: 
 
 
 # ------------------------------------------------------------------ setup phase
-
-
-async def test_what_was_kept_is_there_in_the_next_sandbox(engine: str, image: str, bot: str, tmp_path: Path) -> None:
-    provider = Docker(address=engine, bot=bot, image=image, shelf=Shelf(tmp_path))
-    first = await provider.open("job-1")
-    await sh(first, "git init -q; mkdir .venv; echo a > .venv/a; echo b > ~/b; ln -s a .venv/link")
-    await first.keep("key")
-    await first.close()
-    second = await provider.open("job-2", warm="key")
-    assert (first.warm, second.warm) == (False, True)
-    assert await sh(second, "cat .venv/a ~/b .venv/link; ls -A") == "a\nb\na\n.venv\n"
-    await second.close()
 
 
 async def test_the_setup_phase_reaches_the_proxy_and_the_agent_phase_nothing(
