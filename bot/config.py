@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -59,6 +60,7 @@ class Config:
     openai_api_key: str
     openai_base_url: str | None
     models: tuple[str, ...]
+    prices: Mapping[str, tuple[Decimal, Decimal, Decimal]]
     effort: str
     handoff_tokens: int
     budget_usd: float

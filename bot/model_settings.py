@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
 from bot.setting_values import Setting, api_key, names, one_of, optional_url, text, whole
@@ -56,6 +57,21 @@ def lacking(name: str, platform: Platform, values: Mapping[str, Any]) -> str:
     return ""
 
 
+def prices(raw: str) -> Mapping[str, tuple[Decimal, Decimal, Decimal]]:
+    """By model: dollars for a million tokens of input, of input read from a cache, of output."""
+    found = {}
+    for part in raw.split(",") if raw.strip() else ():
+        name, _, amounts = part.strip().rpartition("=")
+        try:
+            numbers = [Decimal(amount) for amount in amounts.split("/")]
+        except InvalidOperation:
+            numbers = []
+        if not name or len(numbers) not in (2, 3) or not all(n.is_finite() and 0 <= n < 10_000 for n in numbers):
+            raise ValueError(f"is not NAME=INPUT/OUTPUT or NAME=INPUT/CACHED/OUTPUT in dollars: {part.strip()}.")
+        found[name] = (numbers[0], numbers[len(numbers) - 2], numbers[-1])
+    return found
+
+
 MODEL_SETTINGS: tuple[Setting, ...] = (
     Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", api_key, "worker"),
     Setting("ANTHROPIC_BASE_URL", "anthropic_base_url", "", "Another address for Claude's API", optional_url, "worker"),
@@ -94,6 +110,15 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "The model, or several with commas: the next takes over for the rest of a job when one fails for good. "
         "`rules` works without a model, from patches and recipes in the request",
         names,
+        "worker",
+    ),
+    Setting(
+        "BACKSPACE_PRICES",
+        "prices",
+        "",
+        "What models cost that have no list price here, in dollars for a million tokens in and out, such as "
+        "`qwen3:32b=0/0,gemini-3-pro=1.25/10`",
+        prices,
         "worker",
     ),
     Setting(

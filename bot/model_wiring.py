@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.config import Config
 from bot.domain.errors import UserError
+from bot.domain.pricing import Price, own_price
 from bot.model_settings import ModelName, lacking, model_name
 from bot.ports import Model
 
@@ -73,7 +74,12 @@ def _claude(name: str, wanted: ModelName, config: Config) -> "AnthropicModel":
         case _:
             access = Access(api_key=config.anthropic_api_key, base_url=base_url)
     return AnthropicModel(
-        model=wanted.id, name=name, access=access, effort=config.effort, handoff_tokens=config.handoff_tokens
+        model=wanted.id,
+        name=name,
+        access=access,
+        effort=config.effort,
+        handoff_tokens=config.handoff_tokens,
+        price=_price(name, config),
     )
 
 
@@ -87,4 +93,9 @@ def _other(name: str, wanted: ModelName, config: Config) -> "OpenAIModel":
         base_url=config.openai_base_url,
         effort=config.effort,
         handoff_tokens=config.handoff_tokens,
+        price=_price(name, config),
     )
+
+
+def _price(name: str, config: Config) -> Price | None:
+    return own_price(name, *config.prices[name]) if name in config.prices else None

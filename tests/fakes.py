@@ -21,6 +21,7 @@ from bot.domain.conversation import Conversation, Json, Reply, Usage, UserTurn, 
 from bot.domain.errors import LimitReached, ModelError, ProviderError, UserError
 from bot.domain.events import JobEvent
 from bot.domain.job import Change, FileStat, Mode, Patch
+from bot.domain.pricing import Price
 from bot.ports import BaseFile, Entry, ExecResult, ExportedFile, Sandbox
 from bot.publish.archive import put_changes
 from bot.publish.pull_request import blob_sha
@@ -125,6 +126,7 @@ class ScriptedModel:
         self._name = name
         self.family = family
         self.longest_prompt = longest_prompt
+        self.price: Price | None = None
         self._usage = usage or Usage(fresh=1000, output=100)
         self._stop_reason = stop_reason
         self.asked: list[Conversation] = []

@@ -1,5 +1,6 @@
 """Configuration: every fault at once, in plain words, before anything starts."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,22 @@ def test_rules_need_no_model_key() -> None:
 def test_every_setting_has_one_name_and_a_meaning() -> None:
     assert len({s.name for s in SETTINGS}) == len(SETTINGS)
     assert all(s.meaning for s in SETTINGS)
+
+
+def test_prices_are_read_by_model() -> None:
+    config = Config.from_env({**WHOLE, "BACKSPACE_PRICES": "qwen3:32b=0/0, gemini-3-pro=1.25/0.3/10"})
+    assert config.prices == {
+        "qwen3:32b": (Decimal(0), Decimal(0), Decimal(0)),
+        "gemini-3-pro": (Decimal("1.25"), Decimal("0.3"), Decimal(10)),
+    }
+    for wrong in ("qwen", "qwen=1", "qwen=a/b", "=1/2", "qwen=-1/2", "qwen=1/2/3/4", "qwen=nan/1"):
+        (said,) = faults_of({**WHOLE, "BACKSPACE_PRICES": wrong})
+        assert said.startswith("BACKSPACE_PRICES is not NAME=INPUT/OUTPUT"), wrong
+
+
+def test_the_keys_of_every_provider_are_kept_from_leaving() -> None:
+    names = ("OPENAI_API_KEY", "ANTHROPIC_FOUNDRY_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    keys = {name: f"a-secret-of-{name.lower()}" for name in (*names, "AWS_BEARER_TOKEN_BEDROCK")}
+    config = Config.from_env({**WHOLE, **keys})
+    assert set(keys.values()) < set(config.secrets)
+    assert not any(key in repr(config) for key in keys.values())

@@ -45,9 +45,9 @@ async def ask(
     """Ask until there is a whole reply. `discard` hears of each lost one, with words for watchers; `reserve`, before
     each attempt, how many tokens its reply may have.
 
-    `max_tokens` doubles, up to 128k, when a reply was cut by it. A reply that cannot be read is asked for once more, and
-    after that taken as far as it goes: its calls are then answered with what is wrong with them. Raises the ModelError that ended the attempts, and
-    TimeoutError when the time ran out in mid-reply, and what `reserve` raises.
+    `max_tokens` doubles, up to 128k, when a reply was cut by it. A reply that cannot be read is asked for once more,
+    and after that taken as far as it goes: its calls are then answered with what is wrong with them. Raises the
+    ModelError that ended the attempts, TimeoutError when the time ran out in mid-reply, and what `reserve` raises.
     """
     attempt, waited, is_second_sample = 1, 0.0, False
     while True:

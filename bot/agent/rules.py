@@ -33,6 +33,7 @@ from bot.domain.conversation import (
     UserTurn,
     calls_of,
 )
+from bot.domain.pricing import FREE
 
 NAME = "rules"
 MOST_SUBMITS = 6
@@ -54,6 +55,7 @@ class RuleModel:
     """
 
     name = family = NAME
+    price = FREE
     longest_prompt = 2**63 - 1  # it reads all of a conversation, whatever its length
 
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:

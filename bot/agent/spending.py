@@ -9,8 +9,9 @@ from bot.agent.limits import Limits, Spent
 from bot.domain.conversation import AssistantTurn, Conversation, Text, Turn
 from bot.domain.errors import LimitReached
 from bot.domain.pricing import most_usd
-from bot.ports import Entry, Purse
+from bot.ports import Entry, Model, Purse
 
+TOKENS_A_PICTURE = 5_000  # the largest that models make of one, whatever its file's size; it is scaled down before
 BYTES_A_TOKEN = 2  # fewer than any language or code has, so that a prompt is never larger than we say
 
 
@@ -40,10 +41,10 @@ class Till:
         self._entries = entries
         self._day = day
 
-    async def reserve(self, model: str, conversation: Conversation, *, last_prompt: int, max_tokens: int) -> None:
+    async def reserve(self, model: Model, conversation: Conversation, *, last_prompt: int, max_tokens: int) -> None:
         """Before a call. Raises LimitReached when a day's budget does not hold it."""
         prompt = most_tokens(conversation, last_prompt=last_prompt)
-        most = most_usd(model, prompt_tokens=prompt, output_tokens=max_tokens, day=self._day)
+        most = most_usd(model.name, prompt_tokens=prompt, output_tokens=max_tokens, day=self._day, own=model.price)
         await self._purse.reserve(most, spent_usd=charged(self._entries(), day=self._day))
 
     async def settle(self) -> None:
@@ -83,4 +84,5 @@ def _bytes(turn: Turn) -> int:
     if isinstance(turn, AssistantTurn):
         return len(json.dumps(turn.blocks, ensure_ascii=False, default=dict).encode("utf-8", "replace"))
     texts = (block.text if isinstance(block, Text) else block.call_id + block.text for block in turn.blocks)
-    return sum(len(text.encode("utf-8", "replace")) for text in (*texts, *turn.notes))
+    size = sum(len(text.encode("utf-8", "replace")) for text in (*texts, *turn.notes))
+    return size + len(turn.pictures) * TOKENS_A_PICTURE * BYTES_A_TOKEN

@@ -15,12 +15,16 @@ _SNAPSHOT = re.compile(r"-\d{8}$|-\d{4}-\d{2}-\d{2}$")  # claude-haiku-4-5-20251
 _CLAUDE = re.compile(r"claude-[a-z]+-\d+(?:-\d+)*")  # within a cloud's own id for it
 
 
+Source = Literal["documentation", "lead", "operator"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """US dollars for a million tokens of each kind; None where nobody published a number.
 
     The row holds from `effective_from` on, for prompts of up to `prompt_up_to` tokens (None: any size), counting
-    cached tokens too. `source` "documentation" is the vendor's own page, "lead" a third party's statement.
+    cached tokens too. `source` "documentation" is the vendor's own page, "lead" a third party's statement, "operator" a
+    setting of this bot.
     """
 
     model: str
@@ -29,7 +33,7 @@ class Price:
     cache_write_1h: Decimal | None
     cache_read: Decimal | None
     output: Decimal
-    source: Literal["documentation", "lead"] = "documentation"
+    source: Source = "documentation"
     effective_from: date = date.min
     prompt_up_to: int | None = None
 
@@ -38,7 +42,7 @@ def _row(
     model: str,
     prices: str,
     *,
-    source: Literal["documentation", "lead"] = "documentation",
+    source: Source = "documentation",
     since: date = date.min,
     prompt_up_to: int | None = None,
 ) -> Price:
@@ -76,13 +80,13 @@ PRICES: tuple[Price, ...] = (
     _row("claude-haiku-5-5", "0.10 0.125 0.20 0.01 0.50", prompt_up_to=100_000),
     _row("claude-haiku-5-5", "0.50 0.625 1.00 0.05 2.50"),
     _row("claude-haiku-4-5", "1 1.25 2 0.10 5"),
-    _row("rules", "0 0 0 0 0"),  # this bot's own, which is no model
     _row("gpt-6.1-sol", "2 2.50 ? 0.10 10", source="lead", prompt_up_to=272_000),
     _row("gpt-6.1-sol", "4 ? ? 0.20 15", source="lead"),
     _row("gpt-6-sol", "2 2.50 ? 0.20 10", source="lead"),
     _row("gpt-6-luna", "0.10 0.125 ? 0.01 0.50", source="lead"),
 )
 
+FREE = _row("rules", "0 0 0 0 0")  # of what is no model at all
 KNOWN_MODELS = frozenset(price.model for price in PRICES)
 
 
@@ -114,13 +118,26 @@ def _precedence(row: Price) -> tuple[date, bool]:
     return row.effective_from, row.prompt_up_to is not None
 
 
-def usd(model: str, usage: Usage, *, day: date) -> float | None:
+def own_price(model: str, fresh: Decimal, read: Decimal, output: Decimal) -> Price:
+    """What the operator says a model costs; what is written to a cache costs what any input does."""
+    return Price(
+        model=model,
+        fresh=fresh,
+        cache_write_5m=fresh,
+        cache_write_1h=fresh,
+        cache_read=read,
+        output=output,
+        source="operator",
+    )
+
+
+def usd(model: str, usage: Usage, *, day: date, own: Price | None = None) -> float | None:
     """List price in US dollars of **one** request, to a billionth of a dollar.
 
     None when a price is unknown, never 0: for the model, or for a kind of token that was used. Add up requests, not
-    their usage: a row is chosen by the size of one prompt. `output` includes thinking.
+    their usage: a row is chosen by the size of one prompt. `output` includes thinking. `own`: the operator's price.
     """
-    row = price_of(model, prompt_tokens=usage.input, day=day)
+    row = own or price_of(model, prompt_tokens=usage.input, day=day)
     if row is None:
         return None
     total = Decimal(0)
@@ -137,10 +154,10 @@ def usd(model: str, usage: Usage, *, day: date) -> float | None:
     return float((total / _TOKENS_PRICED_TOGETHER).quantize(_NANO_DOLLAR, ROUND_HALF_EVEN))
 
 
-def most_usd(model: str, *, prompt_tokens: int, output_tokens: int, day: date) -> float:
+def most_usd(model: str, *, prompt_tokens: int, output_tokens: int, day: date, own: Price | None = None) -> float:
     """The most that one request of up to these tokens can cost: the whole prompt at its dearest kind of token, and as
     with the dearest known model where nobody published a price."""
-    row = price_of(model, prompt_tokens=prompt_tokens, day=day)
+    row = own or price_of(model, prompt_tokens=prompt_tokens, day=day)
     rows = PRICES if row is None else (row,)
     prompt = max(
         price for one in rows for price in (one.fresh, one.cache_write_5m, one.cache_write_1h) if price is not None

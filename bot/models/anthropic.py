@@ -7,7 +7,7 @@ from anthropic.types import ModelInfo
 
 from bot.domain.conversation import Conversation, Reply, Usage
 from bot.domain.errors import ModelError
-from bot.domain.pricing import plain_name
+from bot.domain.pricing import Price, plain_name
 from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
 from bot.models.classify import PROVIDER, Failure, model_error, wait_of
 from bot.models.listening import Listener, Patience
@@ -36,6 +36,7 @@ class AnthropicModel:
         access: Access | None = None,
         effort: str = "",
         handoff_tokens: int = HANDOFF_TOKENS,
+        price: Price | None = None,
         http_client: httpx2.AsyncClient | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -48,6 +49,7 @@ class AnthropicModel:
         self._name = name or model
         self._effort = effort
         self._handoff_tokens = handoff_tokens
+        self.price = price
         patience = patience or Patience()
         self._listener = Listener(provider=PROVIDER, who=WHO, id_header="request-id", patience=patience)
         known = KNOWN.get(plain_name(model), Known())

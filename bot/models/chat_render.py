@@ -3,15 +3,18 @@
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from bot.domain.conversation import AssistantTurn, Conversation, Json, Text, ToolResult, ToolSpec, Turn, UserTurn
+from bot.domain.conversation import AssistantTurn, Conversation, Json, Picture, Text, ToolResult, ToolSpec, Turn, UserTurn
 
 OUTPUT_LIMIT = "max_completion_tokens"  # OpenAI's name for it; most other servers know "max_tokens" only
-ABILITIES = frozenset({"usage", OUTPUT_LIMIT, "effort", "fields"})
+PICTURES = "pictures"
+NO_PICTURE = "[a picture was here; this model reads none]"
+ABILITIES = frozenset({PICTURES, "usage", OUTPUT_LIMIT, "effort", "fields"})
 LACKING: Mapping[str, str] = {  # by ability: what a 400 says where it is not known
     "usage": r"stream_options|include_usage",
     OUTPUT_LIMIT: r"max_completion_tokens",
     "max_tokens": r"\bmax_tokens\b",
     "effort": r"reasoning_effort",
+    PICTURES: r"image_url|\bimages?\b|vision|content.*must be a string",
     "fields": r"reasoning_content|reasoning_details|extra_content|messages\.\d+\.reasoning",
 }
 FIELDS = "fields"  # the block that holds what an answer has beyond text and calls
@@ -34,7 +37,7 @@ def render(
     if conversation.system:
         messages.append({"role": "system", "content": _sendable(conversation.system)})
     for turn in conversation.turns:
-        messages += _messages(turn, fields=FIELDS in abilities)
+        messages += _messages(turn, abilities)
     body: dict[str, Any] = {"model": model, "messages": messages}
     if conversation.tools:
         body["tools"] = [_tool(tool) for tool in conversation.tools]
@@ -46,18 +49,27 @@ def render(
     return body
 
 
-def _messages(turn: Turn, *, fields: bool) -> Iterator[Message]:
+def _messages(turn: Turn, abilities: Container[str]) -> Iterator[Message]:
     match turn:
         case AssistantTurn(blocks):
-            yield _answer(blocks, fields=fields)
-        case UserTurn(blocks, notes):
+            yield _answer(blocks, fields=FIELDS in abilities)
+        case UserTurn(blocks, notes, pictures):
             for block in blocks:
                 if isinstance(block, ToolResult):
                     yield {"role": "tool", "tool_call_id": block.call_id, "content": _result(block)}
             texts = [_sendable(block.text) for block in blocks if isinstance(block, Text) and block.text]
             texts += map(_sendable, notes)
-            if texts:
-                yield {"role": "user", "content": "\n\n".join(texts)}
+            if pictures and PICTURES not in abilities:
+                texts.append(NO_PICTURE)
+            words = "\n\n".join(texts)
+            if pictures and PICTURES in abilities:
+                yield {"role": "user", "content": [{"type": "text", "text": words}, *map(_picture, pictures)]}
+            elif texts:
+                yield {"role": "user", "content": words}
+
+
+def _picture(picture: Picture) -> Message:
+    return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{picture.data}"}}
 
 
 def _result(result: ToolResult) -> str:

@@ -9,7 +9,7 @@ import structlog
 
 from bot.domain.conversation import Conversation, Reply
 from bot.domain.errors import ModelError
-from bot.domain.pricing import plain_name
+from bot.domain.pricing import Price, plain_name
 from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
 from bot.models.chat_failures import PROVIDER, chat_error
 from bot.models.chat_render import ABILITIES, LACKING, OUTPUT_LIMIT, render
@@ -40,6 +40,7 @@ class OpenAIModel:
         base_url: str | None = None,
         effort: str = "",
         handoff_tokens: int = HANDOFF_TOKENS,
+        price: Price | None = None,
         http_client: httpx2.AsyncClient | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -53,6 +54,7 @@ class OpenAIModel:
         self._name = name or model
         self._effort = effort
         self._handoff_tokens = handoff_tokens
+        self.price = price
         patience = patience or Patience()
         self._listener = Listener(provider=PROVIDER, who=model, id_header="x-request-id", patience=patience)
         known = KNOWN.get(plain_name(model), Known(WINDOW, MOST_OUTPUT))

@@ -3,19 +3,22 @@
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from bot.domain.conversation import AssistantTurn, Conversation, Text, ToolResult, ToolSpec, Turn, UserTurn
+from bot.domain.conversation import AssistantTurn, Conversation, Picture, Text, ToolResult, ToolSpec, Turn, UserTurn
 
 CACHE_MARK = {"type": "ephemeral"}  # entries of 5 minutes
 BLOCKS_SEEN_BY_A_MARK = 18  # the API looks back 20 blocks from a mark; two are left in hand
 MID_MARK_BEFORE_END = 15
 
-ABILITIES = frozenset({"strict", "notes", "marks", "effort", "diagnostics"})
+PICTURES = "pictures"
+NO_PICTURE = {"type": "text", "text": "[a picture was here; this model reads none]"}
+ABILITIES = frozenset({PICTURES, "strict", "notes", "marks", "effort", "diagnostics"})
 LACKING: Mapping[str, str] = {  # by ability: what a 400 says where it is not known
     "notes": r"role '?\W?system",
     "marks": r"blocks with cache_control",
     "strict": r"\bstrict\b",
     "effort": r"\b(effort|output_config)\b",
     "diagnostics": r"\bdiagnostics\b",
+    PICTURES: r"\bimages?\b",
 }
 
 Block = dict[str, Any]
@@ -34,8 +37,7 @@ def render(
     Marked are the system block and the last block of the two newest user messages: what the previous request wrote
     is read, what is new is written. An exchange of many blocks gets one mark more in its middle.
     """
-    notes = "notes" in abilities
-    messages = [made for turn in conversation.turns for made in _messages(turn, notes=notes) if made["content"]]
+    messages = [made for turn in conversation.turns for made in _messages(turn, abilities) if made["content"]]
     places = marks(messages)
     for message, block in places if "marks" in abilities else places[-1:]:
         messages[message]["content"][block]["cache_control"] = CACHE_MARK
@@ -82,13 +84,14 @@ def _may_be_marked(messages: Sequence[Mapping[str, Any]], place: tuple[int, int]
     return messages[message]["content"][block]["type"] in ("text", "tool_use", "tool_result")
 
 
-def _messages(turn: Turn, *, notes: bool) -> Iterator[dict[str, Any]]:
-    """`notes`: the harness's words come as a system message; else, and after a turn without content, as text."""
+def _messages(turn: Turn, abilities: Container[str]) -> Iterator[dict[str, Any]]:
+    """With "notes" the harness's words come as a system message; else, and after a turn without content, as text."""
     match turn:
-        case UserTurn(blocks, said):
+        case UserTurn(blocks, said, pictures):
             content = [made for block in blocks if (made := _user_block(block)) is not None]
+            content += [_picture(picture) if PICTURES in abilities else dict(NO_PICTURE) for picture in pictures]
             words: list[Block] = [{"type": "text", "text": _sendable(text)} for text in said]
-            if content and notes:
+            if content and "notes" in abilities:
                 yield {"role": "user", "content": content}
                 yield {"role": "system", "content": words}
             else:
@@ -110,6 +113,11 @@ def _user_block(block: ToolResult | Text) -> Block | None:
             if is_error:
                 made["is_error"] = True
             return made
+
+
+def _picture(picture: Picture) -> Block:
+    source = {"type": "base64", "media_type": picture.media_type, "data": picture.data}
+    return {"type": "image", "source": source}
 
 
 def _is_empty_text(block: Mapping[str, Any]) -> bool:

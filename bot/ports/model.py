@@ -3,6 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 from bot.domain.conversation import Conversation, Reply, Usage
+from bot.domain.pricing import Price
 
 
 class Model(Protocol):
@@ -17,6 +18,11 @@ class Model(Protocol):
     @property
     def longest_prompt(self) -> int:
         """Tokens after which a conversation is better begun anew: it gets dear, and the window is not far."""
+        ...
+
+    @property
+    def price(self) -> Price | None:
+        """The operator's, where one is set; None: the vendor's list price, as far as it is known."""
         ...
 
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:

@@ -1,13 +1,14 @@
 """The price of a request: exact, dated, chosen by the prompt's size, and never a wrong zero."""
 
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.conversation import Usage
-from bot.domain.pricing import KNOWN_MODELS, PRICES, price_of, usd
+from bot.domain.pricing import KNOWN_MODELS, PRICES, most_usd, own_price, price_of, usd
 
 TODAY = date(2026, 11, 21)
 MILLION = 1_000_000
@@ -87,3 +88,36 @@ def test_adding_requests_adds_their_cost_to_a_billionth_of_a_dollar(one: Usage, 
     assert first is not None
     assert second is not None
     assert together == pytest.approx(first + second, abs=1e-9)
+
+
+def test_what_the_operator_says_a_model_costs_goes_before_everything() -> None:
+    own = own_price("qwen3:32b", Decimal("1"), Decimal("0.5"), Decimal("2"))
+    usage = Usage(fresh=1_000_000, cache_write_5m=1_000_000, cache_read=1_000_000, output=1_000_000)
+    assert usd("qwen3:32b", usage, day=date(2026, 11, 21)) is None, "nobody's list price: unknown, not nothing"
+    assert usd("qwen3:32b", usage, day=date(2026, 11, 21), own=own) == 4.5
+    free = own_price("qwen3:32b", Decimal(0), Decimal(0), Decimal(0))
+    assert most_usd("qwen3:32b", prompt_tokens=9, output_tokens=9, day=date(2026, 11, 21), own=free) == 0
+    assert most_usd("qwen3:32b", prompt_tokens=10**6, output_tokens=0, day=date(2026, 11, 21)) >= 10
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "claude-opus-5-5",
+        "claude-opus-5-5-20260922",
+        "bedrock:us.anthropic.claude-opus-5-5-v1:0",
+        "anthropic.claude-opus-5-5-20260922-v1:0",
+        "vertex:claude-opus-5-5@20260922",
+        "foundry:claude-opus-5-5",
+    ],
+)
+def test_a_model_costs_the_same_under_each_of_its_names(name: str) -> None:
+    assert price_of(name, prompt_tokens=1, day=date(2026, 11, 21)) == price_of(
+        "claude-opus-5-5", prompt_tokens=1, day=date(2026, 11, 21)
+    )
+
+
+def test_a_dated_name_of_another_vendor_is_known_too() -> None:
+    row = price_of("openai:gpt-6.1-sol-2026-10-01", prompt_tokens=1, day=date(2026, 11, 21))
+    assert row is not None
+    assert row.model == "gpt-6.1-sol"
