@@ -12,7 +12,7 @@ from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from tests.standins.modal.apps import Apps
-from tests.standins.modal.machine import Machine
+from tests.standins.modal.machine import AS_ROOT, Machine
 from tests.standins.modal.published import Published
 from tests.standins.modal.server import ModalStandIn, signed_for
 
@@ -84,8 +84,10 @@ class Sandboxes:
         await sandbox.machine.start()
         self.all[id] = sandbox
         asyncio.get_running_loop().call_later(definition.timeout_secs, self._over, sandbox, TIMED_OUT)
-        await sandbox.machine.run("entrypoint", definition.entrypoint_args, cwd=definition.workdir, env={}, timeout_s=0)
-        sandbox.machine.commands["entrypoint"].ended.add_done_callback(lambda _: self._over(sandbox, SUCCESS))
+        if AS_ROOT:  # else it would be of the commands' user, and end with them
+            entrypoint = definition.entrypoint_args
+            command = await sandbox.machine.run("entrypoint", entrypoint, cwd=definition.workdir, env={}, timeout_s=0)
+            command.ended.add_done_callback(lambda _: self._over(sandbox, SUCCESS))
         return api_pb2.SandboxCreateV2Response(
             sandbox_id=id,
             task_id=sandbox.task_id,
