@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.events import Conclusion, JobFinished, JobQueued, JobStarted, Verified
+from bot.domain.events import Conclusion, JobFinished, JobQueued, JobStarted, ModelSwitched, Verified
 from bot.domain.job import Receipt
 from bot.report.tracking import marker, tracking_comment
 from tests.report.samples import LINKS, finished, job, log, running
@@ -124,3 +124,13 @@ def test_a_second_attempt_says_so() -> None:
 
 def test_the_marker_names_the_job_and_is_hidden() -> None:
     assert marker("k7f3") == "<!-- backspace:job:k7f3 -->"
+
+
+def test_the_newest_switches_of_the_model_are_told_running_and_at_the_end() -> None:
+    """In words that came from a provider, so escaped. Red when they are not: seen."""
+    switches = [ModelSwitched("a", "b", f"{number}: a is out, b goes on: @alice <b>") for number in range(6)]
+    running_now, over = comment(*running(), *switches), comment(*finished()[:-1], *switches, finished()[-1])
+    for text in (running_now, over):
+        assert "1: a is out" not in text
+        assert [f"{number}: a is out, b goes on: `@alice` \\<b\\>" in text for number in (2, 3, 4, 5)] == [True] * 4
+    assert over.split("\n")[1].startswith("**Opened #42** in ")
