@@ -94,9 +94,11 @@ async def _look_after(earlier: Earlier, job: Job, github: GitHub) -> None:
 
 
 async def unfinished_files(
-    earlier: Earlier, base: PinnedWorkspace, *, mirror: Mirror, github: GitHub, repo_id: int
+    earlier: Earlier | None, base: PinnedWorkspace, *, mirror: Mirror, github: GitHub, repo_id: int
 ) -> tuple[ExportedFile, ...]:
-    """What the draft changes of its base. Raises ProviderError and LimitReached."""
+    """What the draft changes of its base; nothing without one. Raises ProviderError and LimitReached."""
+    if earlier is None:
+        return ()
     head = await mirror.pin(await github.remote(), repo_id=repo_id, sha=earlier.head_sha, branch=earlier.base_branch)
     files = []
     for path in sorted(base.base.keys() | head.base.keys()):

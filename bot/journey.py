@@ -20,6 +20,7 @@ from bot.domain.events import BasePinned, JobFinished, JobStarted, SandboxReady
 from bot.domain.job import Job, Patch, PullRequest, Receipt
 from bot.domain.setup import SetupReport
 from bot.intake.admission import MAY_ASK
+from bot.intake.pictures import Fetch
 from bot.intake.reading import Reading
 from bot.listening import Ear
 from bot.ports import (
@@ -42,7 +43,6 @@ from bot.publish.outgoing import outgoing
 from bot.publish.policy import PathRules, problems
 from bot.publish.pull_request import publish
 from bot.publish.second_look import worth_a_second_look
-from bot.publish.workspace import PinnedWorkspace
 from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
 from bot.repo_wishes import ci_held, pull_request_template, reviewers
 from bot.report import wording
@@ -70,6 +70,7 @@ class Workshop:
     budget: Budget
     purse_of: Callable[[Claim, float | None], Purse]
     setup: SetupRules = field(default_factory=SetupRules)
+    pictures: Fetch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,10 @@ class Journey:
         names, wish = rules.model or self._workshop.models, self._job.options.model
         (model, *fallbacks), budget = chain_of(names, self._workshop.model_named, wish=wish), self._budget(rules)
         await journal.record(JobStarted(attempt=attempt, model=model.name, budget_usd=budget.usd))
-        reading, begun = await self._read(rules), await self._begun(workspace)
+        reading, shop = await self._read(rules), self._workshop
+        begun = await unfinished_files(
+            self._earlier, workspace, mirror=shop.mirror, github=self._github, repo_id=job.repo.id
+        )
         if not job.options.dry_run:
             await self._start_branch(base.sha)
         started = time.monotonic()
@@ -187,15 +191,10 @@ class Journey:
             author_writes=self._facts.author_writes,
             everyone=rules.context_authors == "everyone",
             by_label=self._earlier.by_label if self._earlier else self._job.comment_id is None,
+            fetch=self._workshop.pictures,
             github=self._github,
             journal=self._journal,
         )
-
-    async def _begun(self, base: PinnedWorkspace) -> tuple[ExportedFile, ...]:
-        if self._earlier is None:
-            return ()
-        mirror, repo = self._workshop.mirror, self._job.repo.id
-        return await unfinished_files(self._earlier, base, mirror=mirror, github=self._github, repo_id=repo)
 
     async def _start_branch(self, base_sha: str) -> None:
         await start_branch(
@@ -244,6 +243,7 @@ class Journey:
             issue_author=job.issue.author.login,
             issue_trusted=self._facts.author_writes,
             remarks=reading.remarks,
+            pictures=reading.pictures,
             request=reading.request.text,
             requested_by=job.requested_by.login,
             today=datetime.now(UTC).date().isoformat(),

@@ -1,36 +1,63 @@
 """What a job's model gets to read of its thread: asked of GitHub once, and the same for every attempt."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from bot.domain.errors import ProviderError
 from bot.domain.events import Noted
 from bot.domain.job import Job, Person
 from bot.intake.admission import MAY_ASK
+from bot.intake.pictures import Fetch, pictures_of
 from bot.intake.reading import Reading, Remark, reading_of, remarks_of, said_before, with_remarks
 from bot.ports import Entry, GitHub, Journal, Said
 
 READ = "read"  # journal key: the thread was read, and what was hidden in it was named
+BEGUN = "header"  # journal key: the agent's conversation begins
 MOST_AUTHORS = 20  # whose access is looked up for one job, the latest to speak first
 
 
 async def read_thread(
-    job: Job, *, author_writes: bool, everyone: bool, by_label: bool, github: GitHub, journal: Journal
+    job: Job,
+    *,
+    author_writes: bool,
+    everyone: bool,
+    by_label: bool,
+    github: GitHub,
+    journal: Journal,
+    fetch: Fetch | None = None,
 ) -> Reading:
     """The request and the text around it. `author_writes`: the issue's author has write access; `everyone`: people
-    without it are read too, and marked; `by_label`: the issue's own text is the request. Raises ProviderError."""
+    without it are read too, and marked; `by_label`: the issue's own text is the request; `fetch` None: pictures are not
+    looked at. Raises ProviderError."""
     reading = reading_of(job, author_writes=author_writes, everyone=everyone, by_label=by_label)
     known = next((entry for entry in journal.entries() if entry.key == READ), None)
     if known is not None:
         kept = [Remark(**{**data, "hidden": tuple(data["hidden"])}) for data in known.data.get("remarks", ())]
-        return with_remarks(reading, kept, unread=known.data.get("unread", 0))
+        reading = with_remarks(reading, kept, unread=known.data.get("unread", 0))
+        return await _with_pictures(reading, job, fetch, journal, author_writes=author_writes, by_label=by_label)
     comments = said_before(job, await github.comments(job.issue.number))
     writers = await _writers(job, comments, github, author_writes=author_writes)
     remarks, unread = remarks_of(comments, writers=writers, everyone=everyone)
     reading = with_remarks(reading, remarks, unread=unread)
     data = {"remarks": [{**asdict(remark), "hidden": list(remark.hidden)} for remark in remarks], "unread": unread}
     await journal.record(*(Noted(note) for note in reading.notes()), entry=Entry("effect", READ, data))
-    return reading
+    return await _with_pictures(reading, job, fetch, journal, author_writes=author_writes, by_label=by_label)
+
+
+async def _with_pictures(
+    reading: Reading, job: Job, fetch: Fetch | None, journal: Journal, *, author_writes: bool, by_label: bool
+) -> Reading:
+    """Until the agent has begun: from then on its journal holds them."""
+    addresses = pictures_of(job, author_writes=author_writes, by_label=by_label)
+    if fetch is None or not addresses or any(entry.key == BEGUN for entry in journal.entries()):
+        return reading
+    fetched = await fetch(addresses)
+    notes = [f"A picture was left out: it {problem}." for problem in fetched.problems]
+    if fetched.pictures:
+        count = len(fetched.pictures)
+        notes.append(f"The model sees {'a picture' if count == 1 else f'{count} pictures'} of what was asked.")
+    await journal.record(*map(Noted, notes))
+    return replace(reading, pictures=fetched.pictures)
 
 
 async def may_write(person: Person, github: GitHub) -> bool:

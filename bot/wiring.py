@@ -122,6 +122,8 @@ def runner(
 
     Raises UserError when sandboxes cannot start here: better no worker than one that fails every job.
     """
+    from bot.github.pictures import Pictures
+    from bot.intake.pictures import Shelves
     from bot.journey import Workshop
     from bot.publish.mirror import Mirror
     from bot.purse import purse_of
@@ -143,6 +145,7 @@ def runner(
         models=config.models,
         budget=Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES),
         setup=setup_rules(config),
+        pictures=Pictures(Shelves(git_url(config.github_api_url))).fetch,
         purse_of=lambda claim, wish: purse_of(store, claim, a_day, repo_wish_usd=wish),
     )
     worker = Worker(

@@ -31,6 +31,7 @@ def header(
         "system": system,
         "tools": [asdict(tool) for tool in tools],
         "user": [block.text for block in first.blocks if isinstance(block, Text)],
+        "pictures": [asdict(picture) for picture in first.pictures],
         "nonce": nonce,
         "check": check,
         "sandbox": sandbox,

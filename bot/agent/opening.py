@@ -1,6 +1,7 @@
 """How an attempt begins: with the first words of a run, or in the place where an earlier one stopped."""
 
 import secrets
+from dataclasses import replace
 
 from bot.agent.context import gather
 from bot.agent.entries import header
@@ -12,7 +13,7 @@ from bot.agent.review import Review
 from bot.agent.tools import TOOLS
 from bot.agent.transcript import SAME_TREE
 from bot.agent.tree import begun, put_back
-from bot.domain.conversation import Text, UserTurn
+from bot.domain.conversation import Text
 from bot.domain.errors import LimitReached
 from bot.domain.events import ContextRead, Noted
 from bot.ports import Entry, Journal, Model, Sandbox

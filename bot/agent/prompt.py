@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bot.agent.context import Context
 from bot.agent.output import visible
-from bot.domain.conversation import Text, UserTurn
+from bot.domain.conversation import Picture, Text, UserTurn
 from bot.domain.setup import SetupReport
 from bot.intake.reading import Remark
 from bot.ports import ExportedFile
@@ -122,6 +122,7 @@ class Task:
 
     `issue_trusted`: the issue's author may write to the repository. `remarks`: what was said on the issue before the
     request, the oldest first. `begun`: what an earlier run changed, to go on from, and `so_far`: our words about it.
+    `pictures`: of the request, and of the issue where its author may write to the repository.
     `today` is an ISO date. `instructions` is a file of
     the base to read before the repository's other instruction files, or "".
     """
@@ -142,6 +143,7 @@ class Task:
     setup: SetupReport = field(default_factory=SetupReport)
     begun: tuple[ExportedFile, ...] = ()
     so_far: str = ""
+    pictures: tuple[Picture, ...] = ()
 
 
 def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") -> UserTurn:
@@ -154,7 +156,7 @@ def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") ->
         _setup(task.setup, nonce),
         _facts(task, context, budget),
     )
-    return UserTurn(tuple(Text(block) for block in blocks if block))
+    return UserTurn(tuple(Text(block) for block in blocks if block), pictures=task.pictures)
 
 
 def request_in(turn: UserTurn) -> str:

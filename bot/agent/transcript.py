@@ -10,6 +10,7 @@ from bot.domain.conversation import (
     AssistantTurn,
     Conversation,
     Json,
+    Picture,
     Text,
     ToolResult,
     ToolSpec,
@@ -147,7 +148,8 @@ def _begun(progress: Progress, data: Json) -> Progress:
     tools = tuple(
         ToolSpec(t["name"], t["description"], t["input_schema"], t.get("strict", False)) for t in data["tools"]
     )
-    first = UserTurn(tuple(Text(text) for text in data["user"]))
+    pictures = tuple(Picture(**picture) for picture in data.get("pictures", ()))
+    first = UserTurn(tuple(Text(text) for text in data["user"]), pictures=pictures)
     return replace(
         progress,
         conversation=Conversation(data["system"], tools, (first,)),
@@ -201,7 +203,8 @@ def _switched(progress: Progress, data: Json) -> Progress:
     )
     if not data["progress"] or progress.conversation is None:
         return switched
-    opening = UserTurn((*progress.first.blocks, Text(data["progress"]), *map(Text, progress.untold)))
+    blocks = (*progress.first.blocks, Text(data["progress"]), *map(Text, progress.untold))
+    opening = replace(progress.first, blocks=blocks)
     return replace(
         switched,
         conversation=replace(progress.conversation, turns=(opening,)),

@@ -1,7 +1,7 @@
 """What the model and the agent say to each other, in the Messages API's words."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Json = Mapping[str, Any]  # JSON of a provider or a journal entry, passed on verbatim and never interpreted here
@@ -27,15 +27,24 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """`data` is the file in base64, `media_type` what its first bytes say it is."""
+
+    media_type: str
+    data: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class UserTurn:
     """Tool results first, then text: the order the Messages API asks for.
 
     `notes` are the harness's own words after it, with more weight than a user's where a model knows such: nobody else's
-    text may stand in them.
+    text may stand in them. `pictures` come after the blocks, for models that read such.
     """
 
     blocks: tuple[ToolResult | Text, ...]
     notes: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

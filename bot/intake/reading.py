@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from bot.domain.conversation import Picture
 from bot.domain.job import Job
 from bot.intake.invisible import visible_characters
 from bot.intake.visible import Visible, project
@@ -30,7 +31,8 @@ class Reading:
     """`request` is what was asked, `title`, `issue` and `remarks` (the oldest first) the text around it.
 
     `outsider`: somebody without write access wrote some of it, so continuous integration is held. `left_out`: whose
-    issue is not here for that reason, or ""; `unread`: how many comments are not.
+    issue is not here for that reason, or ""; `unread`: how many comments are not. `pictures`: of the request and of the
+    issue, where people with write access wrote them.
     """
 
     request: Visible
@@ -40,6 +42,7 @@ class Reading:
     left_out: str = ""
     remarks: tuple[Remark, ...] = ()
     unread: int = 0
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def hidden(self) -> tuple[str, ...]:

@@ -3,7 +3,17 @@
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from bot.domain.conversation import AssistantTurn, Conversation, Json, Picture, Text, ToolResult, ToolSpec, Turn, UserTurn
+from bot.domain.conversation import (
+    AssistantTurn,
+    Conversation,
+    Json,
+    Picture,
+    Text,
+    ToolResult,
+    ToolSpec,
+    Turn,
+    UserTurn,
+)
 
 OUTPUT_LIMIT = "max_completion_tokens"  # OpenAI's name for it; most other servers know "max_tokens" only
 PICTURES = "pictures"

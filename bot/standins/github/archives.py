@@ -1,9 +1,9 @@
-"""The address a tarball request is redirected to."""
+"""What is downloaded beside the API: the address a tarball request is redirected to, and attached files."""
 
 from asyncio import to_thread
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from bot.standins.github.world import World
@@ -20,4 +20,20 @@ def routes(world: World) -> list[Route]:
         headers = {"Content-Disposition": f"attachment; filename={prefix}.tar.gz"}
         return Response(content, headers=headers, media_type="application/x-gzip")
 
-    return [Route("/codeload/{owner}/{repo}/legacy.tar.gz/{sha}", archive, methods=["GET"])]
+    async def attachment(request: Request) -> Response:
+        """As of a public repository: one redirect, and no credential asked for."""
+        name = request.path_params["name"]
+        if name not in world.attachments:
+            return PlainTextResponse("Not Found", 404)
+        return RedirectResponse(f"/user-attachments/assets/{name}?kept=1", 302)
+
+    async def kept(request: Request) -> Response:
+        if "kept" not in request.query_params:
+            return await attachment(request)
+        content = world.attachments.get(request.path_params["name"])
+        return PlainTextResponse("Not Found", 404) if content is None else Response(content)
+
+    return [
+        Route("/user-attachments/assets/{name}", kept, methods=["GET"]),
+        Route("/codeload/{owner}/{repo}/legacy.tar.gz/{sha}", archive, methods=["GET"]),
+    ]
