@@ -31,6 +31,15 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
+def docker_engine() -> Iterator[str]:
+    """The address of one that runs here, or of our own."""
+    from tests.sandboxes.engine import running_engine
+
+    with running_engine() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
 def _modal_session(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ModalStandIn]":
     """One for all tests, since the SDK keeps one client a process."""
     from tests.standins.modal.server import modal_standin

@@ -17,7 +17,7 @@ from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.sandboxes.docker import Docker
 from bot.sandboxes.images import DEFAULT
 from tests.sandboxes.contract import sh
-from tests.sandboxes.engine import docker, running_engine, small_image
+from tests.sandboxes.engine import docker, small_image
 from tests.standins.modal.images import Images
 from tests.standins.modal.published import Published
 from tests.standins.modal.server import ModalStandIn
@@ -34,10 +34,9 @@ FROM = "ARG BASE=none\nFROM ${BASE}\n"
 TOOLS = ("git", "rg", "gcc", "python3", "pip", "uv", "node", "npm", "pnpm", "yarn", "go version", "cargo", "rustfmt")
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[str]:
-    with running_engine() as address:
-        yield address
+@pytest.fixture
+def engine(docker_engine: str) -> str:
+    return docker_engine
 
 
 @pytest.fixture

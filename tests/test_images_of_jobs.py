@@ -10,7 +10,7 @@ import pytest
 from bot.domain.events import SandboxReady
 from bot.stage import staged
 from tests.repositories import commit, write
-from tests.sandboxes.engine import docker, running_engine, small_image
+from tests.sandboxes.engine import docker, small_image
 from tests.test_journey import asked
 
 pytestmark = pytest.mark.anyio
@@ -24,10 +24,9 @@ def repository(root: Path, files: dict[str, bytes]) -> Path:
     return commit(root)
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[str]:
-    with running_engine() as address:
-        yield address
+@pytest.fixture
+def engine(docker_engine: str) -> str:
+    return docker_engine
 
 
 async def test_a_request_becomes_a_pull_request_through_a_container(engine: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from bot.config import Config
 from bot.ports import LastingSandboxes
 from bot.sandbox_wiring import sandbox_provider
-from tests.sandboxes.engine import running_engine, small_image
+from tests.sandboxes.engine import small_image
 
 TOKEN = {"MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1-secret"}
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
@@ -32,11 +32,10 @@ def test_the_setting_or_the_best_that_works_is_taken(tmp_path: Path, env: dict[s
     assert sandbox_provider(configured(tmp_path, **env)).name == name
 
 
-def test_docker_is_taken_where_an_engine_has_the_image(tmp_path: Path) -> None:
-    with running_engine() as address:
-        for image, name in ((small_image(address), "docker"), ("no-such-image:1", "bubblewrap")):
-            config = configured(tmp_path, DOCKER_HOST=address, DOCKER_IMAGE=image)
-            assert sandbox_provider(config).name == name
+def test_docker_is_taken_where_an_engine_has_the_image(tmp_path: Path, docker_engine: str) -> None:
+    for image, name in ((small_image(docker_engine), "docker"), ("no-such-image:1", "bubblewrap")):
+        config = configured(tmp_path, DOCKER_HOST=docker_engine, DOCKER_IMAGE=image)
+        assert sandbox_provider(config).name == name
 
 
 def test_sandboxes_that_outlive_the_bot_are_known_as_such(tmp_path: Path) -> None:

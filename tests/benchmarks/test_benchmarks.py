@@ -11,7 +11,7 @@ from benchmarks import agent, door, journey, sandbox, stream, tree
 from benchmarks.__main__ import NAMES, as_json, table
 from benchmarks.measuring import Goal, Row, alternate
 from benchmarks.peers import NotHad, Peers
-from tests.sandboxes.engine import running_engine, small_image
+from tests.sandboxes.engine import small_image
 
 pytestmark = pytest.mark.anyio
 
@@ -46,12 +46,11 @@ async def test_a_sandbox_is_started_and_runs_commands(tmp_path: Path, nobody: Pe
 
 @pytest.mark.slow  # starts an engine where none runs
 async def test_docker_is_measured_where_there_is_an_engine(
-    tmp_path: Path, nobody: Peers, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, nobody: Peers, docker_engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running_engine() as address:
-        monkeypatch.setenv("DOCKER_HOST", address)
-        monkeypatch.setenv("DOCKER_IMAGE", small_image(address))
-        rows = await sandbox.rows(sandbox.Size(commands=2, starts=1, rounds=1, kept=3), tmp_path, nobody)
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    monkeypatch.setenv("DOCKER_IMAGE", small_image(docker_engine))
+    rows = await sandbox.rows(sandbox.Size(commands=2, starts=1, rounds=1, kept=3), tmp_path, nobody)
     assert [row.peer for row in rows if row.what.startswith("docker: ")] == ["docker run true"] * 2
     assert all(row.ratio is not None for row in rows)
 

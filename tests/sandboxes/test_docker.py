@@ -23,16 +23,15 @@ from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
 from tests.sandboxes.containment import TIGHT, Containment
 from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
-from tests.sandboxes.engine import docker, running_engine, small_image
+from tests.sandboxes.engine import docker, small_image
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[str]:
-    with running_engine() as address:
-        yield address
+def engine(docker_engine: str) -> str:
+    return docker_engine
 
 
 @pytest.fixture(scope="session")
