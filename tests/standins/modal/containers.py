@@ -19,7 +19,7 @@ from modal_proto.api_grpc import ModalClientBase
 from modal_proto.task_command_router_grpc import TaskCommandRouterBase
 
 from tests.standins.modal.apps import Apps
-from tests.standins.modal.functions import Call, Functions
+from tests.standins.modal.functions import TERMINATED, Call, Functions
 from tests.standins.modal.images import Mounts, Secrets
 from tests.standins.modal.server import ModalStandIn, served
 
@@ -198,11 +198,13 @@ class Containers:
         await container.process.wait()
         container.server.close()
         functions = self._standin.part(Functions)
-        await functions.tell()
         left, container.has = container.has, []
         for call in left:
-            if call.result is None:
+            if self._over:
+                call.result = api_pb2.GenericResult(status=TERMINATED)
+            elif call.result is None:
                 await functions.again(call)
+        await functions.tell()
         if not left and not container.leaving and functions.backlog(container.function_id):
             idle = [c for c in self.all if c.function_id == container.function_id and not c.took]
             if len(idle) >= MOST_DEATHS:
