@@ -240,6 +240,10 @@ class Modal:
             lifeline.kill()
             await lifeline.gone()
             raise ProviderError(NAME, f"a sandbox could not start ({words}): {NEEDS}", retryable=True) from None
+        except BaseException:
+            writer.close()
+            lifeline.kill()
+            raise
         served = ServedSandbox(
             id=job_id,
             provider=NAME,

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,6 +120,14 @@ class TestModalContainment(Containment):
 
 def living(standin: ModalStandIn) -> list[Live]:
     return list(standin.part(Sandboxes).living())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.002)
 
 
 def only(standin: ModalStandIn) -> Live:
@@ -305,9 +313,18 @@ async def test_a_sandbox_that_cannot_be_entered_is_not_left_behind(standin: Moda
             await bots.open("job-1")
     finally:
         standin.failing.clear()
-    async with asyncio.timeout(20):
-        while living(standin):  # noqa: ASYNC110 -- it is ended from outside
-            await asyncio.sleep(0.05)
+    await until(lambda: not living(standin))
+
+
+async def test_an_opening_that_is_cancelled_leaves_no_sandbox_behind(standin: ModalStandIn, bots: Bots) -> None:
+    """Red when a cancelled call does not end what it made: seen."""
+    before = len(standin.calls)
+    opening = asyncio.create_task(bots.open("job-1"))
+    await until(lambda: "TaskExecStdinWrite" in standin.calls[before:])
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await until(lambda: not living(standin))
 
 
 async def test_a_sandbox_ends_when_its_time_is_over(standin: ModalStandIn, bots: Bots) -> None:
