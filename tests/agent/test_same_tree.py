@@ -132,4 +132,7 @@ async def test_the_bill_of_a_run_with_every_kind_of_trouble_is_the_servers_own(p
     assert {charge.model for charge in server.ledger} == set(names)
     assert any(charge.input.read for charge in server.ledger)
     assert len(server.ledger) > outcome.turns, "replies were lost that cost money"
+    told = [entry.data["diagnostics"] for entry in journal.entries() if entry.key.startswith("reply ")]
+    reasons = [said and said["cache_miss_reason"]["type"] for said in told]
+    assert reasons == [None, None, "model_changed", None, None], "the prompts only grew, but for the switch"
     assert outcome.usd == pytest.approx(sum(charge.dollars for charge in server.ledger), abs=1e-6)

@@ -20,6 +20,7 @@ from bot.standins.messages.chat import Chat, chat_refusal, decoded
 from bot.standins.messages.chat_catalog import CHAT_MODELS, chat_card
 from bot.standins.messages.chat_rules import check_chat_headers
 from bot.standins.messages.delivery import Dropped, delivered
+from bot.standins.messages.diagnosis import Diagnosis
 from bot.standins.messages.faults import (
     Cut,
     CutInside,
@@ -79,6 +80,7 @@ class LoopbackMessages:
         self._api_key = api_key
         self._largest_write = largest_write
         self._cache = PromptCache(now)
+        self._diagnosis = Diagnosis()
         self._seals = Seals(f"loopback {seed}".encode())
         self._chat = Chat(
             api_key=api_key,
@@ -197,7 +199,9 @@ class LoopbackMessages:
             usage=visit.usage.reported(),
             stop_reason=stop_reason,
             stop_details=_details_of(fault),
+            diagnostics=self._diagnosis.of(body),
         )
+        self._diagnosis.remember(envelope.message_id, body)
         headers = {"request-id": request_id}
         if not body.get("stream"):
             if isinstance(fault, SlowStart):

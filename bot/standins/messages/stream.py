@@ -56,6 +56,7 @@ class Envelope:
     usage: Mapping[str, Any]
     stop_reason: str
     stop_details: Mapping[str, Any] | None = None
+    diagnostics: Mapping[str, Any] | None = None
 
     def message(self, content: Sequence[Mapping[str, Any]], stop_reason: str | None, output: int) -> dict[str, Any]:
         return {
@@ -68,6 +69,7 @@ class Envelope:
             "stop_sequence": None,
             "stop_details": self.stop_details if stop_reason else None,
             "usage": {**self.usage, "output_tokens": output},
+            "diagnostics": self.diagnostics,
         }
 
 

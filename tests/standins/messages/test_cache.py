@@ -7,7 +7,7 @@ import pytest
 
 from bot.standins.messages import LoopbackMessages, SlowStart, Status, answer, say
 from bot.standins.messages.cache import InputUsage
-from tests.standins.messages.asking import HOUR, MARK, a_body, post, text, user
+from tests.standins.messages.asking import HOUR, MARK, a_body, assistant, post, text, user
 
 pytestmark = pytest.mark.anyio
 
@@ -159,3 +159,27 @@ async def test_warming_the_cache_writes_and_says_nothing() -> None:
     warmed = await post(server, {**body, "max_tokens": 0})
     assert (warmed.json()["content"], warmed.json()["stop_reason"]) == ([], "end_turn")
     assert (await usage_after(server, body)).read > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({}, None, id="the same, and more"),
+        pytest.param({"model": "claude-opus-5"}, "model_changed", id="model"),
+        pytest.param({"system": "Work badly."}, "system_changed", id="system"),
+        pytest.param({"tools": []}, "tools_changed", id="tools"),
+        pytest.param({"messages": [user(text("goodbye"))]}, "messages_changed", id="messages"),
+        pytest.param({"diagnostics": {"previous_message_id": "msg_0"}}, "previous_message_not_found", id="unknown"),
+        pytest.param({"diagnostics": None}, None, id="not asked"),
+    ],
+)
+async def test_an_answer_says_why_its_prompt_is_not_the_one_before_with_more(
+    change: dict[str, Any], reason: str | None
+) -> None:
+    server = a_server()
+    first = (await post(server, a_body(messages=[user(text("hello"))]))).json()
+    assert first["diagnostics"] is None
+    more = [user(text("hello")), assistant(text("fine")), user(text("go on"))]
+    again = a_body(**{"messages": more, "diagnostics": {"previous_message_id": first["id"]}, **change})
+    said = (await post(server, again)).json()["diagnostics"]
+    assert (said and said["cache_miss_reason"]["type"]) == reason
