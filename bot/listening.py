@@ -95,7 +95,7 @@ class Ear:
     async def _hear(self, request: Job) -> None:
         who, comment_id = request.requested_by, request.comment_id or 0
         try:
-            check_person(request, await self._github.permission(who.login))
+            check_person(request, await self._github.progress().permission(who.login))
             read = project(request.instruction)
             entry = steering.message(comment_id=comment_id, author=who, text=read.text, key=request.key)
             end = JobFinished(Conclusion.NEUTRAL, answers.passed_on(self._claim.job.id))

@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.conversation import Usage
 from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, NotFound, ProviderError
-from bot.domain.events import BranchMoved, Conclusion, JobFinished, ModelAnswered, Noted, Recorded
+from bot.domain.events import BranchMoved, Conclusion, JobFinished, ModelAnswered, Noted, Recorded, Steered
 from bot.ports import CheckRun, Comment, GitHub
 from bot.report.leaks import Leaks
 from bot.reporter import Reporter
@@ -177,6 +177,48 @@ async def test_the_end_does_not_wait_for_the_pace(thread: Thread) -> None:
         await reporting.close()
         assert thread.comments[1].split("\n")[1].startswith("**Opened #42**")
     assert thread.clock.slept == []
+
+
+def never_rested(thread: Thread) -> Reporter:
+    """Whoever has to wait waits for ever."""
+
+    async def sleep(_: float) -> None:
+        await asyncio.Event().wait()
+
+    now = thread.clock
+    return Reporter(
+        job(), github=cast(GitHub, thread), links=LINKS, leaks=Leaks([]), now=now, monotonic=now, sleep=sleep
+    )
+
+
+SPOKEN = Recorded(99, 1_000.0, Steered("bob", "bob said: make it blue"))
+
+
+async def test_who_spoke_to_the_agent_sees_at_once_that_it_arrived(thread: Thread) -> None:
+    """Red when a message waits for the pace as all else does (seen)."""
+    async with never_rested(thread) as reporting:
+        reporting.notice(log(running()))
+        await settled()
+        reporting.notice([Recorded(98, 1_000.0, Noted("something else"))])
+        await settled()
+        assert "bob said" not in thread.comments[1]
+        reporting.notice([SPOKEN])
+        await settled()
+        assert "bob said: make it blue" in thread.comments[1]
+
+
+async def test_a_message_to_the_agent_breaks_no_limit_of_github(thread: Thread) -> None:
+    """R11. Red when it ends that wait too (seen)."""
+    left = [ProviderError("github", "rate limited", retryable=True, retry_after_s=45.0, status=403)]
+    thread.failing = lambda _: left.pop() if left else None
+    async with never_rested(thread) as reporting:
+        reporting.notice(log(running()))
+        await settled()
+        written = len(thread.writes)
+        reporting.notice([SPOKEN])
+        await settled()
+        assert len(thread.writes) == written
+        await reporting.abandon()
 
 
 async def test_another_attempt_finds_comment_and_check_again(thread: Thread) -> None:

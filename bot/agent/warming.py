@@ -36,6 +36,7 @@ class Warming:
         self._nap = nap
         self._asked_at = ledger.elapsed()
         self._works = True
+        self._writing: asyncio.Task[None] | None = None
 
     def asked(self) -> None:
         """A request begins."""
@@ -54,6 +55,8 @@ class Warming:
             keeping.cancel()
             with suppress(asyncio.CancelledError):
                 await keeping
+            if self._writing is not None:  # what was paid is written down, whoever waits for it
+                await asyncio.wait({self._writing})
 
     async def _keep(self, model: KeepsWarm) -> None:
         conversation = self._ledger.progress.conversation
@@ -71,7 +74,8 @@ class Warming:
                 except (ModelError, LimitReached):
                     self._works = False
                     return
-                await self._kept(model.name, usage)
+                self._writing = asyncio.create_task(self._kept(model.name, usage))
+                await asyncio.shield(self._writing)
 
     async def _kept(self, model: str, usage: Usage) -> None:
         data = {

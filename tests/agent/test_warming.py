@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,9 @@ from bot.agent.loop import Outcome, work
 from bot.agent.transcript import fold
 from bot.domain.conversation import Conversation, Reply, Usage
 from bot.domain.errors import ModelError
+from bot.domain.events import JobEvent
 from bot.models.anthropic import AnthropicModel
-from bot.ports import ExecResult, Model
+from bot.ports import Entry, ExecResult, Model
 from bot.standins.messages.app import LoopbackMessages
 from bot.standins.messages.faults import Fault, Status
 from bot.standins.messages.script import Script, by_turn, think, use
@@ -145,6 +147,46 @@ async def test_a_model_that_cannot_is_asked_once_and_the_run_goes_on(tmp_path: P
     assert [body["max_tokens"] for body in server.requests] == [16_000, 0, 16_000]
     assert server.ledger[-1].input.read == 0, "and the cache was cold"
     assert fold(journal.entries()).accepted is not None
+
+
+async def test_what_was_paid_is_written_down_though_the_step_ends_meanwhile(tmp_path: Path) -> None:
+    """Red when the end of the step cuts the writing off (seen)."""
+    clock, asked = Clock(), asyncio.Event()
+
+    class Slow(MemoryJournal):
+        async def record(self, *events: JobEvent, entry: Entry | None = None, before: Sequence[Entry] = ()) -> None:
+            if entry is None and any(one.key.startswith("warm") for one in before):
+                asked.set()
+                await asyncio.sleep(0.05)
+            await super().record(*events, entry=entry, before=before)
+
+    class Warm(ScriptedModel):
+        async def keep_warm(self, conversation: Conversation) -> Usage:
+            return Usage(cache_read=1000)
+
+    class Quick(DirectorySandbox):
+        async def exec(self, argv: Sequence[str], **more: Any) -> ExecResult:
+            if "make world" in argv:
+                await clock.napping.wait()
+                clock.seconds = 270.0
+                await asked.wait()
+            return await super().exec(argv, **more)
+
+    on, journal = await bench(tmp_path), Slow()
+    sandbox = Quick(on.sandbox.root)
+    await work(
+        TASK,
+        model=Warm(steps([tool_use("bash", command="make world")], [submit(outcome="blocked")])),
+        sandbox=sandbox,
+        review=on.review_of(sandbox),
+        journal=journal,
+        limits=Limits(),
+        clock=clock,
+        sleep=no_sleep,
+        nap=clock.nap,
+    )
+    assert [entry.key for entry in journal.entries() if entry.kind == "model"] == ["reply 1", "warm 1", "reply 2"]
+    assert fold(journal.entries()).usage.cache_read == 1000
 
 
 async def test_a_model_without_a_cache_is_left_alone(tmp_path: Path) -> None:
