@@ -29,6 +29,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.setup": PURE | {"bot.agent.ground", "bot.agent.output", "bot.report"},
     "bot.recorder": PURE | {"bot.report"},
     "bot.reporter": PURE | {"bot.report", "bot.recorder"},
+    "bot.github.pictures": PURE | {"bot.intake.pictures"},
     "bot.github": PURE,
     "bot.sandboxes": PURE,
     "bot.sandboxes.images": set(),
@@ -83,6 +84,8 @@ FLOORS: dict[str, set[str]] = {
     | {"bot.agent", "bot.publish.mirror", "bot.standins", "bot.stage", "bot.config", "bot.wiring"}
     | {"bot.model_settings"},
     "bot.operating": PURE | {"bot.report"},
+    "bot.recorded": PURE | {"bot.report"},
+    "bot.playback": PURE | {"bot.recorded", "bot.report", "bot.watch", "bot.web"},
     "bot.replay": PURE,
     "bot.watch": PURE | {"bot.report"},
 }
@@ -99,6 +102,7 @@ TOP = {
     "bot.setup_wiring",
     "bot.sandbox_wiring",
     "bot.image_commands",
+    "bot.recorded_commands",
     "bot.__main__",
 }
 
@@ -107,7 +111,8 @@ DOORS = {  # vendor: the rooms that may meet it
     "githubkit": {"bot.github"},
     "anthropic": {"bot.models"},
     "openai": {"bot.models"},
-    "modal": {"bot.sandboxes.modal"},
+    "modal": {"bot.sandboxes.modal", "bot.sandboxes.modal_machine"},
+    "e2b": {"bot.sandboxes.e2b"},
     "sqlalchemy": {"bot.stores"},
     "psycopg": {"bot.stores"},
 }

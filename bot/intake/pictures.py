@@ -16,6 +16,8 @@ MOST_PICTURES = 3
 # addresses lead: signed ones of private repositories to a host of GitHub's own, public ones to a bucket of GitHub's.
 _HOSTS = re.compile(r"(?:private-)?user-images\.githubusercontent\.com|objects\.githubusercontent\.com")
 _BUCKET = "github-production-user-asset-6210df.s3.amazonaws.com"
+# What every parser of addresses reads alike: no user, no escape in the host, nothing that one of them would strip.
+_PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?/[!#-\[\]^-~]*", re.ASCII)
 _ATTACHED = re.compile(r"/user-attachments/assets/[0-9a-f-]{8,64}")
 _IMG = re.compile(r"<img\b[^>]{0,2000}?\bsrc=[\"']([^\"'<>\s]{1,2000})[\"']", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -30,17 +32,16 @@ class Shelves:
 
     def holds(self, address: str) -> bool:
         """An attachment that a text may name."""
-        url = urlsplit(address)
-        if url.username is not None or url.password is not None or "@" in url.netloc:
+        if not _PLAIN.fullmatch(address):
             return False
+        url = urlsplit(address)
         if f"{url.scheme}://{url.netloc}" == self.site:
             return _ATTACHED.fullmatch(url.path) is not None
         return url.scheme == "https" and _HOSTS.fullmatch(url.netloc) is not None
 
     def leads_on(self, address: str) -> bool:
         """Where one of them may lead to besides."""
-        url = urlsplit(address)
-        return self.holds(address) or (url.scheme == "https" and url.netloc == _BUCKET)
+        return self.holds(address) or (bool(_PLAIN.fullmatch(address)) and address.startswith(f"https://{_BUCKET}/"))
 
 
 @dataclass(frozen=True, slots=True)

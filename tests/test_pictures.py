@@ -1,0 +1,61 @@
+"""A picture in an issue, from GitHub to the model's first request, through both SDKs' renderers."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from bot.agent.spending import TOKENS_A_PICTURE, most_tokens
+from bot.domain.conversation import Conversation, Picture, Text, UserTurn
+from bot.models import chat_render, render
+from tests.repositories import PYTHON, python_bug
+from tests.test_journey import assert_published, bot, finished
+
+pytestmark = pytest.mark.anyio
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+TALK = Conversation("s", (), (UserTurn((Text("look"),), pictures=(Picture("image/png", "QUJD"),)),))
+
+
+async def test_the_model_sees_the_picture_of_a_writers_issue(tmp_path: Path) -> None:
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.github.set_role(stage.repository, "mallory", "read")
+        seen, unseen = stage.github.attach(PNG), stage.github.attach(PNG)
+        first = stage.github.open_issue(stage.repository, "alice", "It is broken", f"See\n\n![shot]({seen})").number
+        stage.github.comment(stage.repository, first, "alice", PYTHON.request)
+        await finished(stage, first)
+        assert_published(stage, PYTHON)
+        content = messages.requests[0]["messages"][0]["content"]
+        data = base64.b64encode(PNG).decode()
+        source = {"type": "base64", "media_type": "image/png", "data": data}
+        assert [block["source"] for block in content if block["type"] == "image"] == [source]
+        assert all(data in str(request["messages"][0]) for request in messages.requests), "history never changes"
+        (row,) = await stage.jobs(first)
+        assert "The model sees a picture of what was asked." in str(await stage.store.events(row.job.id))
+        asked = len(messages.requests)
+        second = stage.github.open_issue(stage.repository, "mallory", "Look", f"![shot]({unseen})").number
+        stage.github.comment(stage.repository, second, "alice", PYTHON.request)
+        await finished(stage, second)
+        assert data not in str(messages.requests[asked:]), "nobody without write access shows the model a picture"
+
+
+def test_a_picture_is_the_last_block_where_a_model_reads_such() -> None:
+    (message,) = render.render(TALK, model="m", max_tokens=9)["messages"]
+    assert [block["type"] for block in message["content"]] == ["text", "image"]
+    (message,) = chat_render.render(TALK, model="m", max_tokens=9)["messages"][1:]
+    assert message["content"][1] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+
+
+def test_where_a_model_reads_no_pictures_that_is_said() -> None:
+    told = "[a picture was here; this model reads none]"
+    (message,) = render.render(TALK, model="m", max_tokens=9, abilities=())["messages"]
+    assert [block["text"] for block in message["content"]] == ["look", told]
+    messages = chat_render.render(TALK, model="m", max_tokens=9, abilities=())["messages"]
+    assert messages[-1] == {"role": "user", "content": f"look\n\n{told}"}
+
+
+def test_a_pictures_cost_is_not_that_of_its_bytes() -> None:
+    large = Conversation("", (), (UserTurn((), pictures=(Picture("image/png", "x" * 1_000_000),)),))
+    assert TOKENS_A_PICTURE <= most_tokens(large, last_prompt=0) <= TOKENS_A_PICTURE + 10
