@@ -188,7 +188,9 @@ def _status_line(row: JobRow, page: str | None, *, now: float) -> str:
     ago = duration(max(now - (row.finished_at or row.created_at), 0.0))
     when = f"{ago} ago" if row.finished_at is not None else f"asked {ago} ago"
     log = f" · [log]({page})" if page else ""
-    return f"- run {row.job.id} {_STATE[row.state]} · {when} · by {row.job.requested_by.login}{log}"
+    passed_on = row.state == "succeeded" and row.attempts == 0  # nobody worked on it: it was a message
+    state = "was passed on to the agent" if passed_on else _STATE[row.state]
+    return f"- run {row.job.id} {state} · {when} · by {row.job.requested_by.login}{log}"
 
 
 def _cancelling(jobs: Sequence[JobRow]) -> str:

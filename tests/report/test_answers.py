@@ -81,6 +81,13 @@ def test_status_lists_the_thread_s_jobs() -> None:
     )
 
 
+def test_status_tells_a_message_from_a_job() -> None:
+    passed_on = JobRow(job=job(), state="succeeded", attempts=0, created_at=10.0, finished_at=40.0, cancel_by=None)
+    assert answer(Status(), jobs=(passed_on,), now=160.0) == (
+        "- run k7f3 was passed on to the agent · 2 min ago · by alice"
+    )
+
+
 def test_cancel_names_what_it_stops() -> None:
     assert answer(Cancel(), jobs=(RUNNING, OVER), now=0.0) == "Stopping run k7f3."
 
