@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,19 @@ FILES = {
 
 
 def description(
-    *, image: str, labels: Mapping[str, str], limits: SandboxLimits, cpus: float, hand_over: Path | None, runtime: str
+    *,
+    image: str,
+    hidden: Sequence[str],
+    labels: Mapping[str, str],
+    limits: SandboxLimits,
+    cpus: float,
+    hand_over: Path | None,
+    runtime: str,
 ) -> dict[str, Any]:
     """The body of `POST /containers/create`: every wall around the sandbox is here.
 
-    `hand_over`: a folder of the host for the setup phase's socket. `runtime`: "" is the engine's own.
+    `hidden`: places in the image that nothing can be written to. `hand_over`: a folder of the host for the setup
+    phase's socket. `runtime`: "" is the engine's own.
     """
     memory = limits.memory_bytes + limits.disk_bytes + (len(DISKS) - 1) * limits.tmp_bytes
     channel = CHANNEL if hand_over else ""
@@ -68,7 +76,8 @@ def description(
             "CpuPeriod": CPU_PERIOD_US,
             "CpuQuota": int(cpus * CPU_PERIOD_US),
             "ShmSize": limits.tmp_bytes,
-            "Tmpfs": {disk: _disk(disk, limits) for disk in DISKS if disk != "/dev/shm"}
+            "Tmpfs": dict.fromkeys(hidden, "ro,size=4k")
+            | {disk: _disk(disk, limits) for disk in DISKS if disk != "/dev/shm"}
             | {HELPER: f"rw,nosuid,nodev,noexec,size=1m,uid={FORWARDER},gid={FORWARDER},mode=0755"},
             "Mounts": [_seen(hand_over)] if hand_over else [],
             "LogConfig": {"Type": "none", "Config": {}},

@@ -3,25 +3,21 @@
 import asyncio
 import hashlib
 import json
-import os
 import shutil
-import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bot.domain.errors import LimitReached, NotFound, ProviderError, Unprocessable
 from bot.sandboxes.cage import DISKS, MADE_PATH, SYSTEM_PATH, environment
 from bot.sandboxes.container import description, forwarder
-from bot.sandboxes.egress import WayOut
 from bot.sandboxes.engine import NAME, Attached, Engine
-from bot.sandboxes.handed import HandedNetwork
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
 from bot.sandboxes.limits import SandboxLimits
-from bot.sandboxes.proxy import DIALER, Dialer
+from bot.sandboxes.mounted import MountedNetwork
+from bot.sandboxes.mounted import SetupPhase as SetupPhase
 from bot.sandboxes.served import ServedSandbox
 from bot.sandboxes.shelf import Shelf
 
@@ -31,15 +27,6 @@ GONE_WITHIN_S = 20.0
 GVISOR = "runsc"
 NEEDS = "its image needs python3 (3.9 or newer), git and tar"
 ELSEWHERE = "source path does not exist"  # the engine's word when it has other files than the bot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetupPhase:
-    """What it needs outside of the container: the operator's rules, and a folder that engine and bot both see."""
-
-    way_out: WayOut
-    folder: Path
-    dialer: Dialer = DIALER
 
 
 class Docker:
@@ -84,7 +71,7 @@ class Docker:
                 opened = await self._reached(await self._created(name, job_id, image), job_id, name)
                 if await self._has_begun(opened, warm):
                     return opened
-        raise ProviderError(NAME, "a sandbox could not start: its container was removed again", retryable=True)
+        raise ProviderError(NAME, f"a sandbox could not start (its container ended at once): {NEEDS}", retryable=True)
 
     async def reap(self, alive: Collection[str]) -> int:
         """A second sandbox of a job, named after it with a dash and a word, lives as long as the job."""
@@ -113,7 +100,7 @@ class Docker:
         return None
 
     async def _created(self, name: str, job_id: str, wish: str) -> Mapping[str, Any]:
-        image = await self._image_for(wish)
+        image, volumes = await self._image_for(wish)
         runtimes = (await asyncio.to_thread(self._engine.info)).get("Runtimes") or {}
         hand_over = None
         if self._setup:
@@ -122,6 +109,7 @@ class Docker:
         for folder in (hand_over, None):
             body = description(
                 image=image,
+                hidden=volumes,
                 labels={BOT: self._bot, JOB: job_id},
                 limits=self._limits,
                 cpus=self._cpus,
@@ -142,13 +130,16 @@ class Docker:
             raise ProviderError(NAME, f"a sandbox could not start ({error.message}): {NEEDS}") from None
         return container
 
-    async def _image_for(self, wish: str) -> str:
-        """The first that is there: the operator's only one, or the one wished for, or the one with every toolchain."""
+    async def _image_for(self, wish: str) -> tuple[str, Sequence[str]]:
+        """The first that is there: the operator's only one, or the one wished for, or the one with every toolchain.
+
+        And the places where it would have a volume, which has no limit.
+        """
         names = [self._image] if self._image else [published_name(wish or DEFAULT), published_name(DEFAULT)]
         for name in names:
             with suppress(NotFound):
-                await self._engine.call("GET", f"/images/{name}/json")
-                return name
+                found = await self._engine.call("GET", f"/images/{name}/json")
+                return name, list(found["Config"].get("Volumes") or ())
         raise ProviderError(NAME, _missing(names[-1]))
 
     async def _reached(self, container: Mapping[str, Any], job_id: str, name: str) -> ServedSandbox:
@@ -160,6 +151,9 @@ class Docker:
                 attached = await self._engine.run(container["Id"], argv, user=user, env=variables)
                 header, _ = lengths(await attached.stdout.readexactly(LENGTHS.size))
                 header_of(await attached.stdout.readexactly(min(header, 4096)))
+        except (NotFound, Unprocessable):
+            await lifeline.remove()
+            raise
         except (OSError, EOFError, ValueError, TimeoutError, ProviderError) as error:
             await lifeline.remove()
             words = f"{type(error).__name__}: {error}"
@@ -181,10 +175,10 @@ class Docker:
             shelf=self._shelf,
         )
 
-    def _network(self, container: Mapping[str, Any], name: str) -> "_MountedNetwork | None":
+    def _network(self, container: Mapping[str, Any], name: str) -> "MountedNetwork | None":
         if self._setup is None or not container["Mounts"]:
             return None
-        return _MountedNetwork(self._setup, self._setup.folder / name / "socket")
+        return MountedNetwork(self._setup, self._setup.folder / name / "socket")
 
     async def _has_begun(self, opened: ServedSandbox, warm: str) -> bool:
         """With what was kept under the key, if anything; False when that failed, and the sandbox with it."""
@@ -246,50 +240,8 @@ class _Container:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
-class _MountedNetwork:
-    """The helper hands its socket over in a folder that the container sees; nobody listens there at any other time,
-    and while somebody does no command runs."""
-
-    def __init__(self, setup: SetupPhase, path: Path) -> None:
-        self._setup, self._path = setup, path
-        self._handed: HandedNetwork | None = None
-
-    def prepare(self) -> bool:
-        listening = socket.socket(socket.AF_UNIX)
-        way_out, dialer = self._setup.way_out, self._setup.dialer
-        self._handed = HandedNetwork(listening, provider=NAME, way_out=way_out, dialer=dialer)
-        try:
-            self._path.unlink(missing_ok=True)
-            with _opened(self._path.parent) as folder:
-                listening.bind(f"/proc/self/fd/{folder}/{self._path.name}")  # a socket's path has 107 bytes at most
-            os.chmod(self._path, 0o666)  # the sandbox's user is another
-            listening.listen(1)
-        except OSError as error:
-            raise ProviderError(NAME, f"the setup phase got no network: {self._path}: {error}") from None
-        return True
-
-    async def open(self, names: Sequence[str]) -> dict[str, str]:
-        assert self._handed is not None
-        try:
-            return await self._handed.open(names)
-        finally:
-            self._path.unlink(missing_ok=True)
-
-    async def close(self) -> tuple[str, ...]:
-        return await self._handed.close() if self._handed else ()
-
-
 def _lives(name: str, alive: Collection[str]) -> bool:
     return any(name == job or name.startswith(f"{job}-") for job in alive)
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _path_in(container: Mapping[str, Any]) -> str:

@@ -15,11 +15,12 @@ import pytest
 from bot.domain.errors import ProviderError
 from bot.ports import Sandbox, SandboxProvider
 from bot.sandboxes.container import forwarder
-from bot.sandboxes.docker import BOT, JOB, Docker, SetupPhase
+from bot.sandboxes.docker import BOT, JOB, Docker
 from bot.sandboxes.egress import WayOut
 from bot.sandboxes.engine import Engine
 from bot.sandboxes.inside.wire import packed
 from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.mounted import SetupPhase
 from bot.sandboxes.shelf import Shelf
 from tests.sandboxes.containment import TIGHT, Containment
 from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
@@ -146,6 +147,17 @@ async def test_the_git_directory_of_the_export_is_closed_to_commands(sandbox: Sa
     assert await sh(sandbox, "ls /run/backspace/git") == "HEAD\nobjects\nrefs\n"
 
 
+async def test_a_volume_of_the_image_is_no_disk_without_limit(engine: str, image: str, bot: str) -> None:
+    """Red when the image's volumes are made: tried by hand."""
+    name = f"tiny-backspace-test:volume-{bot}"
+    docker(engine, "build", "--tag", name, "-", stdin=f"FROM {image}\nVOLUME /data\n".encode())
+    sandbox = await Docker(address=engine, bot=bot, image=name).open("job-1")
+    assert (await sandbox.exec(["touch", "/data/x"], timeout_s=20)).exit_code == 1
+    assert [mount["Type"] for mount in seen_by_the_engine(engine, bot)["Mounts"]] == []
+    await sandbox.close()
+    docker(engine, "rmi", name)
+
+
 # ------------------------------------------------------------------ found again
 
 OTHER_BOT = """
@@ -238,6 +250,30 @@ async def test_half_a_file_of_a_killed_bot_is_not_written(provider: Docker, engi
     assert await second.read_file("old", max_bytes=100) == b"as it was"
     await first.close()
     await second.close()
+
+
+async def test_a_container_that_died_is_replaced(provider: Docker, engine: str, bot: str) -> None:
+    first = await provider.open("job-1")
+    call = asyncio.create_task(first.exec(["sleep", "100"], timeout_s=200))
+    await asyncio.sleep(0.3)
+    docker(engine, "kill", *containers(engine, bot))
+    with pytest.raises(ProviderError, match="docker: the sandbox is lost"):
+        await asyncio.wait_for(call, 10)
+    second = await provider.open("job-1")
+    assert await second.list_files() == ()
+    await first.close()
+    assert await sh(second, "echo still here") == "still here\n"
+    await second.close()
+
+
+async def test_a_container_that_cannot_be_entered_is_replaced(provider: Docker, engine: str, bot: str) -> None:
+    first = await provider.open("job-1")
+    docker(engine, "pause", *containers(engine, bot))
+    second = await provider.open("job-1")
+    assert await sh(second, "echo here") == "here\n"
+    await first.close()
+    await second.close()
+    assert containers(engine, bot) == []
 
 
 async def test_orphans_are_reaped_by_their_label(provider: Docker, engine: str, image: str, bot: str) -> None:
