@@ -127,6 +127,7 @@ class ScriptedModel:
         self.family = family
         self.longest_prompt = longest_prompt
         self.price: Price | None = None
+        self.effort = ""
         self._usage = usage or Usage(fresh=1000, output=100)
         self._stop_reason = stop_reason
         self.asked: list[Conversation] = []

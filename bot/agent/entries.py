@@ -19,6 +19,7 @@ def header(
     sandbox: str,
     model: str,
     family: str,
+    effort: str,
     heard: int = 0,
 ) -> Entry:
     """The opening, verbatim: a release with other words goes on with the ones a job began with.
@@ -28,6 +29,7 @@ def header(
     data = {
         "model": model,
         "family": family,
+        "effort": effort,
         "system": system,
         "tools": [asdict(tool) for tool in tools],
         "user": [block.text for block in first.blocks if isinstance(block, Text)],

@@ -55,6 +55,7 @@ class Opening:
             sandbox=await self._mark(),
             model=model.name,
             family=model.family,
+            effort=model.effort,
         )
         laid: tuple[Entry, ...] = ()
         if self._task.begun:

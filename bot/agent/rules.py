@@ -56,6 +56,7 @@ class RuleModel:
 
     name = family = NAME
     price = FREE
+    effort = ""
     longest_prompt = 2**63 - 1  # it reads all of a conversation, whatever its length
 
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:

@@ -152,7 +152,7 @@ def _begun(progress: Progress, data: Json) -> Progress:
     first = UserTurn(tuple(Text(text) for text in data["user"]), pictures=pictures)
     return replace(
         progress,
-        conversation=Conversation(data["system"], tools, (first,)),
+        conversation=Conversation(data["system"], tools, (first,), data.get("effort")),
         first=first,
         chosen=data.get("model", ""),
         family=data.get("family", ""),

@@ -70,11 +70,15 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Append-only: a later request holds an earlier one as its exact prefix."""
+    """Append-only: a later request holds an earlier one as its exact prefix.
+
+    `effort` is how hard the model is told to think, None for what it is set to: another one would lose the cache.
+    """
 
     system: str
     tools: tuple[ToolSpec, ...]
     turns: tuple[Turn, ...]
+    effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ class AnthropicModel:
         self._access = access or Access(api_key=api_key, base_url=base_url)
         self._model = model
         self._name = name or model
-        self._effort = effort
+        self.effort = effort
         self._handoff_tokens = handoff_tokens
         self.price = price
         patience = patience or Patience()
@@ -92,7 +92,7 @@ class AnthropicModel:
             model=self._model,
             max_tokens=min(max_tokens, self._abilities.most_output),
             abilities=self._abilities,
-            effort=self._effort,
+            effort=self.effort,
         )
         try:
             opening = self._client.messages.create(**body, stream=True)
@@ -113,7 +113,7 @@ class AnthropicModel:
 
     async def keep_warm(self, conversation: Conversation) -> Usage:
         """The prompt without an answer: the API reads it from its cache, and so keeps it there."""
-        body = render(conversation, model=self._model, max_tokens=0, abilities=self._abilities, effort=self._effort)
+        body = render(conversation, model=self._model, max_tokens=0, abilities=self._abilities, effort=self.effort)
         try:
             message = await self._client.messages.create(**body)
         except anthropic.APIStatusError as error:

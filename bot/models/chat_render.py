@@ -52,6 +52,7 @@ def render(
     if conversation.tools:
         body["tools"] = [_tool(tool) for tool in conversation.tools]
     body[OUTPUT_LIMIT if OUTPUT_LIMIT in abilities else "max_tokens"] = max_tokens
+    effort = effort if conversation.effort is None else conversation.effort
     if effort and "effort" in abilities:
         body["reasoning_effort"] = EFFORT.get(effort, effort)
     if "usage" in abilities:

@@ -52,7 +52,7 @@ class OpenAIModel:
         self._api_key = api_key
         self._model = model
         self._name = name or model
-        self._effort = effort
+        self.effort = effort
         self._handoff_tokens = handoff_tokens
         self.price = price
         patience = patience or Patience()
@@ -99,7 +99,7 @@ class OpenAIModel:
 
     async def _asked(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         body = render(
-            conversation, model=self._model, max_tokens=max_tokens, abilities=self._abilities, effort=self._effort
+            conversation, model=self._model, max_tokens=max_tokens, abilities=self._abilities, effort=self.effort
         )
         size = len(json.dumps(body, ensure_ascii=False).encode())
         room = max(LEAST_OUTPUT, self._window - tokens_of(size))

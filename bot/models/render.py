@@ -46,6 +46,7 @@ def render(
         body["system"] = [{"type": "text", "text": _sendable(conversation.system), "cache_control": CACHE_MARK}]
     if conversation.tools:
         body["tools"] = [_tool(tool, strict=tool.strict and "strict" in abilities) for tool in conversation.tools]
+    effort = effort if conversation.effort is None else conversation.effort
     if effort and "effort" in abilities:
         body["output_config"] = {"effort": effort}
     body["messages"] = messages

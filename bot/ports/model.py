@@ -21,6 +21,11 @@ class Model(Protocol):
         ...
 
     @property
+    def effort(self) -> str:
+        """How hard it is set to think, "" as its vendor sets it; a run keeps what it began with."""
+        ...
+
+    @property
     def price(self) -> Price | None:
         """The operator's, where one is set; None: the vendor's list price, as far as it is known."""
         ...

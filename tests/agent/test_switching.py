@@ -300,3 +300,14 @@ async def test_lost_replies_cannot_cost_more_than_the_run_may(tmp_path: Path) ->
         Conclusion.TIMED_OUT,
         "$4.00 of $3.00 are used and the next request would cost more than the rest.",
     )
+
+
+async def test_a_run_keeps_the_effort_it_began_with(tmp_path: Path) -> None:
+    """After a restart with another setting too: a change would lose the cache."""
+    on, before = await bench(tmp_path), MemoryJournal(crash_after=5)
+    model, again = ScriptedModel(fix_it()), ScriptedModel(fix_it())
+    model.effort, again.effort = "low", "max"
+    with pytest.raises(Crash):
+        await run(on, model, journal=before)
+    await run(on, again, journal=MemoryJournal(before.entries()))
+    assert {conversation.effort for conversation in (*model.asked, *again.asked)} == {"low"}

@@ -65,6 +65,8 @@ def test_a_model_gets_only_what_it_takes() -> None:
     assert able["tools"][0]["strict"] is True
     assert (able["output_config"], able["diagnostics"]) == ({"effort": "high"}, {"previous_message_id": "msg_1"})
     assert len(marked(able)) == 2
+    begun = render(replace(conversation, effort="low"), model="m", max_tokens=1, effort="high")
+    assert begun["output_config"] == {"effort": "low"}, "a run keeps the effort it began with"
     plain = render(conversation, model="m", max_tokens=1, effort="high", abilities=frozenset())
     assert plain.keys() == {"model", "max_tokens", "system", "tools", "messages"}
     assert "strict" not in plain["tools"][0]
