@@ -9,31 +9,26 @@ import asyncio
 import hashlib
 import importlib.util
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot.domain.errors import ProviderError
-from bot.sandboxes.cage import MADE_PATH, WORK_TREE, environment
-from bot.sandboxes.carried import Carriage
 from bot.sandboxes.images import DEFAULT, published_name
-from bot.sandboxes.landed import NEEDS, landing, path_told
 from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.modal_machine import HOLDER, NAME, entered, told
 from bot.sandboxes.moving import Machine, MovingSandbox
-from bot.sandboxes.served import ServedSandbox
 
 if TYPE_CHECKING:
     import modal
 
     OnModal = Machine[modal.Sandbox]
 
-NAME = "modal"
 APP = "tiny-backspace-sandboxes"
-BOT, JOB, PURPOSE, HOLDER, WARM = "bot", "job", "purpose", "holder", "warm"  # tags
-START_TIMEOUT_S = 120.0  # an image that is new to Modal's machines is fetched first
+BOT, JOB, PURPOSE, WARM = "bot", "job", "purpose", "warm"  # tags
 TRIAL_TIMEOUT_S = 15.0
-END_TIMEOUT_S = 30.0
+ROOM_TIMEOUT_S = 120.0
 SNAPSHOT_TIMEOUT_S = 300
 IDLE_S = 600  # without a helper; with one it is busy until its time is over
 MOVE_LIFE_S = 3_600  # of a snapshot that only carries files from one machine to the next
@@ -79,7 +74,7 @@ class Modal:
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> "MovingSandbox[modal.Sandbox]":
         import modal
 
-        with _told():
+        with told():
             for _ in range(3):  # somebody else may create or end it meanwhile
                 with suppress(modal.exception.NotFoundError, modal.exception.ConflictError):
                     machine = await self._created(job_id, image, warm) or await self._found(job_id)
@@ -91,7 +86,7 @@ class Modal:
         import modal
 
         ended = 0
-        with _told():
+        with told():
             client, app = await self._connected()
             async for sandbox in modal.Sandbox.list.aio(app_id=app.app_id, tags={BOT: self._bot}, client=client):
                 with suppress(modal.exception.NotFoundError):  # it ended just now
@@ -111,13 +106,13 @@ class Modal:
         """Another machine with the files of this one, which is not ended. No names: no network."""
         if len(names) > MOST_NAMES:
             raise ProviderError(NAME, f"it allows {MOST_NAMES} host names at most, not {len(names)}")
-        with _told():
+        with told():
             image = await machine.place.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=MOVE_LIFE_S)
             sandbox, holder = await self._made(machine.served.id, image, names=names)
             return await self._landed(sandbox, machine.served.id, holder, warm=machine.warm)
 
     async def kept(self, machine: "OnModal", key: str) -> None:
-        with _told():
+        with told():
             client, _ = await self._connected()
             image = await machine.place.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=WARM_LIFE_S)
             await image.publish.aio(self._warm_name(key), client=client)
@@ -216,45 +211,7 @@ class Modal:
             return
 
     async def _landed(self, sandbox: "modal.Sandbox", job_id: str, holder: str, *, warm: bool) -> "OnModal":
-        argv, files = landing()
-        carriage = Carriage()
-        lifeline = _Lifeline(sandbox, holder, carriage)
-        try:
-            process = await sandbox.exec.aio(*argv, text=False, workdir="/", timeout=int(self._limits.wall_clock_s))
-        except BaseException:
-            lifeline.kill()
-            raise
-
-        async def hear(piece: bytes) -> None:
-            process.stdin.write(piece)
-            await process.stdin.drain.aio()
-
-        reader, writer = await carriage.streams(process.stdout, hear)
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                writer.write(files)
-                path = await path_told(reader)
-        except (OSError, EOFError, ValueError, TimeoutError) as error:
-            words = await _complaint(process) or f"{type(error).__name__}: {error}"
-            writer.close()
-            lifeline.kill()
-            await lifeline.gone()
-            raise ProviderError(NAME, f"a sandbox could not start ({words}): {NEEDS}", retryable=True) from None
-        except BaseException:
-            writer.close()
-            lifeline.kill()
-            raise
-        served = ServedSandbox(
-            id=job_id,
-            provider=NAME,
-            streams=(reader, writer),
-            lifeline=lifeline,
-            environment=environment(()) | {"PATH": f"{MADE_PATH}:{path}"},
-            limits=self._limits.inside() | {"inodes": 0},  # Modal limits its disks itself
-            disks=(WORK_TREE,),
-            wall_clock_s=self._limits.wall_clock_s,
-        )
-        return Machine(sandbox, served, warm)
+        return Machine(sandbox, await entered(sandbox, job_id, holder=holder, limits=self._limits), warm)
 
     def _name_of(self, job_id: str) -> str:
         """64 characters at most, of those Modal allows."""
@@ -267,62 +224,9 @@ class Modal:
         return hashlib.sha256(f"{self._bot}\0{text}".encode()).hexdigest()[:32]
 
 
-class _Lifeline:
-    """The end of a machine, unless somebody else has taken it over."""
-
-    def __init__(self, sandbox: "modal.Sandbox", holder: str, carriage: Carriage) -> None:
-        self._sandbox, self._holder, self._carriage = sandbox, holder, carriage
-        self._ending: asyncio.Task[None] | None = None
-
-    def kill(self) -> None:
-        if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end())
-
-    async def gone(self) -> None:
-        if self._ending is not None:
-            await asyncio.shield(self._ending)
-
-    async def _end(self) -> None:
-        """What cannot be ended now ends by its time-out, or is reaped."""
-        import modal
-
-        await self._carriage.close()
-        try:
-            async with asyncio.timeout(END_TIMEOUT_S):
-                if (await self._sandbox.get_tags.aio()).get(HOLDER) == self._holder:
-                    await self._sandbox.terminate.aio(wait=True)
-                await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]
-        except (modal.exception.Error, OSError, TimeoutError):
-            return
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Modal's errors in the project's words."""
-    import modal
-    from grpclib.exceptions import StreamTerminatedError
-
-    final = (modal.exception.AuthError, modal.exception.PermissionDeniedError, modal.exception.InvalidError)
-    try:
-        yield
-    except (modal.exception.Error, StreamTerminatedError, OSError, TimeoutError) as error:
-        words = str(error) or type(error).__name__
-        raise ProviderError(NAME, words, retryable=not isinstance(error, final)) from None
-
-
 async def _made_room(machine: "OnModal") -> bool:
-    result = await machine.served.exec(["sh", "-c", MAKE_ROOM], timeout_s=START_TIMEOUT_S)
+    result = await machine.served.exec(["sh", "-c", MAKE_ROOM], timeout_s=ROOM_TIMEOUT_S)
     return result.exit_code == 0
-
-
-async def _complaint(process: "modal.container_process.ContainerProcess[bytes]") -> str:
-    import modal
-
-    try:
-        async with asyncio.timeout(5):
-            return (await process.stderr.read.aio())[:300].decode(errors="replace").strip()
-    except (modal.exception.Error, OSError, TimeoutError):
-        return ""
 
 
 def _missing(image: str) -> str:
