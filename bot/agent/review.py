@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
+from bot.agent.gate import look_twice, secrets_in
 from bot.agent.output import cleaned, last_lines, one_line, shown_diff, visible
 from bot.domain.conversation import Json
 from bot.domain.errors import LimitReached, ProviderError, UserError
@@ -129,7 +130,10 @@ class Review:
             patch = await self.patch()
         except (UserError, LimitReached, ProviderError):
             return None
-        return patch if patch.changes and not self._gate(patch) else None
+        return patch if patch.changes and not self._problems(patch) else None
+
+    def _problems(self, patch: Patch) -> Sequence[str]:
+        return (*self._gate(patch), *secrets_in(patch))
 
     async def submit(
         self, given: Json, *, history: History, check: str = "", seconds_left: float = float("inf")
@@ -142,7 +146,7 @@ class Review:
             patch = await self.patch()
             if submission.outcome == "no_change":
                 return _without_change(submission, patch)
-            problem = _unfit(patch, self._gate)
+            problem = _unfit(patch, self._problems)
             return problem or await self._judge(
                 submission, patch, given.get("diff_id") or "", history, check, seconds_left
             )
@@ -261,8 +265,9 @@ def _review_text(patch: Patch, receipt: Receipt, *, given_id: str, failed: bool,
     parts.append("\n".join(_stat(stat) for stat in patch.stats))
     parts.append(shown_diff(patch.diff))
     parts.append(_checks_text(receipt, failed=failed))
+    parts.append(look_twice(patch))
     parts.append(_what_now(patch.diff_id, failed=failed, rejections=rejections))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _stat(stat: FileStat) -> str:
