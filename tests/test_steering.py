@@ -9,6 +9,7 @@ import pytest
 
 from bot.domain.events import Steered
 from bot.stage import Stage
+from bot.standins.github import Delay
 from bot.standins.github.state import Comment
 from bot.standins.messages import Answer, Observed, answer, think, use
 from tests.repositories import PYTHON, python_bug
@@ -135,3 +136,17 @@ async def test_words_taken_back_are_told_as_such_and_history_stays(tmp_path: Pat
             f"steering {comment.id} deleted",
             f"steering {asked.id} edited",
         ]
+
+
+async def test_what_comes_once_the_change_is_being_published_is_a_job_of_its_own(tmp_path: Path) -> None:
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.github.faults.add(Delay(2), method="POST", path=r".*/pulls")
+        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "Please see to it.").number
+        stage.github.comment(stage.repository, issue, "alice", PYTHON.request)
+        await stage.github.deliver()
+        await until(lambda: any(r.method == "POST" and r.path.endswith("/pulls") for r in stage.github.requests))
+        stage.github.comment(stage.repository, issue, "alice", WISH)
+        await finished(stage, issue)
+        assert [row.attempts for row in await stage.jobs(issue)] == [1, 1]
+        assert len(stage.github.pull_requests(stage.repository)) == 2
+        assert "<steering-" not in str([request["messages"] for request in messages.requests])
