@@ -34,28 +34,16 @@ async def hasty(seconds: float) -> None:
     await asyncio.sleep(seconds / HASTE)
 
 
-class Interrupted:
+class Interrupted(RuleModel):
     """The rules, as a model; `harm` is done before its first reply."""
 
     def __init__(self, harm: Callable[[], Awaitable[None]]) -> None:
-        self._rules, self._harm = RuleModel(), [harm]
-
-    @property
-    def name(self) -> str:
-        return self._rules.name
-
-    @property
-    def family(self) -> str:
-        return self._rules.family
-
-    @property
-    def longest_prompt(self) -> int:
-        return self._rules.longest_prompt
+        self._harm = [harm]
 
     async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
         if self._harm:
             await self._harm.pop()()
-        return await self._rules.ask(conversation, max_tokens=max_tokens)
+        return await super().ask(conversation, max_tokens=max_tokens)
 
 
 @asynccontextmanager
