@@ -1,7 +1,6 @@
 """Ends sandboxes whose job is over: where they outlive the bot, one that was killed leaves them running."""
 
 import asyncio
-from contextlib import suppress
 
 import structlog
 
@@ -20,15 +19,24 @@ class Orphans:
         self._store, self._sandboxes = store, sandboxes
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set."""
-        while not stop.is_set():
+        """Until `stop` is set; a look that takes long then is left off."""
+        looking, stopping = asyncio.create_task(self._keep_looking()), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (looking, stopping):
+                task.cancel()
+        await asyncio.wait({looking})
+        if not looking.cancelled():
+            looking.result()
+
+    async def _keep_looking(self) -> None:
+        while True:
             try:
                 await self.look()
             except ProviderError as error:
                 log.warning("nobody looked for orphaned sandboxes", error=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SECONDS_BETWEEN_LOOKS):
-                    await stop.wait()
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
     async def look(self) -> None:
         """A job that waits is alive too: its sandbox is there for when it goes on. Raises ProviderError."""

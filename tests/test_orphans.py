@@ -57,3 +57,22 @@ async def test_a_provider_in_trouble_is_asked_again_later(tmp_path: Path) -> Non
         await Orphans(store, Away(stop)).run(stop)
     assert [line["event"] for line in logs] == ["nobody looked for orphaned sandboxes"]
     await store.close()
+
+
+class Stuck:
+    """A provider that does not answer, and that the bot stops at."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    async def reap(self, alive: Collection[str]) -> int:
+        self._stop.set()
+        await asyncio.Event().wait()
+        return 0
+
+
+async def test_the_bot_stops_at_once_in_the_middle_of_a_look(tmp_path: Path) -> None:
+    """Red when `stop` is asked for between looks only: seen."""
+    store, stop = await open_store(f"sqlite:///{tmp_path / 'bot.db'}"), asyncio.Event()
+    await asyncio.wait_for(Orphans(store, Stuck(stop)).run(stop), 5)
+    await store.close()
