@@ -75,6 +75,8 @@ class Config:
     docker_image: str
     modal_token_id: str
     modal_token_secret: str
+    e2b_api_key: str
+    e2b_template: str
     setup_network: str
     setup_hosts: tuple[str, ...]
     setup_env: Mapping[str, str]
@@ -107,6 +109,7 @@ class Config:
             self.openai_api_key,
             self.operator_token,
             self.modal_token_secret,
+            self.e2b_api_key,
             *self.webhook_secrets,
             *_password(self.setup_proxy),
         )
@@ -140,7 +143,7 @@ class Config:
         values: dict[str, Any] = {}
         defaults: dict[str, Any] = {}
         for setting in SETTINGS:
-            wanted = setting.role in (role, "both") or role in ("both", "local")
+            wanted = setting.role in (role, "both") or role in ("both", "local", "tool")
             raw = env.get(setting.name, "").strip() if wanted else ""
             try:
                 values[setting.field] = setting.read(raw or setting.default)
@@ -149,7 +152,7 @@ class Config:
                 values[setting.field], defaults[setting.field] = None, setting.read(setting.default)
         if role in ("worker", "both"):
             faults += _worker_faults(env, values)
-        if role != "web":
+        if role not in ("web", "tool"):
             faults += _model_faults(values)
         if role in ("web", "both") and not env.get("GITHUB_WEBHOOK_SECRET", "").strip():
             faults.append(

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-Role = Literal["web", "worker", "both", "local"]  # local: no GitHub at all, as `backspace run` works
+Role = Literal["web", "worker", "both", "local", "tool"]
+"""local: no GitHub at all, as `backspace run` works. tool: no model either, as `backspace jobs`."""
 
 MIN_SECRET = 16  # characters; a webhook secret an attacker could guess is no secret
 MIN_TOKEN = 24  # characters of the operator's token

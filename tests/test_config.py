@@ -61,7 +61,9 @@ def test_an_empty_environment_names_every_missing_setting_at_once() -> None:
         pytest.param("ANTHROPIC_API_KEY", "sk-\u00e4", "holds characters no key has: copy it again.", id="no-key"),
         pytest.param("BACKSPACE_HOME", "~nobody-of-this-name/x", "names the home of a user who has none", id="no-home"),
         pytest.param("DATABASE_URL", "mysql://x", "is not a database address", id="mysql"),
-        pytest.param("SANDBOX", "none", "is not one of auto, modal, docker, bubblewrap: none.", id="no-unsandboxed-mode"),
+        pytest.param(
+            "SANDBOX", "none", "is not one of auto, modal, docker, bubblewrap, e2b: none.", id="no-unsandboxed-mode"
+        ),
         pytest.param("DOCKER_HOST", "ssh://me@host", "goes by SSH: forward the socket", id="docker-by-ssh"),
         pytest.param("DOCKER_HOST", "/run/docker.sock", "should be unix:///PATH or tcp://HOST:PORT", id="docker-path"),
         pytest.param("SANDBOX_READONLY_PATHS", "relative", "names relative, which is not", id="relative-path"),
@@ -146,3 +148,8 @@ def test_the_keys_of_every_provider_are_kept_from_leaving() -> None:
     config = Config.from_env({**WHOLE, **keys})
     assert set(keys.values()) < set(config.secrets)
     assert not any(key in repr(config) for key in keys.values())
+
+
+def test_a_command_that_asks_no_model_needs_none() -> None:
+    assert Config.from_env({"BACKSPACE_HOME": "/srv/backspace"}, role="tool").model == "claude-opus-5-5"
+    assert [fault.split(" ")[0] for fault in faults_of({}, role="local")] == ["ANTHROPIC_API_KEY"]
