@@ -26,8 +26,8 @@ SANDBOX_SETTINGS: tuple[Setting, ...] = (
         "SANDBOX",
         "sandbox",
         "auto",
-        "`modal`, `docker`, `bubblewrap`, or `auto`: the first that has its token or works here",
-        one_of("auto", "modal", "docker", "bubblewrap"),
+        "`e2b`, `modal`, `docker`, `bubblewrap`, or `auto`: the first of the last three that works here",
+        one_of("auto", "modal", "docker", "bubblewrap", "e2b"),
         "worker",
     ),
     Setting(
@@ -64,4 +64,13 @@ SANDBOX_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("MODAL_TOKEN_ID", "modal_token_id", "", "Modal's token, as `modal token new` makes it", api_key, "worker"),
     Setting("MODAL_TOKEN_SECRET", "modal_token_secret", "", "and its secret", api_key, "worker"),
+    Setting("E2B_API_KEY", "e2b_api_key", "", "E2B's key, for `SANDBOX=e2b`", api_key, "worker"),
+    Setting(
+        "E2B_TEMPLATE",
+        "e2b_template",
+        "base",
+        "The E2B template of all jobs, with python3, git and tar",
+        text,
+        "worker",
+    ),
 )

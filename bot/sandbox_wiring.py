@@ -15,6 +15,8 @@ def sandbox_provider(config: Config) -> SandboxProvider:
             return _docker(config)
         case "bubblewrap":
             return _bubblewrap(config)
+        case "e2b":
+            return _e2b(config)
         case _:
             if _modal_token(config):
                 return _modal(config)
@@ -23,9 +25,14 @@ def sandbox_provider(config: Config) -> SandboxProvider:
 
 
 def bot_id(config: Config) -> str:
-    """Tells apart bots that share an engine: by App, and by home where there is none."""
-    home = hashlib.sha256(str(config.home).encode()).hexdigest()[:12]
-    return f"app-{config.app_id}" if config.app_id else f"home-{home}"
+    """Tells apart bots that share an engine or account: by App, of which GitHub, and by home where there is none."""
+    if not config.app_id:
+        return f"home-{_short(str(config.home))}"
+    return f"app-{config.app_id}-{_short(config.github_api_url)}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _modal_token(config: Config) -> tuple[str, str] | None:
@@ -50,6 +57,12 @@ def _docker(config: Config) -> SandboxProvider:
         setup=SetupPhase(way_out=out, folder=config.home / "sandboxes") if out else None,
         shelf=shelf(config),
     )
+
+
+def _e2b(config: Config) -> SandboxProvider:
+    from bot.sandboxes.e2b import E2B
+
+    return E2B(bot=bot_id(config), key=config.e2b_api_key, template=config.e2b_template, shelf=shelf(config))
 
 
 def _bubblewrap(config: Config) -> SandboxProvider:

@@ -6,7 +6,7 @@ import pytest
 
 from bot.config import Config
 from bot.ports import LastingSandboxes
-from bot.sandbox_wiring import sandbox_provider
+from bot.sandbox_wiring import bot_id, sandbox_provider
 from tests.sandboxes.engine import small_image
 
 TOKEN = {"MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1-secret"}
@@ -26,6 +26,8 @@ def configured(home: Path, **env: str) -> Config:
         pytest.param({**TOKEN, **NO_ENGINE}, "modal", id="auto-with-a-token"),
         pytest.param({"MODAL_TOKEN_ID": "ak-1", **NO_ENGINE}, "bubblewrap", id="auto-with-half-a-token"),
         pytest.param(NO_ENGINE, "bubblewrap", id="auto-with-nothing"),
+        pytest.param({"SANDBOX": "e2b"}, "e2b", id="e2b"),
+        pytest.param({"E2B_API_KEY": "e2b_0123456789", **NO_ENGINE}, "bubblewrap", id="never-e2b-unasked"),
     ],
 )
 def test_the_setting_or_the_best_that_works_is_taken(tmp_path: Path, env: dict[str, str], name: str) -> None:
@@ -41,10 +43,25 @@ def test_docker_is_taken_where_an_engine_has_the_image(tmp_path: Path, docker_en
 def test_sandboxes_that_outlive_the_bot_are_known_as_such(tmp_path: Path) -> None:
     lasting = {
         name: isinstance(sandbox_provider(configured(tmp_path, SANDBOX=name)), LastingSandboxes)
-        for name in ("modal", "docker", "bubblewrap")
+        for name in ("modal", "docker", "e2b", "bubblewrap")
     }
-    assert lasting == {"modal": True, "docker": True, "bubblewrap": False}
+    assert lasting == {"modal": True, "docker": True, "e2b": True, "bubblewrap": False}
 
 
-def test_modals_token_is_among_the_secrets_that_leave_in_no_text(tmp_path: Path) -> None:
-    assert TOKEN["MODAL_TOKEN_SECRET"] in configured(tmp_path, **TOKEN).secrets
+def test_providers_keys_are_among_the_secrets_that_leave_in_no_text(tmp_path: Path) -> None:
+    keys = {"E2B_API_KEY": "e2b_0123456789"}
+    secrets = configured(tmp_path, **TOKEN, **keys).secrets
+    assert {TOKEN["MODAL_TOKEN_SECRET"], *keys.values()} <= set(secrets)
+
+
+def test_bots_that_share_an_account_are_told_apart_and_replicas_are_one(tmp_path: Path) -> None:
+    """Otherwise one would end the other's sandboxes as orphans, or not find its own again on another machine."""
+
+    def of(home: str, **env: str) -> str:
+        return bot_id(configured(tmp_path / home, **env))
+
+    enterprise = "https://github.example.org/api/v3"
+    assert of("a", GITHUB_APP_ID="7") == of("b", GITHUB_APP_ID="7")
+    assert of("a", GITHUB_APP_ID="7") != of("a", GITHUB_APP_ID="8")
+    assert of("a", GITHUB_APP_ID="7") != of("a", GITHUB_APP_ID="7", GITHUB_API_URL=enterprise)
+    assert of("a") == of("a") != of("b")

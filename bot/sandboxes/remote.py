@@ -55,6 +55,7 @@ async def reached(
     lines, carriage = Lines(secrets.token_hex(8)), Carriage()
     lifeline = _Lifeline(place, lines, carriage)
     argv, files = landing()
+    writer: asyncio.StreamWriter | None = None
 
     async def hear(piece: bytes) -> None:
         for start in range(0, len(piece), place.line_bytes):
@@ -68,6 +69,8 @@ async def reached(
             writer.write(files)
             path = await path_told(reader)
     except (OSError, EOFError, ValueError, TimeoutError, ProviderError) as error:
+        if writer is not None:
+            writer.close()
         lifeline.kill()
         await lifeline.gone()
         words = lines.complaint or getattr(error, "message", "") or f"{type(error).__name__}: {error}"

@@ -63,3 +63,4 @@ class Relay:
 
 def main(mark: str, argv: list[str]) -> None:
     Relay(mark, argv).run()
+    os._exit(0)  # one thread still waits for the channel
