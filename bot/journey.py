@@ -192,6 +192,7 @@ class Journey:
             everyone=rules.context_authors == "everyone",
             by_label=self._earlier.by_label if self._earlier else self._job.comment_id is None,
             fetch=self._workshop.pictures,
+            private=self._facts.repository.private,
             github=self._github,
             journal=self._journal,
         )

@@ -1,15 +1,21 @@
 """What a job's model gets to read of its thread: asked of GitHub once, and the same for every attempt."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
+from functools import partial
+
+import structlog
 
 from bot.domain.errors import ProviderError
 from bot.domain.events import Noted
 from bot.domain.job import Job, Person
 from bot.intake.admission import MAY_ASK
-from bot.intake.pictures import Fetch, pictures_of
+from bot.intake.pictures import Fetch, Fetched, pictures_of, signed
 from bot.intake.reading import Reading, Remark, reading_of, remarks_of, said_before, with_remarks
 from bot.ports import Entry, GitHub, Journal, Said
+
+log = structlog.get_logger()
 
 READ = "read"  # journal key: the thread was read, and what was hidden in it was named
 BEGUN = "header"  # journal key: the agent's conversation begins
@@ -25,33 +31,47 @@ async def read_thread(
     github: GitHub,
     journal: Journal,
     fetch: Fetch | None = None,
+    private: bool = False,
 ) -> Reading:
     """The request and the text around it. `author_writes`: the issue's author has write access; `everyone`: people
     without it are read too, and marked; `by_label`: the issue's own text is the request; `fetch` None: pictures are not
-    looked at. Raises ProviderError."""
+    looked at; `private`: those of the repository need signed addresses. Raises ProviderError."""
+    named = pictures_of(job, author_writes=author_writes, by_label=by_label)
+    addresses = partial(_addresses, named, job, github, private=private)
     reading = reading_of(job, author_writes=author_writes, everyone=everyone, by_label=by_label)
     known = next((entry for entry in journal.entries() if entry.key == READ), None)
     if known is not None:
         kept = [Remark(**{**data, "hidden": tuple(data["hidden"])}) for data in known.data.get("remarks", ())]
         reading = with_remarks(reading, kept, unread=known.data.get("unread", 0))
-        return await _with_pictures(reading, job, fetch, journal, author_writes=author_writes, by_label=by_label)
+        return await _with_pictures(reading, addresses, fetch, journal)
     comments = said_before(job, await github.comments(job.issue.number))
     writers = await _writers(job, comments, github, author_writes=author_writes)
     remarks, unread = remarks_of(comments, writers=writers, everyone=everyone)
     reading = with_remarks(reading, remarks, unread=unread)
     data = {"remarks": [{**asdict(remark), "hidden": list(remark.hidden)} for remark in remarks], "unread": unread}
     await journal.record(*(Noted(note) for note in reading.notes()), entry=Entry("effect", READ, data))
-    return await _with_pictures(reading, job, fetch, journal, author_writes=author_writes, by_label=by_label)
+    return await _with_pictures(reading, addresses, fetch, journal)
+
+
+async def _addresses(addresses: tuple[str, ...], job: Job, github: GitHub, *, private: bool) -> tuple[str, ...]:
+    if not addresses or not private:
+        return addresses
+    try:
+        return signed(addresses, await github.rendered(job.issue.number, job.comment_id))
+    except ProviderError as error:  # a picture is a help and never a condition
+        log.warning("no signed addresses", error=str(error))
+        return addresses
 
 
 async def _with_pictures(
-    reading: Reading, job: Job, fetch: Fetch | None, journal: Journal, *, author_writes: bool, by_label: bool
+    reading: Reading, addresses: Callable[[], Awaitable[tuple[str, ...]]], fetch: Fetch | None, journal: Journal
 ) -> Reading:
     """Until the agent has begun: from then on its journal holds them."""
-    addresses = pictures_of(job, author_writes=author_writes, by_label=by_label)
-    if fetch is None or not addresses or any(entry.key == BEGUN for entry in journal.entries()):
+    if fetch is None or any(entry.key == BEGUN for entry in journal.entries()):
         return reading
-    fetched = await fetch(addresses)
+    fetched = await fetch(await addresses())
+    if fetched == Fetched():
+        return reading
     notes = [f"A picture was left out: it {problem}." for problem in fetched.problems]
     if fetched.pictures:
         count = len(fetched.pictures)

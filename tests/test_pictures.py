@@ -8,6 +8,7 @@ import pytest
 from bot.agent.spending import TOKENS_A_PICTURE, most_tokens
 from bot.domain.conversation import Conversation, Picture, Text, UserTurn
 from bot.models import chat_render, render
+from bot.standins.github import Reply
 from tests.repositories import PYTHON, python_bug
 from tests.test_journey import assert_published, bot, finished
 
@@ -39,6 +40,36 @@ async def test_the_model_sees_the_picture_of_a_writers_issue(tmp_path: Path) -> 
         stage.github.comment(stage.repository, second, "alice", PYTHON.request)
         await finished(stage, second)
         assert data not in str(messages.requests[asked:]), "nobody without write access shows the model a picture"
+
+
+async def test_a_private_repositorys_picture_is_had_by_the_pass_that_github_gives(tmp_path: Path) -> None:
+    """Of the address in the signed request; what the page shows by now beside it is not looked at."""
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.repository.private = True
+        asked, other = stage.github.attach(PNG, private=True), stage.github.attach(PNG + b"other", private=True)
+        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "No picture yet.")
+        stage.github.comment(stage.repository, issue.number, "alice", f"{PYTHON.request}\n\n![shot]({asked})")
+        issue.body = f"![put in later]({other})"
+        await finished(stage, issue.number)
+        assert_published(stage, PYTHON)
+        content = messages.requests[0]["messages"][0]["content"]
+        data = base64.b64encode(PNG).decode()
+        assert [block["source"]["data"] for block in content if block["type"] == "image"] == [data]
+
+
+async def test_without_the_pass_the_work_is_done_all_the_same(tmp_path: Path) -> None:
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.repository.private = True
+        stage.github.faults.add(Reply(404), method="GET", path=r".*/issues/comments/\d+$", times=9)
+        asked = stage.github.attach(PNG, private=True)
+        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "").number
+        stage.github.comment(stage.repository, issue, "alice", f"{PYTHON.request}\n\n![shot]({asked})")
+        await finished(stage, issue)
+        assert_published(stage, PYTHON)
+        assert "'image'" not in str(messages.requests)
+        (row,) = await stage.jobs(issue)
+        told = "A picture was left out: it could not be had without signing in."
+        assert told in str(await stage.store.events(row.job.id))
 
 
 def test_a_picture_is_the_last_block_where_a_model_reads_such() -> None:

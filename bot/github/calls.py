@@ -29,6 +29,7 @@ ALLOWED: Mapping[tuple[str, str], bool] = {
     ("GET", _REPO + "/issues/{number}"): True,
     ("GET", _REPO + "/issues/{number}/comments"): True,
     ("POST", _REPO + "/issues/{number}/comments"): False,
+    ("GET", _REPO + "/issues/comments/{comment_id}"): True,
     ("PATCH", _REPO + "/issues/comments/{comment_id}"): True,
     ("POST", _REPO + "/issues/{number}/reactions"): True,
     ("POST", _REPO + "/issues/comments/{comment_id}/reactions"): True,

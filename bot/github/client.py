@@ -67,6 +67,7 @@ class _Call:
     query: Values
     at: Values
     priority: Priority
+    accept: str = ""
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
@@ -108,13 +109,14 @@ class Client:
         query: Values = NOTHING,
         at: Values = NOTHING,
         priority: Priority = Priority.RESULT,
+        accept: str = "",
     ) -> Answer:
-        """`at` fills the template.
+        """`at` fills the template; `accept` is the media type wanted, "" GitHub's usual one.
 
         Raises ProviderError and its kinds, AmbiguousWrite only for a call that must not be repeated blindly, OutOfTurn
         when the limits let it go too late for its priority.
         """
-        call = _Call(method, template, None if body is None else json.dumps(body).encode(), query, at, priority)
+        call = _Call(method, template, None if body is None else json.dumps(body).encode(), query, at, priority, accept)
         if self.check is not None:
             for words in texts_in((body, dict(query), dict(at))):
                 self.check(words, f"what was about to be sent to GitHub ({call})")
@@ -166,6 +168,8 @@ class Client:
             async with self._turn.taken(kind_of(call.method, call.template), call.priority):
                 authorization = await self._credentials.authorization()
                 headers = {"Authorization": authorization, "X-GitHub-Api-Version": API_VERSION}
+                if call.accept:
+                    headers["Accept"] = call.accept
                 if call.content is not None:
                     headers["Content-Type"] = "application/json"
                 if self._hold is not None:

@@ -16,6 +16,7 @@ from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote,
 CHECK_NAME = "backspace"
 OWN_BRANCHES = "backspace/"
 _REPO = "/repos/{owner}/{repo}"
+_WITH_HTML = "application/vnd.github.full+json"
 _PAGE = 100  # GitHub's largest
 _COMMENT_PAGES = 3
 
@@ -185,6 +186,16 @@ class RestGitHub:
             query = {"per_page": _PAGE, "page": page}
             shown += items((first if page == 1 else await self._call("GET", template, at=at, query=query)).data)
         return tuple(map(said, shown))
+
+    async def rendered(self, issue: int, comment_id: int | None) -> str:
+        shown = [self._html(_REPO + "/issues/{number}", {"number": issue})]
+        if comment_id is not None:
+            shown.append(self._html(_REPO + "/issues/comments/{comment_id}", {"comment_id": comment_id}))
+        return "\n".join([await one for one in shown])
+
+    async def _html(self, template: str, at: Values) -> str:
+        answer = await self._client.call("GET", template, at=at, priority=self._priority, accept=_WITH_HTML)
+        return text_or_nothing(answer.data, "body_html")
 
     async def create_comment(self, issue: int, body: str) -> Comment:
         async def write() -> Comment:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import unescape
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
@@ -53,6 +54,18 @@ class Fetched:
 
 
 Fetch = Callable[[Sequence[str]], Awaitable[Fetched]]  # addresses to pictures; raises nothing
+
+
+def signed(addresses: Sequence[str], html: str) -> tuple[str, ...]:
+    """Each address, or the one that GitHub's HTML has for the same attachment; what else is in there counts nothing."""
+    there = [unescape(address) for address in _IMG.findall(html)]
+    return tuple(next((one for one in there if _name(address) in one), address) for address in addresses)
+
+
+def _name(address: str) -> str:
+    """What an attachment is called wherever it lies; of any other address, all of it."""
+    found = _ATTACHED.search(address)
+    return found[0].rpartition("/")[2] if found else address
 
 
 def pictures_of(job: Job, *, author_writes: bool, by_label: bool) -> tuple[str, ...]:

@@ -21,9 +21,9 @@ def routes(world: World) -> list[Route]:
         return Response(content, headers=headers, media_type="application/x-gzip")
 
     async def attachment(request: Request) -> Response:
-        """As of a public repository: one redirect, and no credential asked for."""
+        """One redirect, and no credential: of a private repository only with what its HTML says, once signed in."""
         name = request.path_params["name"]
-        if name not in world.attachments:
+        if name not in world.attachments or request.query_params.get("jwt", "") != world.passes.get(name, ""):
             return PlainTextResponse("Not Found", 404)
         return RedirectResponse(f"/user-attachments/assets/{name}?kept=1", 302)
 

@@ -215,10 +215,12 @@ class LoopbackGitHub:
     def open_issue(self, repo: Repository, login: str, title: str, body: str | None = None) -> Issue:
         return threads.open_issue(self.world, repo, self.user(login), title, body)
 
-    def attach(self, content: bytes) -> str:
+    def attach(self, content: bytes, *, private: bool = False) -> str:
         """What a browser does with a file that is dropped into a text; answers its address."""
         name = f"a77ac4ed-0000-4000-8000-{len(self.world.attachments):012}"
         self.world.attachments[name] = content
+        if private:
+            self.world.passes[name] = f"pass-{name}"
         return f"{self.base_url}/user-attachments/assets/{name}"
 
     def comment(self, repo: Repository, number: int, login: str, body: str) -> Comment:

@@ -54,6 +54,7 @@ class World:
     deliveries: list[Delivery] = field(default_factory=list)
     tickets: dict[str, tuple[Repository, str]] = field(default_factory=dict)
     attachments: dict[str, bytes] = field(default_factory=dict)
+    passes: dict[str, str] = field(default_factory=dict)
     emit: Emit = tell_nobody
     used: dict[str, Used] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1_000_001))
