@@ -107,3 +107,16 @@ async def test_a_cut_reply_is_asked_again_with_more_room_up_to_128k() -> None:
     assert asked.slept == []
     with pytest.raises(ModelError):
         await _Asked([cut] * 4).reply()
+
+
+async def test_a_reply_that_cannot_be_read_is_asked_for_once_more_and_then_taken_as_far_as_it_goes() -> None:
+    whole = await _Asked([]).reply()
+    unreadable = ModelError("anthropic", "no JSON", remedy="again", salvaged=whole)
+    asked = _Asked([unreadable])
+    assert (await asked.reply()).text == "hi"
+    assert (asked.slept, asked.lost) == ([], ["no JSON It is asked again."])
+    asked = _Asked([unreadable, unreadable])
+    assert await asked.reply() is whole
+    assert len(asked.model.asked) == 2
+    with pytest.raises(ModelError):
+        await _Asked([ModelError("anthropic", "no text", remedy="again")] * 2).reply()

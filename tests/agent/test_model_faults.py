@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
@@ -179,3 +180,31 @@ async def test_claude(tmp_path: Path, fault: Fault, expected: str, number: int) 
 @pytest.mark.parametrize(("fault", "expected"), [*TABLE, *ONLY_CHAT])
 async def test_chat_completions(tmp_path: Path, fault: Fault, expected: str, number: int) -> None:
     await check(tmp_path, "chat", fault, number, expected)
+
+
+@pytest.mark.parametrize("door", ["claude", "chat"])
+async def test_input_that_is_no_json_twice_is_answered_with_what_is_wrong(tmp_path: Path, door: Door) -> None:
+    """The first is asked for again; of the second the model hears. Neither is run."""
+    journal = MemoryJournal()
+    async with models(door, {2: BrokenJson(), 3: BrokenJson()}) as (chain, server):
+        on = await bench(tmp_path)
+        outcome = await run(on, chain, journal)
+    assert (outcome.kind, outcome.turns) == ("submitted", 5)
+    assert on.read("count.txt") == b"once\n"
+    said = [entry.data["text"] for entry in journal.entries() if entry.key.startswith("result 2.")]
+    assert said == ["bash: the input was not one JSON object; send the call again."]
+    assert server.refused == []
+    assert outcome.usd is None or outcome.usd == pytest.approx(
+        sum(charge.dollars for charge in server.ledger), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("door", ["claude", "chat"])
+async def test_the_operator_hears_of_a_key_that_is_refused_and_the_key_is_not_told(tmp_path: Path, door: Door) -> None:
+    async with models(door, {1: Status(status=401, message="no such key: test-key")}) as (chain, _):
+        with capture_logs() as logged:
+            await run(await bench(tmp_path), chain, MemoryJournal())
+    (alert,) = [line for line in logged if line["log_level"] == "error"]
+    assert (alert["event"], alert["model"]) == ("a model's settings are wrong", MODELS[door][0])
+    assert "HTTP 401" in alert["problem"]
+    assert "test-key" not in str(logged)

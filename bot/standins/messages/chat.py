@@ -174,8 +174,9 @@ class Chat:
         for prefix in _prefixes(body):
             self._prefixes[prefix] = self.now() + CACHED_S
         message = wire.message_of(blocks)
-        for call in message.get("tool_calls") or []:
-            self._said[call["id"]] = _digest(body, body["messages"], message)
+        calls = message.get("tool_calls") or []
+        if all(_is_json(call["function"]["arguments"]) for call in calls):  # what is none cannot come back as it was
+            self._said |= {call["id"]: _digest(body, body["messages"], message) for call in calls}
         counts = (spent.fresh, spent.write_5m, spent.read, output)
         prices = CHAT_MODELS[body["model"]].prices
         nanos = sum(count * price for count, price in zip(counts, prices, strict=True))
@@ -196,6 +197,14 @@ def chat_refusal(refused: Refused) -> Response:
         headers["retry-after"] = refused.retry_after
     error = {"message": refused.message, "type": refused.kind, "param": None, "code": refused.code}
     return JSONResponse({"error": error}, status_code=refused.status, headers=headers)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _prefixes(body: Json) -> list[str]:
