@@ -1,6 +1,7 @@
 """`backspace images` with a real engine, the real Modal SDK on a loopback Modal, and real bubblewrap."""
 
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -186,7 +187,7 @@ async def test_the_real_dockerfiles_build_and_their_tools_run_in_a_sandbox(
     assert canaries_in(engine, image) == []
     settings = json.loads(docker(engine, "inspect", image))[0]["Config"]
     assert settings["User"] == "sandbox"
-    sandbox = await Docker(address=engine, bot="images", image=image).open("tools")
+    sandbox = await Docker(address=engine, bot=f"images-{os.getpid()}", image=image).open("tools")
     for tool in TOOLS:
         words = tool.split() if " " in tool else [tool, "--version"]
         result = await sandbox.exec(words, timeout_s=60)

@@ -44,21 +44,23 @@ def image(engine: str) -> str:
 class TestDocker(SandboxContract):
     @pytest.fixture
     def provider(self, engine: str, image: str) -> SandboxProvider:
-        return Docker(address=engine, bot="contract", image=image)
+        return Docker(address=engine, bot=f"contract-{os.getpid()}", image=image)
 
 
 class TestDockerSetup(SetupContract):
     @pytest.fixture
     def provider(self, engine: str, image: str, tmp_path: Path) -> SandboxProvider:
         setup = SetupPhase(way_out=WayOut(), folder=tmp_path / "network")
-        return Docker(address=engine, bot="setup", image=image, setup=setup, shelf=Shelf(tmp_path / "warm"))
+        return Docker(
+            address=engine, bot=f"setup-{os.getpid()}", image=image, setup=setup, shelf=Shelf(tmp_path / "warm")
+        )
 
 
 class TestDockerContainment(Containment):
     @pytest.fixture(scope="class")
     @classmethod
     def provider(cls, engine: str, image: str) -> SandboxProvider:
-        return Docker(address=engine, bot="containment", image=image, limits=TIGHT)
+        return Docker(address=engine, bot=f"containment-{os.getpid()}", image=image, limits=TIGHT)
 
 
 @pytest.fixture
