@@ -13,7 +13,7 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from bot import __version__, image_commands
+from bot import __version__, image_commands, recorded_commands
 from bot.config import Config, ConfigFault, Role
 from bot.domain.errors import BotError, UserError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(image_commands.app, name="images")
+app.add_typer(recorded_commands.app)
 errors = Console(stderr=True)
 
 
@@ -222,7 +223,7 @@ def jobs(
     from bot.operating import table
 
     try:
-        listed = asyncio.run(_listed(configured("local"), finished))
+        listed = asyncio.run(_listed(configured("tool"), finished))
     except BotError as error:
         fail(error)
     if listed:
@@ -249,7 +250,7 @@ def cancel(
     """Stop a job, queued or running, with BACKSPACE_OPERATOR_TOKEN."""
     from bot.operating import cancel as ask
 
-    config = configured("local")
+    config = configured("tool")
     try:
         said = asyncio.run(ask(job_id, url=url or config.public_url, token=config.operator_token))
     except BotError as error:

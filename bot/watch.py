@@ -73,7 +73,7 @@ async def watch(
     try:
         async for recorded in _events(stream, client=own_client, console=console, sleep=sleep):
             so_far = after(so_far, recorded)
-            for line in _lines(recorded, so_far):
+            for line in lines(recorded, so_far):
                 console.print(line, highlight=False, soft_wrap=True)
     except _BadLink as error:
         console.print(Text(str(error), style="red"))
@@ -137,8 +137,8 @@ def _opened(response: httpx.Response) -> None:
         raise _BadLink("This link opens no job. Copy the whole “live log” link from the comment in the thread.")
 
 
-def _lines(recorded: Recorded, so_far: Progress) -> list[Text]:
-    """Every text of others stays text: no markup, no terminal codes."""
+def lines(recorded: Recorded, so_far: Progress) -> list[Text]:
+    """One event in a terminal; `so_far` includes it. Every text of others stays text: no markup, no terminal codes."""
     match recorded.event:
         case JobQueued(instruction=instruction, requested_by=who):
             return [_line("◆", f"{who} asked: {' '.join(instruction.split())[:200]}", "bold")]

@@ -35,7 +35,19 @@ from bot.ports.sandbox import (
     SandboxProvider,
     Workspace,
 )
-from bot.ports.store import Accepted, Claim, Entry, JobRow, JobState, JobStore, Journal, Lease, Meanwhile, Queue
+from bot.ports.store import (
+    Accepted,
+    Claim,
+    Entry,
+    EventLog,
+    JobRow,
+    JobState,
+    JobStore,
+    Journal,
+    Lease,
+    Meanwhile,
+    Queue,
+)
 from bot.ports.upkeep import Census, DayBudgets, Ledger, Listed, Overview, Purse, Shortfall, Upkeep
 
 __all__ = [
@@ -52,6 +64,7 @@ __all__ = [
     "DayBudgets",
     "DeliveryAttempt",
     "Entry",
+    "EventLog",
     "ExecResult",
     "ExportedFile",
     "GitHub",

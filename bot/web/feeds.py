@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from bot.domain.errors import ProviderError
-from bot.ports import JobStore
+from bot.ports import EventLog
 from bot.report.progress import Progress, after
 from bot.report.sse import frame, is_last
 
@@ -61,7 +61,7 @@ class Feed:
 
 
 class Feeds:
-    def __init__(self, store: JobStore, *, heartbeat_s: float) -> None:
+    def __init__(self, store: EventLog, *, heartbeat_s: float) -> None:
         self._store = store
         self._heartbeat_s = heartbeat_s
         self._open: dict[str, tuple[Feed, asyncio.Task[None]]] = {}

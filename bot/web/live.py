@@ -11,12 +11,13 @@ from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bot.domain.errors import ProviderError
-from bot.ports import JobRow, JobStore
+from bot.ports import EventLog, JobRow
 from bot.report.amounts import duration
 from bot.report.characters import visible
 from bot.web.feeds import Feeds
@@ -53,25 +54,48 @@ _SEQ = re.compile(r"[0-9]{1,15}")
 
 
 def routes(
-    store: JobStore,
+    store: EventLog,
     *,
     github_url: str = "https://github.com",
     has_operator: bool = False,
+    is_record: bool = False,
     heartbeat_s: float = 15.0,
     now: Callable[[], float] = time.time,
 ) -> list[Route]:
     """`github_url` is where the repositories are in a browser. The link's `t` opens a job; without it all is 404.
 
     `has_operator`: somebody has a token to cancel with; the page's address with `#operator` opens the form for it.
+    `is_record`: the jobs are over and only played back.
     """
-    pages = _Pages(
-        store, github_url=github_url.rstrip("/"), has_operator=has_operator, heartbeat_s=heartbeat_s, now=now
-    )
+    environment = page_environment(has_operator=has_operator, is_record=is_record)
+    pages = _Pages(store, environment, github_url=github_url.rstrip("/"), heartbeat_s=heartbeat_s, now=now)
     return [
         Route("/jobs/{job_id}", pages.page, methods=["GET"]),
         Route("/jobs/{job_id}/events", pages.events, methods=["GET"]),
         Route("/static/{name}", pages.static, methods=["GET"]),
     ]
+
+
+def record_app(log: EventLog, *, github_url: str, now: Callable[[], float]) -> Starlette:
+    """The pages alone, for runs that are over and only played back; `now` is their time."""
+    return Starlette(routes=routes(log, github_url=github_url, is_record=True, now=now))
+
+
+def page_environment(*, has_operator: bool = False, is_record: bool = False) -> Environment:
+    """The templates, with every text escaped and shown rather than obeyed."""
+    environment = Environment(
+        loader=PackageLoader("bot.web"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        finalize=_readable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    environment.globals["has_operator"] = has_operator
+    environment.globals["is_record"] = is_record
+    environment.globals["version"] = {name: file.version for name, file in static_files().items()}
+    return environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +107,19 @@ class _Static:
 
 class _Pages:
     def __init__(
-        self, store: JobStore, *, github_url: str, has_operator: bool, heartbeat_s: float, now: Callable[[], float]
+        self,
+        store: EventLog,
+        environment: Environment,
+        *,
+        github_url: str,
+        heartbeat_s: float,
+        now: Callable[[], float],
     ) -> None:
         self._store = store
         self._github_url = github_url
         self._now = now
         self._feeds = Feeds(store, heartbeat_s=heartbeat_s)
-        self._static = _static_files()
-        environment = Environment(
-            loader=PackageLoader("bot.web"),
-            autoescape=select_autoescape(default=True),
-            undefined=StrictUndefined,
-            finalize=_readable,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters["duration"] = duration
-        environment.globals["has_operator"] = has_operator
-        environment.globals["version"] = {name: file.version for name, file in self._static.items()}
+        self._static = static_files()
         self._page = environment.get_template("job.html")
         self._absent = environment.get_template("absent.html").render()
 
@@ -165,7 +184,7 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _static_files() -> dict[str, _Static]:
+def static_files() -> dict[str, _Static]:
     folder = files("bot.web") / "static"
     found = {name: (folder / name).read_bytes() for name in _STATIC_TYPES}
     return {

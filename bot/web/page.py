@@ -66,7 +66,7 @@ class Page:
     size: str
     receipt: Receipt | None
     ran: tuple[Ran, ...]
-    issue_url: str
+    issue_url: str  # "" for a run that no issue asked for
     pull_request_url: str
     pull_request: int | None
     events_url: str
@@ -88,7 +88,7 @@ def page_of(job: Job, events: Sequence[Recorded], *, now: float, github_url: str
         size=change_size(so_far.stats) if so_far.stats else "",
         receipt=so_far.receipt,
         ran=_ran(so_far),
-        issue_url=f"{repository}/issues/{job.issue.number}",
+        issue_url=f"{repository}/issues/{job.issue.number}" if job.issue.number else "",
         pull_request_url=opened.url if opened and opened.url.startswith(("https://", "http://")) else "",
         pull_request=opened.number if opened else None,
         events_url=f"{quote(job.id)}/events?t={quote(key, safe='')}",

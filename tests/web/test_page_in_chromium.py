@@ -31,7 +31,8 @@ from bot.standins.serving import serve
 from bot.stores import open_store
 from bot.web import operator
 from bot.web.live import routes
-from tests.report.samples import DIFF, PASSED, STATS, WATCH_KEY, job
+from bot.web.shared import shared_page
+from tests.report.samples import DIFF, PASSED, STATS, WATCH_KEY, job, log
 from tests.web.browser import Tab, tab
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
@@ -170,3 +171,36 @@ async def test_the_operator_cancels_on_the_page_and_nobody_else_sees_how(store: 
         await store.commit(claim, events=[JobFinished(Conclusion.NEUTRAL, "Cancelled.")], finish="cancelled")
         await browser.until(hidden)
     assert all("404" in complaint for complaint in browser.complaints), browser.complaints
+
+
+async def test_a_page_to_share_shows_hostile_text_and_asks_nothing_of_anybody(tmp_path: Path, browser: Tab) -> None:
+    """Red when a text is marked as safe and the policy is left out: seen."""
+    who = Person(7, EVIL)
+    made = job(issue=Issue(number=12, title=EVIL, body=EVIL, author=who), command=Start(EVIL), requested_by=who)
+    beacon = '<style>*{background:url(http://127.0.0.1:9/x)}</style><link rel="stylesheet" href="http://127.0.0.1:9/y">'
+    events: list[JobEvent] = [
+        JobStarted(1, EVIL, 3.0),
+        ModelAnswered(1, EVIL, EVIL + beacon, Usage(), None, 1.0),
+        ToolCalled("c1", "bash", "\x1b]0;title\x07\x1b[2Jls"),
+        ToolReturned("c1", "bash", True, EVIL + beacon, 1.0),
+        DiffShown("d", f"diff --git a/x b/{EVIL}\n@@\n+{EVIL}{beacon}", STATS),
+        Verified(PASSED),
+        PullRequestOpened(1, "javascript:" + RUN, False, STATS),
+        JobFinished(Conclusion.SUCCESS, EVIL),
+    ]
+    file = tmp_path / "run.html"
+    file.write_text(shared_page(made, log(events), github_url="https://github.com"), encoding="utf-8")
+    await browser.look(width=1280)
+    await browser.open(file.as_uri())
+    await widest(browser)
+    await asyncio.sleep(0.2)
+    assert await browser.evaluate(
+        "window.ran === undefined && !document.querySelector('img, script, link, main style')"
+    )
+    assert await browser.evaluate("performance.getEntriesByType('resource').length") == 0
+    assert await browser.evaluate("getComputedStyle(document.querySelector('.entry.tool')).listStyleType") == "none"
+    text = await browser.evaluate("document.documentElement.textContent")
+    assert "\u202e" not in text
+    assert "\x1b" not in text
+    assert await browser.evaluate("[...document.links].every((link) => /^https:|#log$/.test(link.href))")
+    assert browser.complaints == []
