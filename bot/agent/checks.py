@@ -22,10 +22,10 @@ _LINT_FILES = (
     ("ruff.toml", "ruff check"),
     (".ruff.toml", "ruff check"),
     (".flake8", "flake8"),
-    ("eslint.config.", "npx eslint"),
-    (".eslintrc", "npx eslint"),
-    (".prettierrc", "npx prettier --check"),
-    ("prettier.config.", "npx prettier --check"),
+    ("eslint.config.", "npx --no-install eslint"),
+    (".eslintrc", "npx --no-install eslint"),
+    (".prettierrc", "npx --no-install prettier --check"),
+    ("prettier.config.", "npx --no-install prettier --check"),
 )
 _ABOUT_CHECKS = re.compile(r"#+ .*\b(?:test|check|verif)\w*", re.I)
 _SHELL_FENCE = re.compile(r"```(?:sh|bash|shell|console)?[ \t]*")

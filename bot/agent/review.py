@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from bot.agent.gate import look_twice, secrets_in
+from bot.agent.linting import linted
 from bot.agent.output import cleaned, last_lines, one_line, shown_diff, visible
 from bot.domain.conversation import Json
 from bot.domain.errors import LimitReached, ProviderError, UserError
@@ -161,16 +162,19 @@ class Review:
             failed = checks_failed(receipt)
             if not failed or history.rejections >= MOST_REJECTIONS:
                 return Accepted(submission=submission, patch=patch, receipt=receipt, checks_failed=failed)
-        is_fresh = receipt is None
+        is_fresh, lint = receipt is None, ""
         if receipt is None:
             receipt = await self._verified(check, history, seconds_left)
-            patch, restored = await self._restored(patch) if receipt.command else (patch, True)
+            lint = await linted(
+                patch, workspace=self.workspace, sandbox=self._sandbox, seconds_left=seconds_left - _spent(receipt)
+            )
+            patch, restored = await self._restored(patch) if receipt.command or lint else (patch, True)
             if not restored:
-                return Unfit(
-                    f"`{check}` changes files of the repository each time it runs; have git ignore them first."
-                )
+                what = f"`{check}`" if receipt.command else "A linter"
+                return Unfit(f"{what} changes files of the repository each time it runs; have git ignore them first.")
         failed = checks_failed(receipt)
-        text = _review_text(patch, receipt, given_id=diff_id, failed=failed, rejections=history.rejections + failed)
+        rejections = history.rejections + failed
+        text = _review_text(patch, receipt, lint, given_id=diff_id, failed=failed, rejections=rejections)
         return Shown(text=text, patch=patch, receipt=receipt, checks_failed=failed, is_fresh=is_fresh)
 
     async def _verified(self, check: str, history: History, seconds_left: float) -> Receipt:
@@ -256,7 +260,11 @@ def _unfit(patch: Patch, gate: Callable[[Patch], Sequence[str]]) -> Unfit | None
     return Unfit(f"This change may not leave the sandbox:\n{listed}\nUndo or change that, then submit again.")
 
 
-def _review_text(patch: Patch, receipt: Receipt, *, given_id: str, failed: bool, rejections: int) -> str:
+def _spent(receipt: Receipt) -> float:
+    return max((run.seconds for run in receipt.runs), default=0.0)
+
+
+def _review_text(patch: Patch, receipt: Receipt, lint: str, *, given_id: str, failed: bool, rejections: int) -> str:
     parts = []
     if given_id and given_id != patch.diff_id:
         parts.append(
@@ -265,7 +273,7 @@ def _review_text(patch: Patch, receipt: Receipt, *, given_id: str, failed: bool,
     parts.append("\n".join(_stat(stat) for stat in patch.stats))
     parts.append(shown_diff(patch.diff))
     parts.append(_checks_text(receipt, failed=failed))
-    parts.append(look_twice(patch))
+    parts += [lint, look_twice(patch)]
     parts.append(_what_now(patch.diff_id, failed=failed, rejections=rejections))
     return "\n\n".join(part for part in parts if part)
 

@@ -52,5 +52,10 @@ def test_linters_are_those_a_repository_configures() -> None:
         "examples/.flake8": b"",
         "ruff.toml": b"",
     }
-    assert lint(tuple(files), files) == ("black --check", "npx eslint", "npx prettier --check", "ruff check")
+    assert lint(tuple(files), files) == (
+        "black --check",
+        "npx --no-install eslint",
+        "npx --no-install prettier --check",
+        "ruff check",
+    )
     assert lint(("pyproject.toml",), {"pyproject.toml": b"tool = 3"}) == ()
