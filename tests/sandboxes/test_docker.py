@@ -223,6 +223,22 @@ async def test_the_newcomer_takes_over_from_a_bot_that_only_slept(provider: Dock
     await quick.close()
 
 
+async def test_a_command_that_keeps_knocking_does_not_keep_the_newcomer_out(provider: Docker) -> None:
+    knock = (
+        "import socket\nkept = []\nwhile True:\n  s = socket.socket(socket.AF_UNIX); s.setblocking(False)\n"
+        "  try: s.connect('\\0tiny-backspace')\n  except OSError: pass\n  kept = [*kept[-50:], s]"
+    )
+    slow = await provider.open("job-1")
+    call = asyncio.create_task(slow.exec(["python3", "-c", knock], timeout_s=200))
+    await asyncio.sleep(0.5)
+    quick = await asyncio.wait_for(provider.open("job-1"), 25)
+    assert await others(quick) == 0
+    with pytest.raises(ProviderError, match="lost"):
+        await call
+    await slow.close()
+    await quick.close()
+
+
 async def test_who_was_replaced_does_not_end_the_sandbox(provider: Docker, engine: str, bot: str) -> None:
     """Red when the end of a stream removes the container, whoever else has one: tried by hand."""
     first = await provider.open("job-1")
