@@ -39,18 +39,15 @@ def prober(
 
     probes = [Probe("github", GITHUB_EVERY_S, github), Probe("sandbox", SANDBOX_EVERY_S, sandbox)]
     models = [model_named(name) for name in config.models]
-    remote = [model for model in models if isinstance(model, Remote)]
-    if len(remote) == len(models):
-        probes.append(Probe("model", MODEL_EVERY_S, lambda: problem_of(remote)))
+    if any(isinstance(model, Remote) for model in models):
+        probes.append(Probe("model", MODEL_EVERY_S, lambda: problem_of(models)))
     return Prober(vitals, probes)
 
 
-async def problem_of(models: Sequence[Remote]) -> str | None:
-    """Why no model of the chain can be asked; None as soon as one can."""
-    problems = []
-    for model in models:
-        problem = await model.problem()
-        if problem is None:
-            return None
-        problems.append(problem)
-    return " ".join(problems)
+async def problem_of(models: Sequence[Model]) -> str | None:
+    """Why no model of the chain can be asked; None when one can.
+
+    Each is tried, since its answer says how much it reads and writes.
+    """
+    problems = [await model.problem() if isinstance(model, Remote) else None for model in models]
+    return None if None in problems else " ".join(problem for problem in problems if problem)
