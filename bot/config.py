@@ -77,6 +77,9 @@ class Config:
     modal_token_secret: str
     e2b_api_key: str
     e2b_template: str
+    daytona_api_key: str
+    daytona_api_url: str
+    daytona_snapshot: str
     setup_network: str
     setup_hosts: tuple[str, ...]
     setup_env: Mapping[str, str]
@@ -110,6 +113,7 @@ class Config:
             self.operator_token,
             self.modal_token_secret,
             self.e2b_api_key,
+            self.daytona_api_key,
             *self.webhook_secrets,
             *_password(self.setup_proxy),
         )

@@ -2,9 +2,10 @@
 
 from urllib.parse import urlsplit
 
-from bot.setting_values import Setting, api_key, one_of, path, paths, text
+from bot.setting_values import Setting, api_key, one_of, path, paths, text, url
 
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
+DAYTONA = "https://app.daytona.io/api"
 
 
 def docker_host(raw: str) -> str:
@@ -26,8 +27,8 @@ SANDBOX_SETTINGS: tuple[Setting, ...] = (
         "SANDBOX",
         "sandbox",
         "auto",
-        "`e2b`, `modal`, `docker`, `bubblewrap`, or `auto`: the first of the last three that works here",
-        one_of("auto", "modal", "docker", "bubblewrap", "e2b"),
+        "`e2b`, `daytona`, `modal`, `docker`, `bubblewrap`, or `auto`: the first of the last three that works here",
+        one_of("auto", "modal", "docker", "bubblewrap", "e2b", "daytona"),
         "worker",
     ),
     Setting(
@@ -70,6 +71,16 @@ SANDBOX_SETTINGS: tuple[Setting, ...] = (
         "e2b_template",
         "base",
         "The E2B template of all jobs, with python3, git and tar",
+        text,
+        "worker",
+    ),
+    Setting("DAYTONA_API_KEY", "daytona_api_key", "", "Daytona's key, for `SANDBOX=daytona`", api_key, "worker"),
+    Setting("DAYTONA_API_URL", "daytona_api_url", DAYTONA, "Where Daytona is; another when you host it", url, "worker"),
+    Setting(
+        "DAYTONA_SNAPSHOT",
+        "daytona_snapshot",
+        "",
+        "The Daytona snapshot of all jobs, with python3, git and tar; default: Daytona's own",
         text,
         "worker",
     ),

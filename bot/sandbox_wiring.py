@@ -17,6 +17,8 @@ def sandbox_provider(config: Config) -> SandboxProvider:
             return _bubblewrap(config)
         case "e2b":
             return _e2b(config)
+        case "daytona":
+            return _daytona(config)
         case _:
             if _modal_token(config):
                 return _modal(config)
@@ -63,6 +65,18 @@ def _e2b(config: Config) -> SandboxProvider:
     from bot.sandboxes.e2b import E2B
 
     return E2B(bot=bot_id(config), key=config.e2b_api_key, template=config.e2b_template, shelf=shelf(config))
+
+
+def _daytona(config: Config) -> SandboxProvider:
+    from bot.sandboxes.daytona import Daytona
+
+    return Daytona(
+        bot=bot_id(config),
+        key=config.daytona_api_key,
+        api_url=config.daytona_api_url,
+        snapshot=config.daytona_snapshot,
+        shelf=shelf(config),
+    )
 
 
 def _bubblewrap(config: Config) -> SandboxProvider:

@@ -85,6 +85,7 @@ FLOORS: dict[str, set[str]] = {
     | {"bot.model_settings"},
     "bot.operating": PURE | {"bot.report"},
     "bot.recorded": PURE | {"bot.report"},
+    "bot.local_record": PURE | {"bot.recorded", "bot.report", "bot.watch"},
     "bot.playback": PURE | {"bot.recorded", "bot.report", "bot.watch", "bot.web"},
     "bot.replay": PURE,
     "bot.watch": PURE | {"bot.report"},
@@ -103,6 +104,8 @@ TOP = {
     "bot.sandbox_wiring",
     "bot.image_commands",
     "bot.recorded_commands",
+    "bot.run_command",
+    "bot.local_git",
     "bot.__main__",
 }
 
@@ -113,6 +116,7 @@ DOORS = {  # vendor: the rooms that may meet it
     "openai": {"bot.models"},
     "modal": {"bot.sandboxes.modal", "bot.sandboxes.modal_machine"},
     "e2b": {"bot.sandboxes.e2b"},
+    "daytona": {"bot.sandboxes.daytona"},
     "sqlalchemy": {"bot.stores"},
     "psycopg": {"bot.stores"},
 }

@@ -27,6 +27,7 @@ def configured(home: Path, **env: str) -> Config:
         pytest.param({"MODAL_TOKEN_ID": "ak-1", **NO_ENGINE}, "bubblewrap", id="auto-with-half-a-token"),
         pytest.param(NO_ENGINE, "bubblewrap", id="auto-with-nothing"),
         pytest.param({"SANDBOX": "e2b"}, "e2b", id="e2b"),
+        pytest.param({"SANDBOX": "daytona"}, "daytona", id="daytona"),
         pytest.param({"E2B_API_KEY": "e2b_0123456789", **NO_ENGINE}, "bubblewrap", id="never-e2b-unasked"),
     ],
 )
@@ -43,13 +44,13 @@ def test_docker_is_taken_where_an_engine_has_the_image(tmp_path: Path, docker_en
 def test_sandboxes_that_outlive_the_bot_are_known_as_such(tmp_path: Path) -> None:
     lasting = {
         name: isinstance(sandbox_provider(configured(tmp_path, SANDBOX=name)), LastingSandboxes)
-        for name in ("modal", "docker", "e2b", "bubblewrap")
+        for name in ("modal", "docker", "e2b", "daytona", "bubblewrap")
     }
-    assert lasting == {"modal": True, "docker": True, "e2b": True, "bubblewrap": False}
+    assert lasting == {"modal": True, "docker": True, "e2b": True, "daytona": True, "bubblewrap": False}
 
 
 def test_providers_keys_are_among_the_secrets_that_leave_in_no_text(tmp_path: Path) -> None:
-    keys = {"E2B_API_KEY": "e2b_0123456789"}
+    keys = {"E2B_API_KEY": "e2b_0123456789", "DAYTONA_API_KEY": "dtn_0123456789"}
     secrets = configured(tmp_path, **TOKEN, **keys).secrets
     assert {TOKEN["MODAL_TOKEN_SECRET"], *keys.values()} <= set(secrets)
 
