@@ -13,11 +13,12 @@ TESTS := .venv/.tests
 NEEDS_TO_RUN := git:git bwrap:bubblewrap /usr/bin/python3:python3
 NEEDS_TO_TEST := $(NEEDS_TO_RUN) chromium:chromium /usr/lib/postgresql:postgresql node:nodejs dockerd:docker.io debootstrap:debootstrap
 
-.PHONY: help demo test test-all lint bench lock clean
+.PHONY: help demo test test-all test-live lint bench lock clean
 help:
 	@echo "make demo      a /backspace comment becomes a pull request, here, without any account"
 	@echo "make test      every check: ruff, mypy --strict, pytest"
 	@echo "make test-all  the same and the slow suites"
+	@echo "make test-live PROVIDER=modal|e2b|daytona|docker   the sandbox contract and a job there, with your token"
 	@echo "make lint      ruff and mypy alone"
 	@echo "make bench     measure, as ratios against named peers"
 	@echo "make lock      resolve the lock files again from pyproject.toml"
@@ -33,6 +34,9 @@ test: $(TESTS) lint
 test-all: $(TESTS) lint
 	@.ci/install-system $(NEEDS_TO_TEST)
 	$(BIN)/pytest -n 2 $(ARGS)
+
+test-live: $(TESTS)
+	PROVIDER=$(PROVIDER) $(BIN)/pytest tests/live/suite.py --timeout 300 $(ARGS)
 
 lint: $(TESTS)
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ SUITES = {"SandboxContract": "contract", "SetupContract": "contract", "Containme
 SERVERS = {  # what answered; every other provider's is a stand-in on the loopback that speaks its wire
     "bubblewrap": "the real bwrap",
     "docker": "a real engine",
+    "live": "what PROVIDER names",
 }
 NOTE = "sandboxes"
 
