@@ -60,7 +60,7 @@ class PathsWish(_Section):
 
 
 class RepoConfig(_Section):
-    """`model` names come in order of preference: the first that this bot has is taken. `test` is the verification
+    """`model` names take over in their order; those this bot has not are left out. `test` is the verification
     command; `reviewers` are logins, or `requester`; `context_authors` says whose comments the model may read;
     `instructions` is a file that is read before AGENTS.md. `setup` are commands that run before the agent, None for
     what the bot detects, `none` for nothing; `network` are hosts that they may reach beside the package registries.
