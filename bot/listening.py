@@ -44,20 +44,18 @@ class Ear:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Whoever writes meanwhile hears at once that it arrived, however long the agent's step takes."""
-        looking = asyncio.create_task(self._keep_looking())
+        stop = asyncio.Event()
+        looking = asyncio.create_task(self._keep_looking(stop))
         try:
             yield
         finally:
-            looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await looking
-            if self._courtesies:
-                _, late = await asyncio.wait(self._courtesies, timeout=COURTESY_S)
-                for task in late:
-                    task.cancel()
+            stop.set()
+            _, late = await asyncio.wait({looking, *self._courtesies}, timeout=COURTESY_S)
+            for task in late:
+                task.cancel()
 
-    async def _keep_looking(self) -> None:
-        while True:
+    async def _keep_looking(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
             pause = SECONDS_BETWEEN_LOOKS
             try:
                 await self._look()
@@ -66,7 +64,9 @@ class Ear:
             except ProviderError as error:
                 log.warning("nobody listened", error=str(error))
                 pause = REST_S
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await stop.wait()
 
     def speakers(self) -> tuple[Person, ...]:
         """Whose words the agent had so far."""
