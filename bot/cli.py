@@ -13,7 +13,7 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from bot import __version__, image_commands, recorded_commands
+from bot import __version__, image_commands, recorded_commands, run_command
 from bot.config import Config, ConfigFault, Role
 from bot.domain.errors import BotError, UserError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(image_commands.app, name="images")
+app.add_typer(run_command.app)
 app.add_typer(recorded_commands.app)
 errors = Console(stderr=True)
 
@@ -126,22 +127,6 @@ def demo(
         raise typer.Exit(
             asyncio.run(run_demo(environment(), repo=repo and repo.resolve(), keep=keep, console=Console()))
         )
-
-
-@app.command()
-def run(
-    prompt: Annotated[str, typer.Argument(help="What to do.")],
-    repo: Annotated[Path, typer.Option(help="A git checkout; its HEAD commit is what the agent gets.")] = Path(),
-    model: Annotated[str | None, typer.Option(help="A model, or `rules`.")] = None,
-) -> None:
-    """Let the agent work on a copy of a local checkout and print the patch. Nothing of yours is changed."""
-    from bot.local_run import local_config, run_locally
-
-    with worded():
-        need_git()
-        config = local_config(environment(), model)
-        need_home(config.home)
-        raise typer.Exit(asyncio.run(run_locally(config, prompt, repo=repo.resolve(), console=errors)))
 
 
 @app.command(name="eval")

@@ -1,110 +1,140 @@
-"""`backspace run`: the agent on a copy of a local checkout; the patch is the result."""
+"""`backspace run`: the agent on a copy of a local checkout; a patch or a branch is the result."""
 
 import asyncio
 import getpass
 import hashlib
 import os
-import sys
-from collections.abc import Mapping, Sequence
+import secrets
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
+from bot.agent.outcome import stopped
 from bot.agent.prompt import Task
 from bot.agent.review import Review
+from bot.agent.transcript import fold
+from bot.agent.tree import put_back
 from bot.config import RULES, Config
-from bot.domain.errors import UserError
-from bot.domain.events import JobEvent, ModelAnswered, ModelSwitched, Noted, Steered, ToolCalled, ToolReturned, Verified
+from bot.domain.errors import BotError, UserError
+from bot.domain.events import BasePinned, Conclusion, JobFinished, JobQueued, JobStarted, SandboxReady
 from bot.domain.setup import SetupReport
 from bot.journey import check_instructions, path_rules
-from bot.ports import Entry, Remote, SandboxProvider, Workspace
+from bot.local_git import check_branch, has_uncommitted, head_of, make_branch, toplevel
+from bot.local_record import LocalRecord, View
+from bot.ports import Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
 from bot.publish.policy import problems
-from bot.repo_config import PATH, Budget, lowered, repo_config
+from bot.recorded import Heading
+from bot.recorded_commands import runs_folder
+from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
+from bot.report.characters import visible
 from bot.report.receipts import verdict
 from bot.sandboxes.images import image_for
 from bot.setup.plan import SetupWish, setup_plan
 from bot.setup.premises import Premises
 from bot.setup_wiring import setup_rules
-from bot.wiring import MINUTES, TURNS, models, sandbox_provider
+from bot.wiring import MINUTES, TURNS, known_secrets, models, sandbox_provider
 
 LOCAL_REPOSITORY = 0  # no GitHub repository has this id
+INTERRUPTED = "Interrupted; this is the change so far."
+UNTOUCHED = "Interrupted before anything was changed."
 
 
-class Spoken:
-    """A journal that lives as long as the command and tells each step on the console."""
+class Exit(IntEnum):
+    """Exit codes of `backspace run`: part of what scripts rely on."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._entries: list[Entry] = []
-
-    def entries(self) -> tuple[Entry, ...]:
-        return tuple(self._entries)
-
-    async def content(self, sha256: str) -> bytes | None:
-        return None
-
-    async def record(self, *events: JobEvent, entry: Entry | None = None, before: Sequence[Entry] = ()) -> None:
-        self._entries += before
-        if entry is not None:
-            self._entries.append(entry)
-        for event in events:
-            line = spoken(event)
-            if line:
-                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+    CHANGES = 0
+    FAILED = 1
+    NOT_STARTED = 2
+    NO_CHANGE = 3
+    BLOCKED = 4
+    BUDGET = 5
+    INTERRUPTED = 130
 
 
-def spoken(event: JobEvent) -> str:
-    """One line for a terminal, or "" for what is not worth one."""
-    match event:
-        case ToolCalled(title=title):
-            return f"  {title}"
-        case ToolReturned(ok=False, output=output):
-            return f"    {output.split(chr(10), 1)[0]}"
-        case ModelAnswered(turn=turn, usd=usd):
-            return f"turn {turn}" + (f", ${usd:.2f}" if usd else "")
-        case Noted(text=text) | ModelSwitched(text=text) | Steered(text=text):
-            return f"  {text}"
-        case Verified(receipt=receipt):
-            return f"  {receipt.command or 'checks'}: {verdict(receipt)}"
-        case _:
-            return ""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for at the terminal. `branch` and `image` may be ""."""
+
+    prompt: str
+    repo: Path
+    branch: str = ""
+    image: str = ""
 
 
-async def run_locally(config: Config, prompt: str, *, repo: Path, console: Console) -> int:
-    """Prints the patch on standard output, everything else on `console`. `repo` is an absolute path.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """All that has to hold before anything costs money."""
 
-    0: there is a patch. 1: there is none. 3: stopped at a limit (the patch so far is printed).
-    Raises UserError and ProviderError.
-    """
-    provider = sandbox_provider(config)
-    problem = provider.problem()
-    if problem:
-        raise UserError(problem)
-    sha = await head_of(repo)
-    remote = Remote(str(repo), "")
-    workspace = await Mirror(config.home / "mirrors", environment=os.environ).pin(
-        remote, repo_id=LOCAL_REPOSITORY, sha=sha
-    )
-    console.print(f"{config.model} works on {repo.name} at {sha[:12]}", markup=False, highlight=False)
-    if await has_uncommitted(repo):
-        console.print("Uncommitted changes are left out: the agent gets the last commit.", highlight=False)
-    outcome = await _worked(config, workspace, provider, prompt, repo=repo, console=console)
-    stopped = "Stopped: " if outcome.kind == "stopped" else ""
-    console.print(f"{stopped}{outcome.message}", markup=False, highlight=False, soft_wrap=True)
-    if outcome.submission is not None and outcome.submission.summary:
-        console.print(outcome.submission.summary, markup=False, highlight=False, soft_wrap=True)
-    if outcome.patch is not None:
-        sys.stdout.write(outcome.patch.diff)
-    if outcome.kind == "stopped":
-        return 3
-    return 0 if outcome.patch is not None and outcome.patch.changes else 1
+    config: Config
+    wish: Wish
+    repo: Path
+    workspace: Workspace
+    rules: RepoConfig
+    provider: SandboxProvider
+    budget: Budget
+    uncommitted: bool
 
 
-def local_config(env: Mapping[str, str], model: str | None) -> Config:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    run: str
+    outcome: Outcome
+    interrupted: bool
+    seconds: float
+    record: Path
+    branch: str = ""
+
+    @property
+    def exit_code(self) -> Exit:
+        if self.interrupted:
+            return Exit.INTERRUPTED
+        match self.outcome.kind:
+            case "submitted":
+                return Exit.CHANGES
+            case "no_change" | "answered":
+                return Exit.NO_CHANGE
+            case "blocked":
+                return Exit.BLOCKED
+            case "stopped":
+                return Exit.BUDGET if self.outcome.conclusion is Conclusion.TIMED_OUT else Exit.FAILED
+
+    def as_data(self) -> dict[str, Any]:
+        """The one object of `--json`; texts are as the model wrote them."""
+        outcome = self.outcome
+        receipt = outcome.receipt
+        return {
+            "run": self.run,
+            "outcome": "interrupted" if self.interrupted else outcome.kind,
+            "exit_code": int(self.exit_code),
+            "message": outcome.message,
+            "submission": asdict(outcome.submission) if outcome.submission else None,
+            "base": outcome.patch.base_sha if outcome.patch else None,
+            "branch": self.branch or None,
+            "patch": outcome.patch.diff if outcome.patch else None,
+            "files": [asdict(stat) for stat in outcome.patch.stats] if outcome.patch else [],
+            "receipt": {**asdict(receipt), "verdict": verdict(receipt)} if receipt else None,
+            "turns": outcome.turns,
+            "tool_calls": outcome.tool_calls,
+            "usage": asdict(outcome.usage),
+            "usd": outcome.usd,
+            "seconds": round(self.seconds, 3),
+            "models": list(outcome.models),
+            "record": str(self.record),
+        }
+
+
+def local_config(env: Mapping[str, str], model: str | None, budget: float | None = None) -> Config:
     """The settings that matter without GitHub; without a key and without a wish, the rule agent works.
 
     Raises UserError, ConfigFault.
@@ -113,77 +143,164 @@ def local_config(env: Mapping[str, str], model: str | None) -> Config:
     settings = {k: v for k, v in env.items() if not k.startswith("GITHUB_")}
     if wanted:
         settings["BACKSPACE_MODEL"] = wanted
+    if budget is not None:
+        settings["BACKSPACE_BUDGET_USD"] = str(budget)
     return Config.from_env(settings, role="local")
 
 
-async def _worked(
-    config: Config, workspace: Workspace, provider: SandboxProvider, prompt: str, *, repo: Path, console: Console
-) -> Outcome:
+async def made_ready(config: Config, wish: Wish) -> Ready:
+    """Raises UserError for what has to be put right first, and ProviderError."""
+    provider = sandbox_provider(config)
+    problem = provider.problem()
+    if problem:
+        raise UserError(problem)
+    repo = await toplevel(wish.repo)
+    sha = await head_of(repo)
+    if wish.branch:
+        await check_branch(repo, wish.branch)
+    mirror = Mirror(config.home / "mirrors", environment=os.environ)
+    workspace = await mirror.pin(Remote(str(repo), ""), repo_id=LOCAL_REPOSITORY, sha=sha)
     rules = repo_config(await workspace.base_file(PATH))
     await check_instructions(rules, workspace)
-    wish = SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required)
-    kept_for = int.from_bytes(hashlib.sha256(str(repo).encode()).digest()[:6])
-    image = rules.image or image_for(await workspace.base_paths())
-    plan = await setup_plan(workspace, wish, setup_rules(config), repo_id=kept_for, provider=provider.name, image=image)
-    premises, journal = Premises(provider, workspace, plan, image), Spoken(console)
-    name = f"local-{os.getpid()}"  # several may run at once
-    budget = lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget)
+    return Ready(
+        config=config,
+        wish=wish,
+        repo=repo,
+        workspace=workspace,
+        rules=rules,
+        provider=provider,
+        budget=lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget),
+        uncommitted=await has_uncommitted(repo),
+    )
+
+
+async def run_locally(ready: Ready, *, console: Console) -> Done:
+    """Each step is told on `console`. Ctrl-C ends it with the change so far.
+
+    Raises UserError when the branch cannot be made, ProviderError, LeakFound.
+    """
+    run, began, sha = secrets.token_hex(6), time.monotonic(), ready.workspace.base_sha
+    if ready.uncommitted:
+        words = f"Uncommitted changes are left out: the agent gets the last commit, {sha[:12]}."
+        console.print(words, highlight=False, soft_wrap=True)
+    heading = Heading(
+        run=run,
+        repository=f"local/{ready.repo.name}",
+        issue=0,
+        title=f"{ready.repo.name} at {sha[:12]}",
+        prompt=ready.wish.prompt,
+        requested_by=getpass.getuser(),
+    )
+    with View(console) as view:
+        file = runs_folder(ready.config) / f"{run}.jsonl"
+        record = LocalRecord(file, heading, leaks=known_secrets(ready.config), tell=view.tell)
+        await record.record(
+            JobQueued(ready.wish.prompt, getpass.getuser()),
+            JobStarted(1, ready.config.model, ready.budget.usd),
+            BasePinned("HEAD", sha),
+        )
+        try:
+            outcome, interrupted = await _worked(ready, record, f"local-{run}")
+        except BotError as error:
+            await record.record(JobFinished(Conclusion.FAILURE, str(error)))
+            raise
+        await record.record(JobFinished(outcome.conclusion, outcome.message))
+    branch = await _branch(ready, outcome)
+    seconds = time.monotonic() - began
+    return Done(run=run, outcome=outcome, interrupted=interrupted, seconds=seconds, record=file, branch=branch)
+
+
+async def _branch(ready: Ready, outcome: Outcome) -> str:
+    if not ready.wish.branch or outcome.patch is None or not outcome.patch.changes:
+        return ""
+    said = outcome.submission
+    title = visible(said.title) if said and said.title else "Change the agent did not finish"
+    body = visible(said.summary).strip() if said else ""
+    await make_branch(ready.repo, ready.wish.branch, outcome.patch, message=f"{title}\n\n{body}".strip() + "\n")
+    return ready.wish.branch
+
+
+async def _worked(ready: Ready, journal: LocalRecord, name: str) -> tuple[Outcome, bool]:
+    """How it ended, and whether somebody pressed Ctrl-C."""
+    config, workspace, rules = ready.config, ready.workspace, ready.rules
     paths = await workspace.base_paths()
+    wish = SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required)
+    kept_for = int.from_bytes(hashlib.sha256(str(ready.repo).encode()).digest()[:6])
+    image = ready.wish.image or rules.image or image_for(paths)
+    plan = await setup_plan(
+        workspace, wish, setup_rules(config), repo_id=kept_for, provider=ready.provider.name, image=image
+    )
+    premises, began = Premises(ready.provider, workspace, plan, image), time.monotonic()
 
     async with models(config) as model_named, premises.first(name, journal) as (sandbox, setup):
-        review = Review(
-            workspace,
-            sandbox,
-            gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
-            check_command=rules.test,
-            open_base=lambda: premises.another(f"{name}-base"),
+        await journal.record(SandboxReady(sandbox.provider, time.monotonic() - began))
+
+        def review_of(sandbox: Sandbox) -> Review:
+            return Review(
+                workspace,
+                sandbox,
+                gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
+                check_command=rules.test,
+                open_base=lambda: premises.another(f"{name}-base"),
+            )
+
+        working = asyncio.create_task(
+            work(
+                _task(ready, instructions=rules.instructions or "", setup=setup),
+                model=model_named(config.model),
+                fallbacks=[model_named(name) for name in config.models[1:]],
+                sandbox=sandbox,
+                review=review_of(sandbox),
+                journal=journal,
+                limits=Limits(turns=ready.budget.turns, usd=ready.budget.usd, minutes=ready.budget.minutes),
+            )
         )
-        return await work(
-            _task(repo.name, workspace.base_sha, prompt, instructions=rules.instructions or "", setup=setup),
-            model=model_named(config.model),
-            fallbacks=[model_named(name) for name in config.models[1:]],
-            sandbox=sandbox,
-            review=review,
-            journal=journal,
-            limits=Limits(turns=budget.turns, usd=budget.usd, minutes=budget.minutes),
-        )
+        if await _interrupted(working):
+            bare = replace(premises, plan=replace(plan, steps=(), key=""))
+            async with bare.another(f"{name}-left") as fresh:  # the first is lost with the call that was broken off
+                progress = fold(journal.entries())
+                await put_back(progress.tree, workspace=workspace, sandbox=fresh, journal=journal)
+                draft = await review_of(fresh).draft()
+            return stopped(progress, INTERRUPTED if draft else UNTOUCHED, Conclusion.NEUTRAL, draft), True
+        return working.result(), False
 
 
-def _task(name: str, sha: str, prompt: str, *, instructions: str, setup: SetupReport) -> Task:
+async def _interrupted(working: asyncio.Task[Outcome]) -> bool:
+    """Waits for the work. The first Ctrl-C ends only that; one after it ends the command."""
+    loop, command = asyncio.get_running_loop(), asyncio.current_task()
+    pressed: list[bool] = []
+
+    def press() -> None:
+        task = command if pressed else working
+        pressed.append(True)
+        if task is not None:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, press)
+    try:
+        await asyncio.wait({working})
+    finally:
+        if not working.done():
+            working.cancel()
+            with suppress(asyncio.CancelledError, BotError):
+                await working
+    return working.cancelled()
+
+
+def _task(ready: Ready, *, instructions: str, setup: SetupReport) -> Task:
     return Task(
-        repo=name,
+        repo=ready.repo.name,
         branch="HEAD",
-        base_sha=sha,
+        base_sha=ready.workspace.base_sha,
         issue_number=0,
         issue_title="",
         issue_text="",
         issue_author="",
         issue_trusted=True,
-        request=prompt,
+        request=ready.wish.prompt,
         requested_by=getpass.getuser(),
         today=datetime.now(UTC).date().isoformat(),
         instructions=instructions,
         setup=setup,
     )
-
-
-async def head_of(repo: Path) -> str:
-    """The commit HEAD is on. Raises UserError when there is none."""
-    code, out = await _git(repo, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-    if code != 0:
-        raise UserError(f"{repo} is not a git checkout with a commit: name one with --repo.")
-    return out.decode().strip()
-
-
-async def has_uncommitted(repo: Path) -> bool:
-    """Whether there are changes, or new files that are not ignored, beside the commit HEAD is on."""
-    _, out = await _git(repo, "status", "--porcelain")
-    return bool(out)
-
-
-async def _git(repo: Path, *arguments: str) -> tuple[int, bytes]:
-    process = await asyncio.create_subprocess_exec(
-        *("git", "-C", str(repo), *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    out, _ = await process.communicate()
-    return process.returncode or 0, out

@@ -37,7 +37,7 @@ def export(
         if output is None:
             sys.stdout.buffer.write(text.encode())
         else:
-            _write(output, text)
+            write_text(output, text)
 
 
 @app.command(name="replay-run")
@@ -116,9 +116,10 @@ async def _recording(config: Config, run: str, *, conversation: bool) -> Recordi
         await store.close()
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Raises UserError."""
     try:
-        path.write_bytes(text.encode())
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from None
 

@@ -166,7 +166,7 @@ def lines(recorded: Recorded, so_far: Progress) -> list[Text]:
                 *(_stat(s.path, s.additions, s.deletions) for s in stats),
             ]
         case Verified(receipt=receipt):
-            return [_line("✓", f"Verification: {receipt.command or ''} {verdict(receipt)}", "bold")]
+            return [_line("✓", " ".join(filter(None, ("Verification:", receipt.command, verdict(receipt)))), "bold")]
         case BranchMoved(branch=branch, head_sha=sha):
             return [_line("·", f"{branch} is at {sha[:12]}", "dim")]
         case PullRequestOpened(number=number, url=url):

@@ -80,7 +80,7 @@ def test_run_prints_the_patch_and_leaves_the_checkout_alone(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        pytest.param(("x",), 1, "is not a git checkout with a commit: name one with --repo.", id="no-checkout"),
+        pytest.param(("x",), 2, "is not a git checkout: name one with --repo, or make", id="no-checkout"),
         pytest.param(("--model", "claude-opus-5-5", "x"), 2, "ANTHROPIC_API_KEY is missing", id="no-key"),
     ],
 )
@@ -95,7 +95,7 @@ def test_run_says_what_the_rule_agent_understands(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     source = python_bug(tmp_path / "source")
     done = backspace("run", "--repo", str(source), "be brilliant", BACKSPACE_HOME=str(tmp_path / "home"))
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert done.stdout == ""
     assert "replace `A` with `B`" in done.stderr
 
@@ -106,7 +106,7 @@ def test_run_says_that_uncommitted_changes_are_left_out(tmp_path: Path) -> None:
     (source / "notes.txt").write_text("not committed")
     done = backspace("run", "--repo", str(source), PATCH, BACKSPACE_HOME=str(tmp_path / "home"))
     assert done.returncode == 0, done.stderr
-    assert "Uncommitted changes are left out: the agent gets the last commit." in done.stderr
+    assert "Uncommitted changes are left out: the agent gets the last commit, " in done.stderr
     assert "notes.txt" not in done.stdout
 
 
@@ -119,7 +119,7 @@ def test_run_reads_the_instructions_the_repository_names(tmp_path: Path) -> None
         ["git", "-C", str(source), "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "Rules"], check=True
     )
     done = backspace("run", "--repo", str(source), PATCH, BACKSPACE_HOME=str(tmp_path / "home"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "names `docs/AGENT.md`, which is no file with text there." in done.stderr
 
 
@@ -134,7 +134,7 @@ def test_run_keeps_to_the_repositorys_limits(tmp_path: Path) -> None:
         subprocess.run(["git", "-C", str(source), *command], check=True)
     done = backspace("run", "--repo", str(source), PATCH, BACKSPACE_HOME=str(tmp_path / "home"))
     assert "2 lines are changed and 1 are allowed: make a smaller change." in done.stderr
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert done.stdout == ""
     assert "Uncommitted" not in done.stderr
 

@@ -1,0 +1,96 @@
+"""The checkout `backspace run` was given: what it is at, and a new branch in it. The work tree is never touched."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from bot.domain.errors import UserError
+from bot.domain.job import Patch
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+AUTHOR = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Tiny Backspace"), ("EMAIL", "backspace@localhost"))
+}
+
+
+async def toplevel(folder: Path) -> Path:
+    """The root of the checkout that `folder` is in. Raises UserError when it is in none."""
+    code, out = await _git(folder, "rev-parse", "--show-toplevel")
+    if code != 0:
+        raise UserError(f"{folder} is not a git checkout: name one with --repo, or make one with `git init`.")
+    return Path(os.fsdecode(out.removesuffix(b"\n")))
+
+
+async def head_of(repo: Path) -> str:
+    """The commit HEAD is on. Raises UserError when there is none."""
+    code, out = await _git(repo, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if code != 0:
+        raise UserError(f"{repo} has no commit yet, and the agent works on a commit: make one first.")
+    return out.decode().strip()
+
+
+async def has_uncommitted(repo: Path) -> bool:
+    """Whether there are changes, or new files that are not ignored, beside the commit HEAD is on."""
+    _, out = await _git(repo, "status", "--porcelain")
+    return bool(out)
+
+
+async def check_branch(repo: Path, name: str) -> None:
+    """Raises UserError when no new branch can have that name."""
+    code, _ = await _git(repo, "check-ref-format", f"refs/heads/{name}")
+    if code != 0 or name.startswith("-"):
+        raise UserError(f"{name!a} cannot be the name of a branch: give --branch another.")
+    code, _ = await _git(repo, "rev-parse", "--verify", "--quiet", f"refs/heads/{name}")
+    if code == 0:
+        raise UserError(f"{repo} has a branch {name} already: give --branch another name.")
+
+
+async def make_branch(repo: Path, name: str, patch: Patch, *, message: str) -> str:
+    """A branch with one commit on the patch's base; answers the commit. Neither index nor work tree change.
+
+    Raises UserError when git refuses, such as for a branch that was made meanwhile.
+    """
+    with tempfile.TemporaryDirectory(prefix="backspace-index-") as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        await _must(repo, "read-tree", patch.base_sha, environment=index)
+        wanted = bytearray()
+        for change in patch.changes:
+            mode, blob = "0", "0" * len(patch.base_sha)
+            if change.content is not None and change.mode is not None:
+                made = await _must(repo, "hash-object", "-w", "--stdin", stdin=change.content)
+                mode, blob = change.mode, made
+            wanted += f"{mode} {blob}\t".encode() + os.fsencode(change.path) + b"\0"
+        await _must(repo, "update-index", "-z", "--index-info", stdin=bytes(wanted), environment=index)
+        tree = await _must(repo, "write-tree", environment=index)
+    if tree != patch.tree_sha:
+        raise UserError(f"git made another tree of the change than the one that was checked: {name} was not made.")
+    text = message.encode("utf-8", "replace")
+    commit = await _must(repo, "commit-tree", tree, "-p", patch.base_sha, "-F", "-", stdin=text, environment=AUTHOR)
+    await _must(repo, "update-ref", f"refs/heads/{name}", commit, "0" * len(commit))
+    return commit
+
+
+async def _must(repo: Path, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] = NOTHING) -> str:
+    code, out = await _git(repo, *arguments, stdin=stdin, environment=environment)
+    if code != 0:
+        raise UserError(f"`git {arguments[0]}` failed in {repo}, so there is no branch: is the repository writable?")
+    return out.decode().strip()
+
+
+async def _git(
+    repo: Path, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] = NOTHING
+) -> tuple[int, bytes]:
+    process = await asyncio.create_subprocess_exec(
+        *("git", "-C", str(repo), *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
+    out, _ = await process.communicate(stdin)
+    return process.returncode or 0, out

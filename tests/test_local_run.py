@@ -1,0 +1,265 @@
+"""`backspace run` as people and scripts use it: results, exit codes, Ctrl-C, and the record it leaves."""
+
+import asyncio
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bot.agent.outcome import Outcome
+from bot.domain.conversation import Usage
+from bot.domain.errors import UserError
+from bot.domain.events import Conclusion, JobQueued, Noted, Recorded
+from bot.domain.job import Change, Patch
+from bot.local_git import check_branch, make_branch
+from bot.local_record import KEPT, LocalRecord, View, forget_old
+from bot.local_run import Done, Exit
+from bot.recorded import Heading
+from bot.recorded_commands import read
+from bot.report.leaks import Leaks
+from bot.run_command import asked
+from tests.repositories import PYTHON, python_bug
+from tests.test_cli import PATCH, ROOT, backspace
+from tests.test_recorded import HOSTILE, SECRET
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source").mkdir()
+    return python_bug(tmp_path / "source")
+
+
+def git(repo: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(repo), *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def settings(tmp_path: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
+    return {**kept, "PYTHONPATH": str(ROOT), "BACKSPACE_HOME": str(tmp_path / "home"), "COLUMNS": "100"}
+
+
+def test_a_branch_holds_the_change_and_a_dirty_work_tree_stays_as_it_is(tmp_path: Path, source: Path) -> None:
+    (source / "calc/mean.py").write_text("# half an idea\n")
+    (source / "staged.txt").write_text("staged")
+    git(source, "add", "staged.txt")
+    head, status = git(source, "rev-parse", "HEAD"), git(source, "status", "--porcelain")
+    (tmp_path / "wish.md").write_text(f"{PATCH}\n")
+    done = backspace(
+        *(
+            "run",
+            "--json",
+            "--branch",
+            "mend/mean",
+            "--repo",
+            str(source / "calc"),
+            "--file",
+            str(tmp_path / "wish.md"),
+        ),
+        BACKSPACE_HOME=str(tmp_path / "home"),
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert f"the agent gets the last commit, {head[:12]}." in done.stderr
+    assert told["outcome"] == "submitted"
+    assert told["branch"] == "mend/mean"
+    assert told["base"] == git(source, "rev-parse", "mend/mean^").strip() == head.strip()
+    assert told["receipt"]["verdict"] == "1 failed on base, 1 passed on head"
+    assert told["usd"] == 0
+    assert told["files"] == [{"path": "calc/mean.py", "additions": 1, "deletions": 1}]
+    assert told["patch"] == git(source, "diff", "--full-index", "HEAD", "mend/mean") or "len(numbers)" in told["patch"]
+    assert git(source, "show", "mend/mean:calc/mean.py").encode() == PYTHON.changed["calc/mean.py"][1]
+    assert (git(source, "rev-parse", "HEAD"), git(source, "status", "--porcelain")) == (head, status)
+    recording = read(Path(told["record"]))
+    assert recording.heading.run == told["run"]
+    assert [r.event.kind for r in recording.events][:4] == ["job_queued", "job_started", "base_pinned", "sandbox_ready"]
+    assert recording.events[-1].event.kind == "job_finished"
+    again = backspace("run", "--branch", "mend/mean", "--repo", str(source), PATCH, BACKSPACE_HOME=str(tmp_path))
+    assert again.returncode == 2
+    assert "has a branch mend/mean already: give --branch another name." in again.stderr
+
+
+def test_control_c_hands_over_the_change_so_far(tmp_path: Path, source: Path) -> None:
+    """Red when the signal ends the whole command: seen."""
+    (source / ".github/backspace.yml").write_text("test: sleep 60\n")
+    git(source, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "Rules")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bot", "run", "--repo", str(source), PATCH],
+        env=settings(tmp_path),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while (line := process.stderr.readline()) and "→ submit" not in line:
+        pass
+    assert "→ submit" in line
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=30)
+    assert process.returncode == Exit.INTERRUPTED
+    assert "■ Interrupted; this is the change so far." in said
+    assert out.startswith("diff --git a/calc/mean.py b/calc/mean.py")
+    assert "Traceback" not in said
+
+
+def test_on_a_terminal_a_line_below_says_what_goes_on(tmp_path: Path, source: Path) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "bot", "run", "--repo", str(source), "--patch", str(tmp_path / "out.diff"), PATCH],
+        env={**settings(tmp_path), "TERM": "xterm"},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += (more := os.read(ours, 65536))
+            except OSError:
+                break
+            if not more:
+                break
+    os.close(ours)
+    assert process.returncode == 0, shown
+    assert re.search(r"\$0\.00 of \$3\.00 · \d turns? · [\d.]+ s", shown.decode())
+    assert "Start the sandbox" in shown.decode()
+    assert (tmp_path / "out.diff").read_text().startswith("diff --git a/calc/mean.py")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(
+            ("--json", "--patch", "-", "x"), "--json and --patch - both want standard output", id="two-outputs"
+        ),
+        pytest.param((), "Say what to do: as an argument, as `-` for standard input, or in a file", id="nothing"),
+        pytest.param(("--file", "none.md"), "none.md cannot be read: No such file or directory.", id="no-file"),
+        pytest.param(("-",), "There is nothing to do: the prompt is empty.", id="empty-stdin"),
+        pytest.param(("--json", "x"), "has no commit yet, and the agent works on a commit", id="no-commit"),
+    ],
+)
+def test_what_cannot_start_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    git(tmp_path, "init", "-q")
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "run", *arguments],
+        env=settings(tmp_path),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == Exit.NOT_STARTED
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    if "--json" in arguments:
+        assert said in json.loads(done.stdout)["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "conclusion", "code"),
+    [
+        ("submitted", Conclusion.NEUTRAL, 0),
+        ("stopped", Conclusion.FAILURE, 1),
+        ("stopped", Conclusion.NEUTRAL, 1),
+        ("no_change", Conclusion.NEUTRAL, 3),
+        ("answered", Conclusion.NEUTRAL, 3),
+        ("blocked", Conclusion.ACTION_REQUIRED, 4),
+        ("stopped", Conclusion.TIMED_OUT, 5),
+    ],
+)
+def test_each_end_has_its_exit_code(kind: str, conclusion: Conclusion, code: int) -> None:
+    made = Outcome(
+        kind=kind,  # type: ignore[arg-type]
+        conclusion=conclusion,
+        message="m",
+        submission=None,
+        patch=None,
+        receipt=None,
+        turns=1,
+        tool_calls=0,
+        usage=Usage(),
+        usd=None,
+        nudges=0,
+    )
+    done = Done(run="r", outcome=made, interrupted=False, seconds=1.0, record=Path("r"))
+    assert done.exit_code == code
+    assert done.as_data()["exit_code"] == code
+    assert Done(run="r", outcome=made, interrupted=True, seconds=1.0, record=Path("r")).exit_code == Exit.INTERRUPTED
+
+
+def test_the_prompt_comes_from_one_place() -> None:
+    assert asked(" mend it\n", None) == "mend it"
+    with pytest.raises(UserError):
+        asked("x", Path("y"))
+
+
+async def test_a_branch_is_made_of_exactly_the_tree_that_was_checked_or_not_at_all(source: Path) -> None:
+    base = git(source, "rev-parse", "HEAD").strip()
+    changes = (
+        Change("new dir/caf\udce9 \n.sh", "100755", b"#!\n"),
+        Change("link", "120000", b"calc"),
+        Change("calc/mean.py", None, None),
+    )
+    patch = Patch(base_sha=base, tree_sha="0" * 40, changes=changes, stats=(), diff="", diff_id="")
+    with pytest.raises(UserError, match="another tree"):
+        await make_branch(source, "b", patch, message="m")
+    assert "refs/heads/b" not in git(source, "for-each-ref")
+    for name in ("a..b", "-x", "", "x.lock"):
+        with pytest.raises(UserError, match="cannot be the name of a branch"):
+            await check_branch(source, name)
+
+
+# ------------------------------------------------------------ the record
+
+HEADING = Heading(run="r", repository="local/x", issue=0, title="t", prompt="p", requested_by="ada")
+
+
+async def test_the_record_holds_no_secret_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Red when the record is written without `Leaks`: seen."""
+    told: list[Recorded] = []
+    record = LocalRecord(tmp_path / "runs/r.jsonl", HEADING, leaks=Leaks([SECRET]), tell=told.append, now=lambda: 5.0)
+    await record.record(JobQueued("p", "ada"), Noted(f"key {SECRET}"))
+    text = record.file.read_text()
+    assert SECRET not in text
+    assert record.file.stat().st_mode & 0o777 == 0o600
+    assert len(read(record.file).events) == len(told) == 2
+
+
+def test_only_the_newest_records_are_kept(tmp_path: Path) -> None:
+    for number in range(KEPT + 2):
+        path = tmp_path / f"{number}.jsonl"
+        path.touch()
+        os.utime(path, (number, number))
+    forget_old(tmp_path)
+    assert len(list(tmp_path.iterdir())) == KEPT - 1
+    assert not (tmp_path / "2.jsonl").exists()
+
+
+def test_hostile_text_stays_text_in_the_view() -> None:
+    out = io.StringIO()
+    with View(Console(file=out, width=80)) as view:
+        view.tell(Recorded(1, 1.0, Noted(HOSTILE)))
+    assert "\x1b" not in out.getvalue()
+    assert "[red]x[/red]" in out.getvalue()
+
+
+async def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        await asyncio.to_thread(
+            lambda: LocalRecord(tmp_path / "file/r.jsonl", HEADING, leaks=Leaks(()), tell=lambda _: None)
+        )
