@@ -9,7 +9,7 @@ import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 from bot.domain.errors import ProviderError, UserError
 from bot.domain.events import Noted, ToolCalled, ToolReturned
 from bot.domain.setup import SetupReport, SetupRun
-from bot.ports import Entry, Remote, Sandbox, SandboxProvider, Workspace
+from bot.ports import Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
 from bot.report.setup import setup_note, setup_section
 from bot.sandboxes.bubblewrap import Bubblewrap
@@ -28,7 +28,7 @@ from bot.sandboxes.shelf import DAY_S, Shelf
 from bot.setup.commands import Way, detected, manifests
 from bot.setup.phase import OFFLINE
 from bot.setup.plan import SetupPlan, SetupRules, SetupWish, files_named, setup_plan
-from bot.setup.premises import KEY, MARK, Premises
+from bot.setup.premises import MARK, Premises
 from bot.stage import staged
 from tests.fakes import Crash, MemoryJournal
 from tests.publish.repositories import commit, repository
@@ -285,6 +285,7 @@ async def test_a_setup_that_is_recorded_done_in_the_same_sandbox_does_not_run_ag
     lasting = Lasting(place.sandboxes)
     async with replace(premises, sandboxes=lasting).first("job", journal) as (sandbox, first):
         await sandbox.write_file("tool.py", b"the agent's\n")
+        lasting.killed = True
     async with replace(premises, sandboxes=lasting).first("job", journal) as (sandbox, second):
         assert await sh(sandbox, "cat ran.log tool.py") == "once\nthe agent's\n"
     assert first == second
@@ -294,7 +295,7 @@ async def test_a_setup_that_is_recorded_done_in_the_same_sandbox_does_not_run_ag
 
 async def test_a_mark_that_the_journal_does_not_know_counts_for_nothing(place: Place) -> None:
     """The process died between mark and journal: the setup runs again, over the base."""
-    journal = MemoryJournal([Entry("effect", f"{KEY} 1", {"sandbox": "another", "report": SetupReport().as_data()})])
+    journal = MemoryJournal()
     premises = await place.premises("echo once >> ran.log")
     lasting = Lasting(place.sandboxes)
     sandbox = await lasting.open("job")
@@ -302,7 +303,38 @@ async def test_a_mark_that_the_journal_does_not_know_counts_for_nothing(place: P
     async with replace(premises, sandboxes=lasting).first("job", journal) as (sandbox, report):
         assert await sh(sandbox, "cat ran.log") == "once\n"
     assert len(report.ran) == 1
-    assert [entry.key for entry in journal.entries()] == ["setup 1", "setup 2"]
+    assert [entry.key for entry in journal.entries()] == ["setup 1"]
+    await lasting.end()
+
+
+async def test_no_setup_gives_network_to_a_sandbox_in_which_an_agent_may_have_worked(place: Place) -> None:
+    """It removed the mark, left a program where the setup looks for its own, and then the bot was killed.
+
+    Red when the sandbox that is found is set up as it is: seen.
+    """
+    journal, premises = MemoryJournal(), await place.premises("tool", names=("index.example",))
+    lasting = Lasting(place.sandboxes)
+    program = (
+        "mkdir -p ~/.local/bin && printf '#!/bin/sh\necho leaving' > ~/.local/bin/tool && chmod +x ~/.local/bin/tool"
+    )
+    hostile = replace(premises, sandboxes=lasting)
+    async with hostile.first("job", journal) as (sandbox, first):
+        await sh(sandbox, f"{program}; rm .git/backspace/ready")
+        lasting.killed = True
+    async with hostile.first("job", journal) as (again, second):
+        assert again is not sandbox
+    assert [run.exit_code for report in (first, second) for run in report.ran] == [127, 127]
+    await lasting.end()
+
+
+async def test_a_base_sandbox_is_none_that_an_earlier_attempt_left(place: Place) -> None:
+    """The tests of the change ran there. Red when its name is the same each time: seen."""
+    premises, lasting = await place.premises("true"), Lasting(place.sandboxes)
+    async with replace(premises, sandboxes=lasting).another("job-base") as left:
+        lasting.killed = True
+    async with replace(premises, sandboxes=lasting).another("job-base") as fresh:
+        assert fresh is not left
+    assert [name[:9] for name in lasting.left] == ["job-base-"], "it ends with the job's"
     await lasting.end()
 
 
@@ -330,32 +362,49 @@ def test_the_report_survives_the_journal() -> None:
 
 
 class Lasting:
-    """A provider whose sandboxes stay when the process that opened them is gone: the same one for the same job."""
+    """A provider whose sandboxes stay when the process that opened them is gone: the same one for the same job.
+
+    `killed`: set by a test, and until the next `open` the process closes nothing any more.
+    """
 
     def __init__(self, inner: Bubblewrap) -> None:
         self._inner, self._opened = inner, dict[str, Sandbox]()
-        self._closes: list[Sandbox] = []
+        self._closes: list[Callable[[], Awaitable[None]]] = []
+        self.killed = False
 
     @property
     def name(self) -> str:
         return self._inner.name
 
+    @property
+    def left(self) -> list[str]:
+        return list(self._opened)
+
     def problem(self) -> str | None:
         return None
 
+    async def reap(self, alive: Collection[str]) -> int:
+        return 0
+
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> Sandbox:
+        self.killed = False
         if job_id not in self._opened:
             sandbox = await self._inner.open(job_id, image=image, warm=warm)
-            self._closes.append(sandbox)
-            self._close, sandbox.close = sandbox.close, self._nothing  # type: ignore[method-assign]
+            really = sandbox.close
+
+            async def close() -> None:
+                if not self.killed:
+                    self._opened.pop(job_id, None)
+                    await really()
+
+            self._closes.append(really)
+            sandbox.close = close  # type: ignore[method-assign]
             self._opened[job_id] = sandbox
         return self._opened[job_id]
 
-    async def _nothing(self) -> None:
-        """The process died before it could close it."""
-
     async def end(self) -> None:
-        await self._close()
+        for close in self._closes:
+            await close()
 
 
 # ------------------------------------------------------------------ kept for the next job

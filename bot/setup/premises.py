@@ -10,7 +10,7 @@ from bot.agent.ground import SCRATCH
 from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.events import JobEvent, Noted
 from bot.domain.setup import SetupReport
-from bot.ports import Entry, Journal, Sandbox, SandboxProvider, Workspace
+from bot.ports import Entry, Journal, LastingSandboxes, Sandbox, SandboxProvider, Workspace
 from bot.report.setup import setup_note
 from bot.setup.phase import UnfitTree, ended, set_up, tidied
 from bot.setup.plan import SetupPlan
@@ -38,11 +38,15 @@ class Premises:
         try:
             report = await known_setup(sandbox, journal)
             if report is None:
+                if self._may_be_the_agents(sandbox, journal):
+                    await sandbox.close()
+                    sandbox = await self._open(name, warm=self.plan.key)
                 sandbox, report = await self._ready(sandbox, name, journal)
                 token = secrets.token_hex(8)
                 await sandbox.write_file(MARK, token.encode())
-                number = sum(entry.key.startswith(f"{KEY} ") for entry in journal.entries()) + 1
-                entry = Entry("effect", f"{KEY} {number}", {"sandbox": token, "report": report.as_data()})
+                entry = Entry(
+                    "effect", f"{KEY} {len(_setups(journal)) + 1}", {"sandbox": token, "report": report.as_data()}
+                )
                 note = setup_note(report)
                 await journal.record(*([Noted(note)] if note else []), entry=entry)
             self._insist(report)
@@ -53,7 +57,7 @@ class Premises:
     @asynccontextmanager
     async def another(self, name: str) -> AsyncIterator[Sandbox]:
         """A second one with the same base and setup, of which nobody is told."""
-        sandbox = await self._open(name, warm=self.plan.key)
+        sandbox = await self._open(f"{name}-{secrets.token_hex(4)}", warm=self.plan.key)  # none a dead process left
         try:
             sandbox, _ = await self._ready(sandbox, name, None)
             yield sandbox
@@ -93,6 +97,12 @@ class Premises:
         await old.close()
         return await self._open(name, warm="")
 
+    def _may_be_the_agents(self, sandbox: Sandbox, journal: Journal) -> bool:
+        """Whether an agent may have worked in it, and removed the mark: then a setup would give it network."""
+        needs_network = self.plan.steps and self.plan.names and not sandbox.warm
+        lasts = isinstance(self.sandboxes, LastingSandboxes)
+        return bool(needs_network and lasts and _setups(journal))
+
     def _insist(self, report: SetupReport) -> None:
         if not self.plan.required:
             return
@@ -113,7 +123,11 @@ async def known_setup(sandbox: Sandbox, journal: Journal) -> SetupReport | None:
         token = (await sandbox.read_file(MARK, max_bytes=100)).decode("ascii", "replace")
     except (OSError, LimitReached):
         return None
-    for entry in journal.entries():
-        if entry.key.startswith(f"{KEY} ") and entry.data["sandbox"] == token:
+    for entry in _setups(journal):
+        if entry.data["sandbox"] == token:
             return SetupReport.of_data(entry.data["report"])
     return None
+
+
+def _setups(journal: Journal) -> list[Entry]:
+    return [entry for entry in journal.entries() if entry.key.startswith(f"{KEY} ")]
