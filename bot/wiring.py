@@ -80,7 +80,7 @@ def web_app(
 
     routes = [
         *live.routes(store, github_url=git_url(config.github_api_url), has_operator=bool(config.operator_token)),
-        *operator.routes(store, operator_token=config.operator_token),
+        *operator.routes(store, operator_token=config.operator_token, on_cancel=on_accept),
         *health.routes(store, vitals or Vitals(), operator_token=config.operator_token),
     ]
     return create_app(store=store, webhook_secrets=config.webhook_secrets, extra_routes=routes, on_accept=on_accept)

@@ -15,11 +15,12 @@ from bot import on_modal
 from bot.config import RULES, ConfigFault
 from bot.on_modal import NEEDS_POSTGRES, Hints
 from bot.standins.serving import serve
-from bot.stores import open_store
+from bot.stores import QueueLimits, open_store
 from bot.wiring import MINUTES
 from modal_app import JOB_S, WATCHED_S
 from tests.payloads.samples import body_of, headers_of, mention, signature_of
 from tests.stores.postgres import Postgres, running_postgres
+from tests.stores.samples import a_job, claimed, deliver
 
 pytestmark = pytest.mark.anyio
 
@@ -84,6 +85,29 @@ async def test_the_door_answers_and_the_job_is_durable_whatever_becomes_of_the_h
         modal_is_back.set()
 
 
+async def test_what_the_operator_cancels_is_hinted_at_and_ends_before_the_upkeep_comes(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """A job that waits had its end told up to a minute later. Red when the route is given nobody to tell: seen."""
+    url, hinted = postgres.new_database(), list[str]()
+
+    async def spawn(job_id: str) -> None:
+        hinted.append(job_id)
+
+    store = await open_store(url, limits=QueueLimits(running=1))
+    assert await claimed(store, "runs")
+    await deliver(store, a_job("waits"))
+    env = {"DATABASE_URL": url, "GITHUB_WEBHOOK_SECRET": SECRET, "BACKSPACE_HOME": str(tmp_path / "home")}
+    env |= {"BACKSPACE_OPERATOR_TOKEN": "operator-" + "t" * 24}
+    operator = {"Authorization": f"Bearer {env['BACKSPACE_OPERATOR_TOKEN']}"}
+    async with serve(on_modal.door(env, spawn=spawn)) as door, httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.post(f"{door}/jobs/job-waits/cancel", headers=operator)).status_code == 200
+    assert hinted == ["job-waits"]
+    claim = await store.claim("the hint's", job_id="job-waits")
+    assert claim is not None, "it need not wait for its turn to be told its end"
+    await store.close()
+
+
 async def test_a_hint_that_modal_does_not_take_is_logged_and_nothing_else() -> None:
     async def away(job_id: str) -> None:
         raise OSError("no route to Modal")
@@ -96,8 +120,6 @@ async def test_a_hint_that_modal_does_not_take_is_logged_and_nothing_else() -> N
 
 
 async def test_every_job_that_may_run_gets_its_hint(postgres: Postgres) -> None:
-    from tests.stores.samples import a_job, deliver
-
     store, hinted = await open_store(postgres.new_database()), list[str]()
 
     async def spawn(job_id: str) -> None:

@@ -1,6 +1,7 @@
 """POST /jobs/{id}/cancel, for who has the operator's token. To everybody else there is nothing here."""
 
 import re
+from collections.abc import Callable
 
 import structlog
 from starlette.requests import Request
@@ -18,8 +19,11 @@ _HEADERS = {"Cache-Control": "no-store"}
 _log = structlog.get_logger("bot.web.operator")
 
 
-def routes(store: JobStore, *, operator_token: str) -> list[Route]:
-    """None without a token. The token comes in a header, never in a cookie, so no other site can use it."""
+def routes(store: JobStore, *, operator_token: str, on_cancel: Callable[[str], None] | None = None) -> list[Route]:
+    """None without a token. The token comes in a header, never in a cookie, so no other site can use it.
+
+    `on_cancel` hears the job's id once that is durable; it returns at once and raises nothing.
+    """
     if not operator_token:
         return []
 
@@ -30,6 +34,8 @@ def routes(store: JobStore, *, operator_token: str) -> list[Route]:
         try:
             if await store.request_cancel(job_id, OPERATOR):
                 _log.info("cancel requested", job=job_id)
+                if on_cancel is not None:
+                    on_cancel(job_id)
                 return JSONResponse({"job": job_id, "cancelling": True}, headers=_HEADERS)
             row = await store.job(job_id)
         except ProviderError:
