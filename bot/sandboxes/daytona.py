@@ -45,7 +45,6 @@ class Daytona:
     ) -> None:
         self._bot, self._key, self._api_url, self._snapshot = bot, key, api_url, snapshot
         self._limits, self._shelf = limits or SandboxLimits(), shelf
-        self._client: daytona.AsyncDaytona | None = None
 
     @property
     def name(self) -> str:
@@ -63,12 +62,11 @@ class Daytona:
         """Every job has the one snapshot, whatever `image` it wishes for."""
         limits, shelf = self._limits, self._shelf
         for _ in range(3):  # somebody else may create or end it meanwhile
-            found = await self._found(job_id)
-            place = found or await self._created(job_id)
+            place, was_there = await self._taken(job_id)
             if place is None:
                 continue
             opened = await reached(place, job_id=job_id, provider=NAME, limits=limits, shelf=shelf)
-            if found is not None or await has_begun(opened, shelf, warm):
+            if was_there or await has_begun(opened, shelf, warm):
                 return opened
         raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
 
@@ -78,23 +76,13 @@ class Daytona:
 
         ended = 0
         with _told():
-            async for sandbox in self._connected().list(daytona.ListSandboxesQuery(labels={BOT: self._bot})):
-                job = sandbox.labels.get(JOB, "")
-                if not any(job == one or job.startswith(f"{one}-") for one in alive):
-                    await sandbox.delete()
-                    ended += 1
+            async with self._new_client() as client:
+                async for sandbox in client.list(daytona.ListSandboxesQuery(labels={BOT: self._bot})):
+                    job = sandbox.labels.get(JOB, "")
+                    if not any(job == one or job.startswith(f"{one}-") for one in alive):
+                        await sandbox.delete()
+                        ended += 1
         return ended
-
-    async def aclose(self) -> None:
-        """The connections to Daytona; sandboxes live on."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()  # type: ignore[no-untyped-call]
-
-    def _connected(self) -> "daytona.AsyncDaytona":
-        if self._client is None:
-            self._client = self._new_client()
-        return self._client
 
     def _new_client(self) -> "daytona.AsyncDaytona":
         import daytona
@@ -114,14 +102,27 @@ class Daytona:
                 return f"Daytona cannot be reached: {error}"
         return None
 
-    async def _found(self, job_id: str) -> "_Place | None":
+    async def _taken(self, job_id: str) -> "tuple[_Place | None, bool]":
+        """The sandbox of the job and whether it was there; None when that changes just now. It has its own client."""
+        client = self._new_client()
+        place, was_there = None, False
+        try:
+            place = await self._found(client, job_id)
+            was_there = place is not None
+            place = place or await self._created(client, job_id)
+        finally:
+            if place is None:
+                await client.close()  # type: ignore[no-untyped-call]
+        return place, was_there
+
+    async def _found(self, client: "daytona.AsyncDaytona", job_id: str) -> "_Place | None":
         """The sandbox of the job, taken over: whoever held it until now can end it no more."""
         import daytona
 
         holder = secrets.token_hex(8)
         with _told():
             try:
-                sandbox = await self._connected().get(self._name_of(job_id))
+                sandbox = await client.get(self._name_of(job_id))
                 if sandbox.state is None or sandbox.state.value != daytona.SandboxState.STARTED.value:
                     await sandbox.delete(wait=True)
                     return None
@@ -129,9 +130,9 @@ class Daytona:
                 await sandbox.set_labels(sandbox.labels | {HOLDER: holder})
             except daytona.DaytonaNotFoundError:
                 return None
-        return _Place(sandbox, holder)
+        return _Place(client, sandbox, holder)
 
-    async def _created(self, job_id: str) -> "_Place | None":
+    async def _created(self, client: "daytona.AsyncDaytona", job_id: str) -> "_Place | None":
         """None when there is one of that name already. Nothing of the bot's goes in: no environment, no secret."""
         import daytona
 
@@ -149,7 +150,7 @@ class Daytona:
         )
         with _told():
             try:
-                return _Place(await self._connected().create(wanted, timeout=CREATE_TIMEOUT_S), holder)
+                return _Place(client, await client.create(wanted, timeout=CREATE_TIMEOUT_S), holder)
             except daytona.DaytonaConflictError:
                 return None
 
@@ -165,8 +166,8 @@ class _Place:
 
     line_bytes = LINE_BYTES
 
-    def __init__(self, sandbox: "daytona.AsyncSandbox", holder: str) -> None:
-        self._sandbox, self._holder = sandbox, holder
+    def __init__(self, client: "daytona.AsyncDaytona", sandbox: "daytona.AsyncSandbox", holder: str) -> None:
+        self._client, self._sandbox, self._holder = client, sandbox, holder
         self._terminal: AsyncPtyHandle | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -209,6 +210,7 @@ class _Place:
             if self._terminal is not None and self._watching is not None:
                 await self._terminal.disconnect()
                 await asyncio.wait([self._watching])
+            await self._client.close()  # type: ignore[no-untyped-call]
 
 
 async def _over(terminal: "AsyncPtyHandle", lines: Lines) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import importlib.util
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,34 +44,26 @@ def standin(_daytona: DaytonaStandIn) -> Iterator[DaytonaStandIn]:
 
 
 @pytest.fixture
-async def daytona(standin: DaytonaStandIn) -> AsyncIterator[Making]:
+def daytona(standin: DaytonaStandIn) -> Making:
     """Makes a provider; each is a bot process of its own, as far as Daytona can tell."""
-    made: list[Daytona] = []
 
     def make(**asked: Any) -> Daytona:
-        made.append(Daytona(**({"bot": "7", "key": KEY, "api_url": standin.url} | asked)))
-        return made[-1]
+        return Daytona(**({"bot": "7", "key": KEY, "api_url": standin.url} | asked))
 
-    yield make
-    for provider in made:
-        await provider.aclose()
+    return make
 
 
 @pytest.mark.slow  # about 60 s: every test has a machine of its own
 class TestDaytona(SandboxContract):
     @pytest.fixture
-    async def provider(self, standin: DaytonaStandIn) -> AsyncIterator[SandboxProvider]:
-        provider = Daytona(bot="7", key=KEY, api_url=standin.url)
-        yield provider
-        await provider.aclose()
+    def provider(self, standin: DaytonaStandIn) -> SandboxProvider:
+        return Daytona(bot="7", key=KEY, api_url=standin.url)
 
 
 class TestDaytonaSetup(SetupContract):
     @pytest.fixture
-    async def provider(self, standin: DaytonaStandIn, tmp_path: Path) -> AsyncIterator[SandboxProvider]:
-        provider = Daytona(bot="7", key=KEY, api_url=standin.url, shelf=Shelf(tmp_path / "warm"))
-        yield provider
-        await provider.aclose()
+    def provider(self, standin: DaytonaStandIn, tmp_path: Path) -> SandboxProvider:
+        return Daytona(bot="7", key=KEY, api_url=standin.url, shelf=Shelf(tmp_path / "warm"))
 
 
 def only(standin: DaytonaStandIn) -> Live:
