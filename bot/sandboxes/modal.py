@@ -97,9 +97,9 @@ class Modal:
         return ended
 
     async def aclose(self) -> None:
-        """The connection to Modal; sandboxes live on."""
+        """The connection to Modal; sandboxes live on. Without a token it is the container's own, and stays open."""
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is not None and self._token is not None:
             await connection[0].close.aio()
 
     async def moved(self, machine: "OnModal", names: Sequence[str]) -> "OnModal":
@@ -171,6 +171,7 @@ class Modal:
 
         client, _ = await self._connected()
         sandbox = await modal.Sandbox.from_name.aio(APP, self._name_of(job_id), client=client)
+        await self._end_named(f"{self._name_of(job_id)}.setup")  # of a bot that was killed as that phase ended
         tags, holder = await sandbox.get_tags.aio(), secrets.token_hex(8)
         await sandbox.set_tags.aio(tags | {HOLDER: holder})
         return await self._landed(sandbox, job_id, holder, warm=bool(tags.get(WARM)))

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import modal
 import pytest
 
 from bot.domain.errors import ProviderError
 from bot.ports import Sandbox, SandboxProvider
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.limits import SandboxLimits
-from bot.sandboxes.modal import Modal
+from bot.sandboxes.modal import APP, Modal
 from tests.sandboxes.containment import TIGHT, Containment
 from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
 from tests.standins.modal.machine import AS_ROOT
@@ -239,7 +240,7 @@ async def test_commands_are_no_root_and_can_neither_signal_nor_trace_the_helper(
 
 TAKER = """
 import asyncio, os, sys
-from bot.sandboxes.modal import Modal
+from bot.sandboxes.modal import APP, Modal
 async def main():
     sandbox = await Modal(bot="7", token=("ak-test", "as-canary-4711")).open("job-9")
     await sandbox.write_file("left", b"by the dead")
@@ -327,6 +328,20 @@ async def test_an_opening_that_is_cancelled_leaves_no_sandbox_behind(standin: Mo
     await until(lambda: not living(standin))
 
 
+async def test_the_containers_own_connection_to_modal_outlives_a_provider(
+    standin: ModalStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job function gives its hints over it afterwards. Red when it is closed like one of a token: seen."""
+    monkeypatch.setenv("MODAL_TOKEN_ID", TOKEN[0])
+    monkeypatch.setenv("MODAL_TOKEN_SECRET", TOKEN[1])
+    for job in ("job-1", "job-2"):
+        provider = Modal(bot="7")
+        sandbox = await provider.open(job)
+        await sandbox.close()
+        await provider.aclose()
+    assert living(standin) == []
+
+
 async def test_a_sandbox_ends_when_its_time_is_over(standin: ModalStandIn, bots: Bots) -> None:
     sandbox = await bots.open("short", by=bots.one(limits=SandboxLimits(wall_clock_s=1)))
     await asyncio.sleep(1.2)
@@ -404,6 +419,29 @@ async def test_a_bot_killed_in_the_setup_phase_leaves_no_sandbox_with_network(
     again = await bots.open("job-1")
     assert network(only(standin)) == ("BLOCKED", [])
     assert await again.list_files() == ()
+
+
+async def test_a_bot_killed_as_the_setup_phase_ends_leaves_no_sandbox_with_network_either(
+    standin: ModalStandIn, bots: Bots
+) -> None:
+    """It had the machine without network, and not yet ended the other. Red when only a new one looks for it: seen."""
+    await bots.open("job-1")
+    machine = only(standin)
+    client = await modal.Client.from_credentials.aio(*TOKEN)
+    left = await modal.Sandbox.create.aio(
+        *("sleep", "infinity"),
+        app=await modal.App.lookup.aio(APP, client=client),
+        image=modal.Image.from_name(published_name(DEFAULT), client=client),
+        name=f"{machine.definition.name}.setup",
+        client=client,
+    )
+    await left.detach.aio()
+    await client.close.aio()
+    again = await bots.open("job-1")
+    assert living(standin) == [machine]
+    await again.allow_network(["pypi.example"])
+    assert network(only(standin)) == ("ALLOWLIST", ["pypi.example"])
+    await again.end_network()
 
 
 SETUP = """
