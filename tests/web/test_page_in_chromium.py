@@ -26,13 +26,15 @@ from bot.domain.events import (
     Verified,
 )
 from bot.domain.job import Check, FileStat, Issue, Person, Receipt, Start
+from bot.playback import Playback
 from bot.ports import JobStore
+from bot.recorded import recording_of
 from bot.standins.serving import serve
 from bot.stores import open_store
 from bot.web import operator
-from bot.web.live import routes
+from bot.web.live import record_app, routes
 from bot.web.shared import shared_page
-from tests.report.samples import DIFF, PASSED, STATS, WATCH_KEY, job, log
+from tests.report.samples import DIFF, PASSED, STATS, WATCH_KEY, finished, job, log
 from tests.web.browser import Tab, tab
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
@@ -203,4 +205,23 @@ async def test_a_page_to_share_shows_hostile_text_and_asks_nothing_of_anybody(tm
     assert "\u202e" not in text
     assert "\x1b" not in text
     assert await browser.evaluate("[...document.links].every((link) => /^https:|#log$/.test(link.href))")
+    assert browser.complaints == []
+
+
+async def test_a_recorded_run_plays_back_on_the_page(browser: Tab) -> None:
+    recording = recording_of(job(), log(finished(), step_s=0.1), site="https://github.com")
+    playback = Playback(recording, speed=4.0)
+    playing = asyncio.create_task(playback.run())
+    try:
+        async with serve(record_app(playback, github_url=playback.site, now=playback.now)) as url:
+            await browser.look(width=1280)
+            await browser.open(url + playback.path)
+            played = "document.querySelector('#cancel').textContent === 'The record of a run, played back.'"
+            assert await browser.evaluate(played)
+            await browser.until("document.body.dataset.state === 'success'")
+            assert await browser.evaluate("document.querySelectorAll('.entry.tool[data-state=ok]').length") == 2
+            assert await browser.evaluate("source.readyState === EventSource.CLOSED")
+            assert await browser.evaluate("document.querySelector('#elapsed').textContent") == "1.5 s"
+    finally:
+        playing.cancel()
     assert browser.complaints == []
