@@ -435,7 +435,7 @@ async def test_a_bot_killed_as_the_setup_phase_ends_leaves_no_sandbox_with_netwo
         name=f"{machine.definition.name}.setup",
         client=client,
     )
-    await left.detach.aio()
+    await left.detach.aio()  # type: ignore[no-untyped-call]
     await client.close.aio()
     again = await bots.open("job-1")
     assert living(standin) == [machine]
