@@ -101,7 +101,6 @@ class _Run:
 
     async def open(self) -> None:
         await self._opening.open(self._model)
-        await self._chain.take_over()
 
     def may_ask(self) -> bool:
         """The model's turn; also when its reply only paused."""
@@ -119,6 +118,7 @@ class _Run:
 
     async def ask(self) -> Outcome | None:
         ledger, began = self._ledger, self._ledger.elapsed()
+        await self._chain.take_over()
         await self._chain.shorten()
         conversation = ledger.progress.conversation
         if conversation is None:

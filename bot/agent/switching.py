@@ -111,7 +111,10 @@ class Chain:
         return next((model for model in self._models if model.name == chosen), self._models[0])
 
     async def take_over(self) -> None:
-        """A resumed run whose models are not those it began with gets a conversation that they can read."""
+        """Before a request: a resumed run whose models are not those it began with gets a conversation they can read.
+
+        A run that has come to its end asks nobody, and ends as its journal says.
+        """
         progress = self._ledger.progress
         if progress.family and progress.family != self.model.family and progress.has_answer:
             await self._switch(Switch(self.model, anew=True), ANOTHER_FAMILY)

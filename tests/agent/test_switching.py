@@ -266,6 +266,29 @@ async def test_a_resumed_run_whose_models_were_changed_begins_anew(tmp_path: Pat
     assert "The models of this bot were changed" in opening(other.asked[0])
 
 
+async def test_what_was_accepted_or_answered_stays_so_when_the_models_were_changed(tmp_path: Path) -> None:
+    """Red when the models are changed as soon as a run is resumed: seen, another one is asked and says "blocked"."""
+    for name, script, kind in (("change", fix_it(), "submitted"), ("answer", lambda seen: [say("42")], "answered")):
+        on, before = await bench(tmp_path / name), MemoryJournal()
+        await run(on, ScriptedModel(script), journal=before)
+        other = ScriptedModel(lambda seen: [submit(outcome="blocked")], name="other", family="another")
+        outcome = await run(on, other, journal=MemoryJournal(before.entries()))
+        assert (outcome.kind, other.asked) == (kind, [])
+
+
+async def test_a_void_tree_after_an_accepted_submit_is_told_to_changed_models_in_words_they_can_read(
+    tmp_path: Path,
+) -> None:
+    on, before = await bench(tmp_path), MemoryJournal()
+    await run(on, ScriptedModel(fix_it()), journal=before)
+    (on.sandbox.root / "hello.py").write_bytes(b"changed behind its back\n")
+    other = ScriptedModel(lambda seen: [submit(outcome="blocked")], name="other", family="another")
+    outcome = await run(on, other, journal=MemoryJournal(before.entries()))
+    assert outcome.kind == "blocked"
+    assert [len(asked.turns) for asked in other.asked] == [1]
+    assert "changed behind its back" in opening(other.asked[0])
+
+
 async def test_what_was_lost_is_paid_by_the_model_that_lost_it(tmp_path: Path) -> None:
     lost = replace(SPENT, usage=Usage(fresh=1_000_000))
     on, journal = await bench(tmp_path), MemoryJournal()
