@@ -16,7 +16,9 @@ from rich.syntax import Syntax
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.domain.events import DiffShown
+from bot.model_settings import MODEL_SETTINGS
 from bot.ports import JobRow
+from bot.sandbox_settings import SANDBOX_SETTINGS
 from bot.stage import Stage, staged
 from bot.standins.github.state import Issue
 from bot.watch import watch
@@ -35,6 +37,12 @@ PASSED_ON = (
     "SANDBOX_READONLY_PATHS",
     "LOG_LEVEL",
 )
+ALONG = {  # what a choice needs is passed on with it, and not without: tokens alone choose no sandbox far away
+    "BACKSPACE_MODEL": tuple(setting.name for setting in MODEL_SETTINGS),
+    "ANTHROPIC_PLATFORM": tuple(setting.name for setting in MODEL_SETTINGS),
+    "SANDBOX": tuple(setting.name for setting in SANDBOX_SETTINGS),
+}
+NO_KEY = "ANTHROPIC_API_KEY is missing"  # of the configuration's faults the one that is none here
 ACCEPTED_WITHIN_S = 10.0  # GitHub itself gives up on a webhook after so long
 CONTENT = """\
 # Hello from Tiny Backspace
@@ -76,8 +84,11 @@ def _repository_name(source: Path) -> str:
 
 def demo_settings(env: Mapping[str, str]) -> dict[str, str]:
     """Of the operator's settings those that hold here too: model and budgets, sandbox, log level."""
-    settings = {"LOG_LEVEL": "warning"} | {name: env[name] for name in PASSED_ON if env.get(name, "").strip()}
-    if "ANTHROPIC_API_KEY" not in settings:
+    given = {name: value for name, value in env.items() if value.strip()}
+    names = {*PASSED_ON, *(name for choice, needs in ALONG.items() if choice in given for name in needs)}
+    settings = {"LOG_LEVEL": "warning"} | {name: given[name] for name in sorted(names & given.keys())}
+    _, faults = Config.read(settings, role="local")
+    if any(fault.startswith(NO_KEY) for fault in faults):
         settings["BACKSPACE_MODEL"] = RULES
     return settings
 
@@ -86,7 +97,8 @@ def which_model(config: Config) -> str:
     """Who does the work, and why; rich markup."""
     if config.model != RULES:
         budget = f"for ${config.budget_usd:.2f} at most"
-        return f"[bold]{escape(config.model)}[/] does the work, with your ANTHROPIC_API_KEY, {budget}."
+        key = ", with your ANTHROPIC_API_KEY," if config.anthropic_api_key and "claude" in config.model else ""
+        return f"[bold]{escape(config.model)}[/] does the work{key} {budget}."
     why = "BACKSPACE_MODEL=rules" if config.anthropic_api_key else "No ANTHROPIC_API_KEY"
     return (
         f"[bold]{why}[/], so the [bold]rule agent[/] does the work: it needs no model, and applies patches and recipes "

@@ -262,7 +262,18 @@ def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
             "claude-opus-5-5 does the work, with your ANTHROPIC_API_KEY, for $0.25 at most.",
             id="a-key-and-a-budget",
         ),
-        pytest.param({"ANTHROPIC_API_KEY": "sk", "BACKSPACE_MODEL": "claude-x"}, "claude-x does the work", id="another-model"),
+        pytest.param(
+            {"ANTHROPIC_API_KEY": "sk", "BACKSPACE_MODEL": "claude-x"}, "claude-x does the work", id="another-model"
+        ),
+        pytest.param(
+            {"BACKSPACE_MODEL": "claude-x"}, "No ANTHROPIC_API_KEY, so the rule agent", id="a-model-and-no-key"
+        ),
+        pytest.param(
+            {"OPENAI_API_KEY": "sk", "BACKSPACE_MODEL": "gpt-x"},
+            "gpt-x does the work for $3.00",
+            id="a-model-elsewhere",
+        ),
+        pytest.param({"OPENAI_API_KEY": "sk"}, "No ANTHROPIC_API_KEY, so the rule agent", id="a-key-elsewhere-alone"),
     ],
 )
 def test_the_demo_says_who_does_the_work_and_for_how_much(env: dict[str, str], who: str) -> None:
@@ -270,6 +281,13 @@ def test_the_demo_says_who_does_the_work_and_for_how_much(env: dict[str, str], w
     assert Text.from_markup(which_model(config)).plain.startswith(who)
     assert (config.app_id, config.host, config.log_level) == (0, "127.0.0.1", "warning")
     assert config.budget_usd == float(env.get("BACKSPACE_BUDGET_USD", "3.00"))
+
+
+def test_the_demo_goes_to_a_sandbox_far_away_only_when_it_is_told_to() -> None:
+    """Red when tokens are passed on without the choice: seen."""
+    tokens = {"MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1", "DOCKER_HOST": "ssh://away", "E2B_API_KEY": "e"}
+    assert demo_settings(tokens).keys() & tokens.keys() == set()
+    assert {**demo_settings({**tokens, "SANDBOX": "modal"}), **tokens} == demo_settings({**tokens, "SANDBOX": "modal"})
 
 
 @pytest.mark.anyio
