@@ -62,7 +62,10 @@ def test_an_empty_environment_names_every_missing_setting_at_once() -> None:
         pytest.param("BACKSPACE_HOME", "~nobody-of-this-name/x", "names the home of a user who has none", id="no-home"),
         pytest.param("DATABASE_URL", "mysql://x", "is not a database address", id="mysql"),
         pytest.param(
-            "SANDBOX", "none", "is not one of auto, modal, docker, bubblewrap, e2b, daytona: none.", id="no-unsandboxed-mode"
+            "SANDBOX",
+            "none",
+            "is not one of auto, modal, docker, bubblewrap, e2b, daytona: none.",
+            id="no-unsandboxed-mode",
         ),
         pytest.param("DOCKER_HOST", "ssh://me@host", "goes by SSH: forward the socket", id="docker-by-ssh"),
         pytest.param("DOCKER_HOST", "/run/docker.sock", "should be unix:///PATH or tcp://HOST:PORT", id="docker-path"),
