@@ -25,7 +25,13 @@ class Hearing:
 
     @property
     def unread(self) -> int:
+        """How many entries of the journal the model has not been told about."""
         return len(self._ledger.progress.unheard)
+
+    @property
+    def news(self) -> list[str]:
+        """What the model is to be told of them; nothing, where all was taken back in time."""
+        return self.texts(self._ledger.progress.nonce)
 
     def texts(self, nonce: str) -> list[str]:
         """What the model has not read yet, a block each, between fences that carry the run's word."""
@@ -39,9 +45,9 @@ class Hearing:
         if self._listen is None:
             return False
         await self.look()
-        if not (may_go_on and self.unread):
+        if not (may_go_on and self.news):
             await self._seal()
-        if not self.unread:
+        if not self.news:
             return False
         if not may_go_on:
             await self._ledger.record(Noted(TOO_LATE))

@@ -120,6 +120,8 @@ class _Run:
         ledger, began = self._ledger, self._ledger.elapsed()
         await self._chain.take_over()
         await self._chain.shorten()
+        if self._hearing.news:
+            await self._tell(list(ledger.progress.untold), nudge=False)
         conversation = ledger.progress.conversation
         if conversation is None:
             raise ValueError("a run asks only after its header is written")
@@ -138,6 +140,7 @@ class _Run:
             )
         except ModelError as error:
             words = await self._chain.go_on_after(error)
+            await self._hearing.look()
             return await self._stopped(words, Conclusion.FAILURE) if words else None
         except TimeoutError:
             return await self._stopped(f"{ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
@@ -190,7 +193,7 @@ class _Run:
                 return ended
         await self._hearing.look()
         progress = self._ledger.progress
-        nudge = not progress.calls and not self._hearing.unread
+        nudge = not progress.calls and not self._hearing.news
         if nudge and progress.nudges >= MOST_NUDGES:
             await self._ledger.flush()
             return ending.without_submit(progress, await self._review.draft())
@@ -210,13 +213,12 @@ class _Run:
 
     async def _tell(self, texts: list[str], *notes: str, nudge: bool, told: str = "", seen: str = "") -> None:
         number = self._ledger.progress.user_turns + 1
-        said, heard = self._hearing.texts(self._ledger.progress.nonce), self._hearing.unread
         data = {
-            "texts": [*said, *texts],
+            "texts": [*self._hearing.news, *texts],
             "notes": list(notes),
             "nudge": nudge,
             "told": [told] if told else [],
-            "heard": heard,
+            "heard": self._hearing.unread,
         }
         events = (Noted(seen),) if seen else ()
         await self._ledger.record(*events, entry=Entry("effect", f"user {number}", data))

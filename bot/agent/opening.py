@@ -34,8 +34,10 @@ class Opening:
         progress = self._ledger.progress
         if progress.conversation is None:
             await self._begin(model)
-        elif not await self._is_marked(progress.sandbox):
+            return
+        if not await self._is_marked(progress.sandbox):
             await self._move_in()
+        await self._hearing.look()
 
     async def _begin(self, model: Model) -> None:
         context = await gather(

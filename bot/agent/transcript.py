@@ -188,7 +188,7 @@ def _user_turn(progress: Progress, data: Json) -> Progress:
         nudges=progress.nudges + bool(data["nudge"]),
         pauses=0,
         told=progress.told | frozenset(data["told"]),
-        bad_replies=progress.bad_streak,
+        bad_replies=progress.bad_replies if progress.awaits_model else progress.bad_streak,
     )
 
 

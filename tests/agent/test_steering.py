@@ -8,7 +8,8 @@ import pytest
 from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.steering import CALLED_BACK, EDITED, TOO_LATE, WITHDRAWN, blocks, is_sealed, message, taken_back
-from bot.domain.conversation import Conversation, Json
+from bot.domain.conversation import Conversation, Json, Text, UserTurn
+from bot.domain.errors import ModelError
 from bot.domain.events import Conclusion, Noted
 from bot.domain.job import Person
 from bot.ports import Entry
@@ -66,8 +67,9 @@ async def run(
     return outcome, model, kept
 
 
-def texts_of(model: ScriptedModel) -> list[str]:
-    return [text for text in results(model.asked[-1]) if text.startswith("<steering")]
+def read(asked: Conversation) -> list[str]:
+    """What people say in the newest turn of a request."""
+    return [text.split("\n")[1] for text in results(asked) if text.startswith("<steering")]
 
 
 def obedient(seen: Conversation) -> list[Json]:
@@ -81,6 +83,18 @@ def obedient(seen: Conversation) -> list[Json]:
     if len(seen.turns) == 1:
         return [use("write", file_path="colour.txt", content="red")]
     return [submit()]
+
+
+def attentive(journal: MemoryJournal) -> Script:
+    """As `obedient`; each request holds all that was said by then."""
+
+    def script(seen: Conversation) -> list[Json]:
+        turns = (block.text for turn in seen.turns if isinstance(turn, UserTurn) for block in turn.blocks)
+        told = sum(text.startswith("<steering") for text in turns)
+        assert told == sum(entry.key.startswith("steering") for entry in journal.entries())
+        return obedient(seen)
+
+    return script
 
 
 async def test_words_come_after_the_results_of_the_step_they_fell_into(tmp_path: Path) -> None:
@@ -112,12 +126,29 @@ async def test_words_after_an_accepted_submit_call_the_change_back(tmp_path: Pat
     assert [entry.key for entry in journal.entries() if entry.key in ("sealed", "reopened")] == ["reopened", "sealed"]
 
 
-async def test_words_hold_back_an_answer_and_a_refusal_too(tmp_path: Path) -> None:
-    for number, first in enumerate(([say("Forty-two.")], [submit(outcome="blocked")])):
-        spoken = {1: [said(5)], 3: [said(6)]}
-        _, model, _ = await run(await bench(tmp_path / str(number)), steps(first), spoken)
-        read = [text for asked in model.asked for text in results(asked) if text.startswith("<steering")]
-        assert len(read) >= 1, first
+@pytest.mark.parametrize(
+    ("first", "kind", "expected"),
+    [
+        pytest.param(
+            [say("Forty-two.")], "answered", [[], [], ["blue"], ["round"], []], id="an answer, with its nudges"
+        ),
+        pytest.param([submit(outcome="blocked")], "blocked", [[], ["blue"], ["round"]], id="a refusal"),
+    ],
+)
+async def test_words_hold_back_an_answer_and_a_refusal_too(
+    tmp_path: Path, first: list[Json], kind: str, expected: list[list[str]]
+) -> None:
+    spoken = {1: [said(5, "blue")], 2: [said(6, "round")]}
+    outcome, model, _ = await run(await bench(tmp_path), steps(first), spoken)
+    assert [read(asked) for asked in model.asked] == expected
+    assert outcome.kind == kind
+
+
+async def test_words_that_were_deleted_in_time_hold_nothing_back(tmp_path: Path) -> None:
+    """Red when every entry counts as words: seen, the submit is called back for nothing."""
+    gone = [said(5), taken_back(comment_id=5, author="bob", key="comment:5", change="deleted")]
+    outcome, model, _ = await run(await bench(tmp_path), obedient, {3: gone}, at_the_end=True)
+    assert (outcome.kind, len(model.asked)) == ("submitted", 3)
 
 
 async def test_words_that_the_budget_has_no_turn_for_are_told_to_have_come_too_late(tmp_path: Path) -> None:
@@ -144,12 +175,77 @@ async def test_a_crash_after_any_record_delivers_words_once(tmp_path: Path) -> N
         on, before = await bench(tmp_path / str(crash_after)), MemoryJournal(crash_after=crash_after)
         with pytest.raises(Crash):
             await run(on, obedient, spoken, journal=before)
-        outcome, _, after = await run(on, obedient, spoken, journal=MemoryJournal(before.entries()))
+        kept = MemoryJournal(before.entries())
+        outcome, _, after = await run(on, attentive(kept), spoken, journal=kept)
         assert outcome.kind == "submitted"
         assert on.read("colour.txt") == b"green"
         told = [text for entry in after.entries() if entry.key.startswith("user ") for text in entry.data["texts"]]
-        read = [text.split("\n")[1] for text in told if text.startswith("<steering")]
-        assert read == ["blue", "green"], f"crash after record {crash_after}"
+        heard = [text.split("\n")[1] for text in told if text.startswith("<steering")]
+        assert heard == ["blue", "green"], f"crash after record {crash_after}"
+
+
+async def test_words_that_come_while_no_worker_lives_are_in_the_very_next_request(tmp_path: Path) -> None:
+    """Red when a run goes straight on asking where it stopped: seen, they came one request later."""
+    whole = MemoryJournal()
+    await run(await bench(tmp_path / "straight"), obedient, {}, journal=whole)
+    asked_again = 0
+    for crash_after in range(1, whole.records):
+        on, before = await bench(tmp_path / str(crash_after)), MemoryJournal(crash_after=crash_after)
+        with pytest.raises(Crash):
+            await run(on, obedient, {}, journal=before)
+        after = MemoryJournal((*before.entries(), said(5, "blue")))
+        outcome, model, _ = await run(on, obedient, {}, journal=after)
+        where = f"crash after record {crash_after}"
+        assert outcome.kind == "submitted", where
+        assert on.read("colour.txt") == b"blue", where
+        assert read(model.asked[0]) == ["blue"], where
+        asked_again += len(model.asked[0].turns) > 1 and isinstance(model.asked[0].turns[-2], UserTurn)
+    assert asked_again, "somewhere the conversation ended in a request without them"
+
+
+@pytest.mark.parametrize("family", ["scripted", "another"], ids=["same-conversation", "handoff"])
+async def test_a_model_that_takes_over_reads_all_that_was_said(tmp_path: Path, family: str) -> None:
+    """Red when nobody listens after a failure, and when the summary leaves out what was said: both seen."""
+    on, journal, failed = await bench(tmp_path), MemoryJournal(), False
+
+    def fails(seen: Conversation) -> list[Json] | ModelError:
+        nonlocal failed
+        if len(seen.turns) == 1:
+            return [use("read", file_path="hello.py")]
+        failed = True
+        return ModelError("anthropic", "The spending limit is reached (HTTP 429).", remedy="next")
+
+    async def listen() -> None:
+        known = {entry.key for entry in journal.entries()}
+        answered = "reply 1" in known
+        for entry in (said(5, "blue"),) * answered + (said(6, "and round"),) * failed:
+            if entry.key not in known:
+                await journal.record(entry=entry)
+
+    first, second = (
+        ScriptedModel(fails),
+        ScriptedModel(steps([submit(outcome="blocked")]), name="second", family=family),
+    )
+    await work(
+        TASK,
+        model=first,
+        fallbacks=(second,),
+        sandbox=on.sandbox,
+        review=on.review,
+        journal=journal,
+        limits=Limits(),
+        listen=listen,
+        sleep=no_sleep,
+    )
+    (asked,) = second.asked
+    assert read(asked) == ["and round"]
+    begins = "".join(block.text for block in asked.turns[0].blocks if isinstance(block, Text))
+    if family == "another":
+        _, _, meanwhile = begins.partition("## Said by the requester meanwhile, oldest first\n")
+        assert meanwhile.split("\n")[1] == "blue"
+        assert "and round" not in meanwhile, "what it reads as such is not in the summary too"
+    else:
+        assert "meanwhile" not in begins
 
 
 def test_words_cannot_leave_their_fence_or_hide() -> None:
