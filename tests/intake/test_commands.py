@@ -204,8 +204,8 @@ BUDGET = "an amount in dollars such as 5 or 2.50, below 10,000"
         pytest.param(" --draft=yes x", "The flag `--draft` takes no value.", id="switch-with-value"),
         pytest.param(
             " --fast x",
-            "I do not know the flag `--fast`: there are `--model`, `--budget`, `--base`, `--draft`, `--dry-run`, `--new`"
-            "; write `--` before a prompt that starts with dashes.",
+            "I do not know the flag `--fast`: there are `--model`, `--budget`, `--base`, `--draft`, `--dry-run`, "
+            "`--new`; write `--` before a prompt that starts with dashes.",
             id="unknown-flag",
         ),
         pytest.param(" --budget nan x", f"The flag `--budget` needs {BUDGET}, not `nan`.", id="budget-nan"),

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
@@ -14,6 +15,7 @@ from protobuf import Oneof
 
 from tests.standins.modal.machine import Command, Machine, Pipe
 
+AsData = Callable[[bytes], pb.ProcessEvent.DataEvent]
 LOST = "the connection to the sandbox ended before the stream completed"
 
 
@@ -43,7 +45,7 @@ class Processes(Process):
     def __init__(self, inside: Callable[[str], Inside], unanswered: list[str]) -> None:
         self._inside, self._unanswered = inside, unanswered
 
-    def _of(self, ctx: "RequestContext[object, object]") -> Inside:
+    def _of(self, ctx: RequestContext[Any, Any]) -> Inside:
         headers = ctx.request_headers
         inside = self._inside(headers.get("e2b-sandbox-id", ""))
         if headers.get("x-access-token") != inside.token:
@@ -62,8 +64,8 @@ class Processes(Process):
         inside.commands[pid] = Running(config, command, user.rstrip(":"))
         yield _event(Oneof("start", pb.ProcessEvent.StartEvent(pid=pid)))
         said: asyncio.Queue[pb.ProcessEvent.DataEvent | None] = asyncio.Queue(8)
-        telling = [asyncio.ensure_future(_tell(said, command.out, "stdout"))]
-        telling.append(asyncio.ensure_future(_tell(said, command.err, "stderr")))
+        telling = [asyncio.ensure_future(_tell(said, command.out, _out))]
+        telling.append(asyncio.ensure_future(_tell(said, command.err, _err)))
         try:
             ended = 0
             while ended < len(telling):
@@ -91,7 +93,7 @@ class Processes(Process):
         self, request: pb.SendInputRequest, ctx: RequestContext[pb.SendInputRequest, pb.SendInputResponse], /
     ) -> pb.SendInputResponse:
         match request.process and request.process.selector, request.input and request.input.input:
-            case Oneof(field="pid", value=pid), Oneof(field="stdin", value=bytes(data)):
+            case Oneof(field="pid", value=int(pid)), Oneof(field="stdin", value=bytes(data)):
                 running = self._of(ctx).commands.get(pid)
             case _:
                 raise ConnectError(Code.INVALID_ARGUMENT, "only standard input of a process id is known here")
@@ -135,13 +137,20 @@ class Processes(Process):
         return ConnectError(Code.UNIMPLEMENTED, f"{name} is not known here")
 
 
-async def _tell(said: "asyncio.Queue[pb.ProcessEvent.DataEvent | None]", pipe: Pipe, kind: str) -> None:
+async def _tell(said: "asyncio.Queue[pb.ProcessEvent.DataEvent | None]", pipe: Pipe, as_data: AsData) -> None:
     offset = 0
     while piece := await pipe.beyond(offset):
         offset += len(piece)
-        output = Oneof("stdout", piece) if kind == "stdout" else Oneof("stderr", piece)
-        await said.put(pb.ProcessEvent.DataEvent(output=output))
+        await said.put(as_data(piece))
     await said.put(None)
+
+
+def _out(piece: bytes) -> pb.ProcessEvent.DataEvent:
+    return pb.ProcessEvent.DataEvent(output=Oneof("stdout", piece))
+
+
+def _err(piece: bytes) -> pb.ProcessEvent.DataEvent:
+    return pb.ProcessEvent.DataEvent(output=Oneof("stderr", piece))
 
 
 def _event(event: "Oneof[str, object]") -> pb.StartResponse:
