@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
@@ -146,11 +146,13 @@ async def _tell(said: "asyncio.Queue[pb.ProcessEvent.DataEvent | None]", pipe: P
 
 
 def _out(piece: bytes) -> pb.ProcessEvent.DataEvent:
-    return pb.ProcessEvent.DataEvent(output=Oneof("stdout", piece))
+    output: Oneof[Literal["stdout"], bytes] = Oneof("stdout", piece)
+    return pb.ProcessEvent.DataEvent(output=output)
 
 
 def _err(piece: bytes) -> pb.ProcessEvent.DataEvent:
-    return pb.ProcessEvent.DataEvent(output=Oneof("stderr", piece))
+    output: Oneof[Literal["stderr"], bytes] = Oneof("stderr", piece)
+    return pb.ProcessEvent.DataEvent(output=output)
 
 
 def _event(event: "Oneof[str, object]") -> pb.StartResponse:
