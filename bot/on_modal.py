@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bot.config import RULES, Config, ConfigFault, Role
+from bot.domain.errors import ProviderError
 from bot.stores import Store
 from bot.wiring import (
     configure_logging,
@@ -157,12 +158,15 @@ async def tend(env: Environment, *, spawn: Spawn) -> None:
     config = without_model(env)
     async with opened(config) as store:
         await hint_at_due(store, spawn)
+        for one in orphans(store, sandbox_provider(config)):  # first: GitHub may take its time, and these cost money
+            try:
+                await one.look()
+            except ProviderError as error:
+                log.warning("nobody looked for orphaned sandboxes", error=str(error))
         leaks = known_secrets(config)
         app = github_app(config, leaks)
         await reaper(config, store, app, leaks).tell_all()
         await waiting_room(config, store, app).look()
-        for one in orphans(store, sandbox_provider(config)):
-            await one.look()
 
 
 async def sweep(env: Environment, *, spawn: Spawn) -> None:

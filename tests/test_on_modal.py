@@ -1,6 +1,7 @@
 """The bot's pieces as Modal starts them, without Modal: settings, the door, and hints that may be lost."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -13,12 +14,20 @@ import structlog
 
 from bot import on_modal
 from bot.config import RULES, ConfigFault
+from bot.domain.events import Conclusion, JobFinished
 from bot.on_modal import NEEDS_POSTGRES, Hints
+from bot.sandbox_wiring import bot_id
+from bot.sandboxes.images import DEFAULT, published_name
+from bot.sandboxes.modal import Modal
+from bot.standins.github import LoopbackGitHub
 from bot.standins.serving import serve
 from bot.stores import QueueLimits, open_store
 from bot.wiring import MINUTES
 from modal_app import JOB_S, WATCHED_S
 from tests.payloads.samples import body_of, headers_of, mention, signature_of
+from tests.standins.modal.published import Published
+from tests.standins.modal.sandboxes import Sandboxes
+from tests.standins.modal.server import ModalStandIn
 from tests.stores.postgres import Postgres, running_postgres
 from tests.stores.samples import a_job, claimed, deliver
 
@@ -130,6 +139,42 @@ async def test_every_job_that_may_run_gets_its_hint(postgres: Postgres) -> None:
     await on_modal.hint_at_due(store, spawn)
     await store.close()
     assert hinted == ["job-first", "job-second"]
+
+
+async def test_the_upkeep_ends_sandboxes_also_while_github_does_not_answer(
+    tmp_path: Path, postgres: Postgres, modal_server: ModalStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when ends are told first: seen."""
+    monkeypatch.setenv("MODAL_TOKEN_ID", "ak-1")
+    monkeypatch.setenv("MODAL_TOKEN_SECRET", "as-1")
+    modal_server.part(Published).publish(published_name(DEFAULT))
+    store = await open_store(url := postgres.new_database(), limits=QueueLimits(lease_s=0.1))
+    over = await claimed(store, "over")
+    await store.commit(over, events=[JobFinished(Conclusion.FAILURE, "Broken.")], finish="failed")
+    github = LoopbackGitHub(tmp_path / "github")
+    github.add_user("acme", type="Organization")
+    key = github.create_app(
+        "bot", webhook_url="http://127.0.0.1:1", webhook_secret=SECRET, owner="acme"
+    ).private_key_pem
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        env = {"DATABASE_URL": url, "GITHUB_APP_ID": "7", "GITHUB_PRIVATE_KEY": key, "BACKSPACE_HOME": str(tmp_path)}
+        env |= {"GITHUB_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        provider = Modal(bot=bot_id(on_modal.without_model(env)), token=("ak-1", "as-1"))
+        left = await provider.open("job-over")
+        await asyncio.sleep(0.2)  # its end may be told now
+        upkeep = asyncio.create_task(on_modal.tend(env, spawn=nobody))
+        async with asyncio.timeout(15):
+            while list(modal_server.part(Sandboxes).living()):
+                assert not upkeep.done(), upkeep.result()
+                await asyncio.sleep(0.05)
+            silent.setblocking(False)
+            asked, _ = await asyncio.get_running_loop().sock_accept(silent)
+            asked.close()
+        upkeep.cancel()
+        await asyncio.wait({upkeep})
+    await left.close()
+    await provider.aclose()
+    await store.close()
 
 
 def test_the_doors_container_loads_no_sdk_but_modals() -> None:
