@@ -38,7 +38,10 @@ class Step:
 
 
 def steps(so_far: Progress) -> tuple[Step, ...]:
-    return (_sandbox(so_far), _context(so_far), _implement(so_far), _verify(so_far), _open(so_far))
+    """A run at the terminal starts from HEAD, which is no branch, and opens nothing."""
+    work = (_sandbox(so_far), _context(so_far), _implement(so_far), _verify(so_far))
+    at_a_terminal = so_far.base is not None and so_far.base.branch == "HEAD"
+    return work if at_a_terminal else (*work, _open(so_far))
 
 
 def current_step(so_far: Progress) -> Step:

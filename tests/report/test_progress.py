@@ -4,6 +4,7 @@ import pytest
 
 from bot.domain.conversation import Usage
 from bot.domain.events import (
+    BasePinned,
     ContextRead,
     DiffShown,
     JobEvent,
@@ -22,6 +23,12 @@ from tests.report.samples import DIFF, PASSED, STATS, finished, log, running
 STARTED = JobStarted(1, "m", 3.0)
 SUBMITTED = DiffShown("d1", DIFF, STATS)
 EDIT = ToolCalled("c9", "edit", "edit a.py")
+
+
+def test_a_run_at_the_terminal_opens_no_pull_request() -> None:
+    local: list[JobEvent] = [STARTED, BasePinned("HEAD", "a" * 40), SUBMITTED, Verified(PASSED)]
+    assert "Open the pull request" not in checklist(progress(log(local)))
+    assert "Open the pull request" in checklist(progress(log([STARTED, SUBMITTED, Verified(PASSED)])))
 
 
 def test_a_whole_run_adds_up() -> None:
