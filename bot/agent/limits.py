@@ -27,13 +27,13 @@ class Limits:
 class Spent:
     """What a run has used so far.
 
-    `usd` None: the model's price is unknown, only the other limits hold. `next_usd` is the least the next request can
-    cost. `told`: keys of the notes the model has had. `repeats`: how often the most repeated call gave the same result.
-    `edit_errors`: how often the newest edits failed in the same way.
+    `usd`: of all replies whose price is known; the other limits hold those of unknown price. `next_usd` is the least the
+    next request can cost. `told`: keys of the notes the model has had. `repeats`: how often the most repeated call gave
+    the same result. `edit_errors`: how often the newest edits failed in the same way.
     """
 
     turns: int = 0
-    usd: float | None = 0.0
+    usd: float = 0.0
     next_usd: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -97,10 +97,9 @@ def verdict(spent: Spent, limits: Limits) -> Verdict:
 
 def _gauges(spent: Spent, limits: Limits) -> tuple[_Gauge, ...]:
     minutes = spent.seconds / 60
-    usd = spent.usd or 0.0
     return (
         _Gauge("turns", spent.turns, limits.turns, f"{min(spent.turns, limits.turns)} of {limits.turns} turns", 1.0),
-        _Gauge("usd", usd, limits.usd, f"${usd:.2f} of ${limits.usd:.2f}", WRAP_UP_SHARE),
+        _Gauge("usd", spent.usd, limits.usd, f"${spent.usd:.2f} of ${limits.usd:.2f}", WRAP_UP_SHARE),
         _Gauge(
             "input",
             spent.input_tokens,
@@ -137,7 +136,7 @@ def _stop(spent: Spent, limits: Limits, gauges: tuple[_Gauge, ...]) -> Stop | No
     tightest = max(gauges, key=lambda gauge: gauge.share)
     if WRAP_UP_KEY in spent.told:
         return Stop(f"{tightest.words} are used")
-    if spent.usd is not None and spent.usd + spent.next_usd > limits.usd:
+    if spent.usd + spent.next_usd > limits.usd:
         return Stop(
             f"${spent.usd:.2f} of ${limits.usd:.2f} are used and the next request would cost more than the rest"
         )

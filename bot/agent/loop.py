@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 
 from bot.agent import outcome as ending
@@ -68,7 +69,7 @@ async def work(
     while True:
         ended = await (run.ask() if run.may_ask() else run.act())
         if ended is not None and not await hearing.calls_back(may_go_on=run.may_go_on_after(ended)):
-            return ended
+            return replace(ended, afterword=hearing.afterword)
 
 
 class _Run:
@@ -228,7 +229,7 @@ class _Run:
         least = Usage(cache_read=progress.last_prompt)
         return Spent(
             turns=progress.replies,
-            usd=progress.usd,
+            usd=progress.known_usd,
             next_usd=self._price(progress.model, least) or 0.0,
             input_tokens=progress.usage.input,
             output_tokens=progress.usage.output,

@@ -17,7 +17,7 @@ BYTES_A_TOKEN = 2  # fewer than any language or code has, so that a prompt is ne
 
 def within(spent: Spent, limits: Limits) -> None:
     """Before each request, a repeated one too. Raises LimitReached when the run's dollars do not hold it."""
-    if spent.usd is not None and spent.usd + spent.next_usd > limits.usd:
+    if spent.usd + spent.next_usd > limits.usd:
         raise LimitReached(
             f"${spent.usd:.2f} of ${limits.usd:.2f} are used and the next request would cost more than the rest."
         )

@@ -33,6 +33,7 @@ class Progress:
     """A run as far as it is journalled. `calls` are the newest reply's; `started` and `results` hold them by place.
 
     `seen`: SHA-256 of files as the model knows them. `shown`: receipts by the diff ids the model was shown.
+    `usd` is None as soon as one price is unknown; `known_usd` adds up the others.
     `first`: the turn every conversation of the run opens with. `chosen`: the name of the model that works now, and its
     `family`; `setbacks`: why those before it were set aside. `answered`: the models that did answer, in order.
     `sandbox`: the mark that tells the work tree of this run from a fresh one. `told`: keys of budget notes.
@@ -56,6 +57,7 @@ class Progress:
     first_prompt: int = 0
     last_prompt: int = 0
     usd: float | None = 0.0
+    known_usd: float = 0.0
     elapsed: float = 0.0
     model: str = ""
     stop_reason: str = ""
@@ -259,6 +261,7 @@ def _replied(progress: Progress, data: Json) -> Progress:
         first_prompt=progress.first_prompt if progress.has_answer else usage.input,
         last_prompt=usage.input,
         usd=_sum(progress.usd, data["usd"]),
+        known_usd=progress.known_usd + (data["usd"] or 0.0),
         elapsed=data["elapsed"],
         model=data["model"],
         answered=(*progress.answered, data["model"]) if data["model"] not in progress.answered else progress.answered,
@@ -275,6 +278,7 @@ def _discarded(progress: Progress, data: Json) -> Progress:
         progress,
         usage=progress.usage + usage_of(data["usage"]),
         usd=_sum(progress.usd, data["usd"]),
+        known_usd=progress.known_usd + (data["usd"] or 0.0),
         discarded=progress.discarded + 1,
         elapsed=data["elapsed"],
         max_tokens=min(MOST_MAX_TOKENS, progress.max_tokens * 2) if longer else progress.max_tokens,
@@ -286,6 +290,7 @@ def _warmed(progress: Progress, data: Json) -> Progress:
         progress,
         usage=progress.usage + usage_of(data["usage"]),
         usd=_sum(progress.usd, data["usd"]),
+        known_usd=progress.known_usd + (data["usd"] or 0.0),
         warmed=progress.warmed + 1,
         elapsed=data["elapsed"],
     )

@@ -42,7 +42,6 @@ LIMITS = Limits()
             Stop("$2.00 of $3.00 are used and the next request would cost more than the rest"),
             id="the-next-request-is-too-dear",
         ),
-        pytest.param(Spent(usd=None, turns=3), Go(), id="unknown-price-leaves-the-other-limits"),
         pytest.param(
             Spent(output_tokens=120_000), Stop("120,000 of 120,000 output tokens are used"), id="output-is-gone"
         ),

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 
 TODAY = date(2026, 11, 21)
 OPUS = "claude-opus-5-5"
+DEAR = Usage(fresh=25_000, output=5_000)
 USED_UP = "acme/widget has used $30.00 of its $30.00 for today (UTC)"
 
 
@@ -131,3 +132,28 @@ def test_the_next_prompt_is_the_last_one_and_what_came_after_it() -> None:
     told = UserTurn((ToolResult("c", "é" * 100), Text("z")))
     grown = Conversation("s" * 100, tools, (first, answered, told))
     assert 7000 + 200 <= most_tokens(grown, last_prompt=7000) <= 7000 + 230
+
+
+async def test_one_reply_of_unknown_price_does_not_lift_the_limit_on_dollars(tmp_path: Path) -> None:
+    """Red when the sum of known prices is not held against the limit: seen, the run spent on to its last turn."""
+    on, journal = await bench(tmp_path), MemoryJournal()
+    unpriced = ScriptedModel(
+        steps([use("read", file_path="hello.py")], ModelError("openai", "no money", remedy="next")),
+        name="gemini-3-pro",
+    )
+    priced = ScriptedModel(lambda seen: [use("bash", command=f"echo {len(seen.turns)}")], name=OPUS, usage=DEAR)
+    outcome = await work(
+        TASK,
+        model=unpriced,
+        fallbacks=[priced],
+        sandbox=on.sandbox,
+        review=on.review,
+        journal=journal,
+        limits=Limits(usd=1.0),
+        sleep=no_sleep,
+    )
+    cost = usd(OPUS, DEAR, day=TODAY)
+    assert cost is not None
+    assert outcome.conclusion is Conclusion.TIMED_OUT
+    assert outcome.usd is None, "shown as n/a all the same"
+    assert 0.9 <= len(priced.asked) * cost <= 1.0 + cost
