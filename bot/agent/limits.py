@@ -27,7 +27,7 @@ class Limits:
 class Spent:
     """What a run has used so far.
 
-    `usd`: of all replies whose price is known; the other limits hold those of unknown price. `next_usd` is the least the
+    `usd`: of all replies whose price is known; the other limits hold unknown ones. `next_usd` is the least the
     next request can cost. `told`: keys of the notes the model has had. `repeats`: how often the most repeated call gave
     the same result. `edit_errors`: how often the newest edits failed in the same way.
     """

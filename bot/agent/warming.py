@@ -9,7 +9,7 @@ from bot.agent.asking import Sleep
 from bot.agent.entries import usage_data
 from bot.agent.ledger import Ledger
 from bot.domain.conversation import AssistantTurn, Usage
-from bot.domain.errors import LeaseLost, LimitReached, ModelError
+from bot.domain.errors import LeaseLost, LimitReached, ProviderError
 from bot.domain.events import Noted
 from bot.ports import Entry, KeepsWarm, Model
 
@@ -71,7 +71,7 @@ class Warming:
                 try:
                     await self._reserve(0)
                     usage = await model.keep_warm(as_last_asked)
-                except (ModelError, LimitReached):
+                except (ProviderError, LimitReached):  # of the store that counts the day's money too
                     self._works = False
                     return
                 self._writing = asyncio.create_task(self._kept(model.name, usage))

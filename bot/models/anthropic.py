@@ -4,6 +4,7 @@ import anthropic
 import httpx2
 import structlog
 from anthropic.types import ModelInfo
+from anthropic.types import Usage as ToldUsage
 
 from bot.domain.conversation import Conversation, Reply, Usage
 from bot.domain.errors import ModelError
@@ -112,15 +113,18 @@ class AnthropicModel:
         return gathered.reply()
 
     async def keep_warm(self, conversation: Conversation) -> Usage:
-        """The prompt without an answer: the API reads it from its cache, and so keeps it there."""
+        """The prompt without an answer: the API reads it from its cache, and so keeps it there. Raises ModelError."""
         body = render(conversation, model=self._model, max_tokens=0, abilities=self._abilities, effort=self.effort)
         try:
             message = await self._client.messages.create(**body)
         except anthropic.APIStatusError as error:
             raise model_error(self._failure(error)) from error
-        except (anthropic.AnthropicError, httpx2.HTTPError, TimeoutError) as error:
+        except (anthropic.AnthropicError, httpx2.HTTPError, TimeoutError, ValueError) as error:
             raise self._listener.connection_lost(Gathering()) from error
-        return usage_of(message.usage.to_dict())
+        told = getattr(message, "usage", None)  # the SDK hands on whatever a gateway answered, a page of HTML too
+        if not isinstance(told, ToldUsage):
+            raise ModelError(PROVIDER, "What keeps the prompt in the cache was not answered by the Claude API.")
+        return usage_of(told.to_dict())
 
     def _told(self, error: ModelError) -> ModelError:
         """The operator hears of what only the operator can mend."""

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import HTMLResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.transcript import fold
 from bot.domain.conversation import Conversation, Reply, Usage
-from bot.domain.errors import ModelError
+from bot.domain.errors import ModelError, ProviderError
 from bot.domain.events import JobEvent
 from bot.models.anthropic import AnthropicModel
 from bot.ports import Entry, ExecResult, Model
@@ -225,3 +227,83 @@ async def test_nothing_is_asked_after_a_step_that_was_quick(tmp_path: Path) -> N
         nap=clock.nap,
     )
     assert asked == []
+
+
+class _Gateway:
+    """In front of the strict server: what is asked without a stream is answered with a page of HTML."""
+
+    def __init__(self, server: LoopbackMessages) -> None:
+        self._app = server.asgi()
+        self.pages = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        got: list[Message] = []
+        while not got or got[-1].get("more_body"):
+            got.append(await receive())
+        if b'"stream":true' in b"".join(part.get("body", b"") for part in got).replace(b" ", b""):
+            await self._app(scope, lambda: _one(got, receive), send)
+            return
+        self.pages += 1
+        await HTMLResponse("<html>Welcome to the gateway</html>")(scope, receive, send)
+
+
+async def _one(got: list[Message], receive: Receive) -> Message:
+    return got.pop(0) if got else await receive()
+
+
+async def test_a_gateway_that_answers_with_a_page_ends_the_keeping_and_not_the_run(tmp_path: Path) -> None:
+    """Red when the answer's type is not looked at: seen, an AttributeError ended the run."""
+    clock, seen, journal = Clock(), asyncio.Queue[float](), MemoryJournal()
+    gateway = _Gateway(LoopbackMessages(LONG, now=clock))
+    async with serve(gateway) as url:
+        model = Counted(url, seen, clock)
+        outcome = await worked(tmp_path, model, clock, seen, journal)
+        await model.aclose()
+    assert (outcome.kind, gateway.pages) == ("blocked", 1)
+
+
+async def test_a_store_that_fails_ends_the_keeping_and_not_the_run(tmp_path: Path) -> None:
+    """Red when only a model's errors end the keeping: seen, the run died of it."""
+    clock, reserved = Clock(), asyncio.Event()
+
+    class Purse:
+        async def reserve(self, usd: float, *, spent_usd: float) -> None:
+            if clock.seconds:
+                reserved.set()
+                raise ProviderError("database", "is away")
+
+        async def settle(self, spent_usd: float) -> None:
+            return
+
+    class Warm(ScriptedModel):
+        async def keep_warm(self, conversation: Conversation) -> Usage:
+            raise AssertionError("no money was set aside")
+
+    class Quick(DirectorySandbox):
+        async def exec(self, argv: Sequence[str], **more: Any) -> ExecResult:
+            if "make world" in argv:
+                await clock.napping.wait()
+                clock.seconds = 270.0
+                await reserved.wait()
+                await asyncio.sleep(0)
+                clock.seconds = 0.0
+            return await super().exec(argv, **more)
+
+    on = await bench(tmp_path)
+    sandbox = Quick(on.sandbox.root)
+    outcome = await work(
+        TASK,
+        model=Warm(steps([tool_use("bash", command="make world")], [submit(outcome="blocked")])),
+        sandbox=sandbox,
+        review=on.review_of(sandbox),
+        journal=MemoryJournal(),
+        limits=Limits(),
+        purse=Purse(),
+        clock=clock,
+        sleep=no_sleep,
+        nap=clock.nap,
+    )
+    assert outcome.kind == "blocked"
