@@ -54,6 +54,8 @@ from bot.setup.plan import SetupRules, SetupWish, setup_plan
 from bot.setup.premises import Premises
 from bot.thread import read_thread
 
+NOT_RUN = Receipt(command=None, reason="the work stopped before the checks")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
@@ -127,7 +129,7 @@ class Journey:
         names, wish = rules.model or self._workshop.models, self._job.options.model
         (model, *fallbacks), budget = chain_of(names, self._workshop.model_named, wish=wish), self._budget(rules)
         await journal.record(JobStarted(attempt=attempt, model=model.name, budget_usd=budget.usd))
-        reading, shop = await self._read(rules), self._workshop
+        reading, shop = await self._read(base, rules), self._workshop
         begun = await unfinished_files(
             self._earlier, workspace, mirror=shop.mirror, github=self._github, repo_id=job.repo.id
         )
@@ -174,8 +176,7 @@ class Journey:
         if self._earlier is not None:
             branch, sha = self._earlier.base_branch, self._earlier.base_sha
         if sha is None:
-            name = self._job.repo.full_name
-            raise UserError(f"{name} has no branch `{branch}`: name one that exists with `--base`.")
+            raise UserError(f"{self._job.repo.full_name} has no branch `{branch}`: name one that exists with `--base`.")
         base = BasePinned(branch, sha)
         await self._journal.record(base, entry=Entry("effect", BASE, {"branch": branch, "sha": sha}))
         return base
@@ -185,9 +186,10 @@ class Journey:
         granted, wished = lowered(self._workshop.budget, rules.budget), self._job.options.budget_usd
         return granted if wished is None else replace(granted, usd=min(wished, self._workshop.budget.usd))
 
-    async def _read(self, rules: RepoConfig) -> Reading:
+    async def _read(self, base: BasePinned, rules: RepoConfig) -> Reading:
         return await read_thread(
             self._job,
+            base_sha=base.sha,
             author_writes=self._facts.author_writes,
             everyone=rules.context_authors == "everyone",
             by_label=self._earlier.by_label if self._earlier else self._job.comment_id is None,
@@ -244,6 +246,7 @@ class Journey:
             issue_author=job.issue.author.login,
             issue_trusted=self._facts.author_writes,
             remarks=reading.remarks,
+            subjects=reading.subjects,
             pictures=reading.pictures,
             request=reading.request.text,
             requested_by=job.requested_by.login,
@@ -318,9 +321,6 @@ def path_rules(rules: RepoConfig) -> PathRules:
         max_files=rules.paths.max_files or PathRules().max_files,
         max_lines=rules.paths.max_lines or PathRules().max_lines,
     )
-
-
-NOT_RUN = Receipt(command=None, reason="the work stopped before the checks")
 
 
 async def check_instructions(rules: RepoConfig, workspace: Workspace) -> None:

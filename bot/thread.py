@@ -12,7 +12,7 @@ from bot.domain.events import Noted
 from bot.domain.job import Job, Person
 from bot.intake.admission import MAY_ASK
 from bot.intake.pictures import Fetch, Fetched, pictures_of, signed
-from bot.intake.reading import Reading, Remark, reading_of, remarks_of, said_before, with_remarks
+from bot.intake.reading import Reading, Remark, reading_of, remarks_of, said_before, subjects_of, with_remarks
 from bot.ports import Entry, GitHub, Journal, Said
 
 log = structlog.get_logger()
@@ -25,6 +25,7 @@ MOST_AUTHORS = 20  # whose access is looked up for one job, the latest to speak 
 async def read_thread(
     job: Job,
     *,
+    base_sha: str,
     author_writes: bool,
     everyone: bool,
     by_label: bool,
@@ -33,9 +34,10 @@ async def read_thread(
     fetch: Fetch | None = None,
     private: bool = False,
 ) -> Reading:
-    """The request and the text around it. `author_writes`: the issue's author has write access; `everyone`: people
-    without it are read too, and marked; `by_label`: the issue's own text is the request; `fetch` None: pictures are not
-    looked at; `private`: those of the repository need signed addresses. Raises ProviderError."""
+    """The request and the text around it. `base_sha`: the commit the work starts from; `author_writes`: the issue's
+    author has write access; `everyone`: people without it are read too, and marked; `by_label`: the issue's own text is
+    the request; `fetch` None: pictures are not looked at; `private`: those of the repository need signed addresses.
+    Raises ProviderError."""
     named = pictures_of(job, author_writes=author_writes, by_label=by_label)
     addresses = partial(_addresses, named, job, github, private=private)
     reading = reading_of(job, author_writes=author_writes, everyone=everyone, by_label=by_label)
@@ -43,14 +45,25 @@ async def read_thread(
     if known is not None:
         kept = [Remark(**{**data, "hidden": tuple(data["hidden"])}) for data in known.data.get("remarks", ())]
         reading = with_remarks(reading, kept, unread=known.data.get("unread", 0))
+        reading = replace(reading, subjects=tuple(known.data.get("subjects", ())))
         return await _with_pictures(reading, addresses, fetch, journal)
     comments = said_before(job, await github.comments(job.issue.number))
     writers = await _writers(job, comments, github, author_writes=author_writes)
     remarks, unread = remarks_of(comments, writers=writers, everyone=everyone)
-    reading = with_remarks(reading, remarks, unread=unread)
-    data = {"remarks": [{**asdict(remark), "hidden": list(remark.hidden)} for remark in remarks], "unread": unread}
+    subjects = await _subjects(base_sha, github)
+    reading = replace(with_remarks(reading, remarks, unread=unread), subjects=subjects)
+    told = [{**asdict(remark), "hidden": list(remark.hidden)} for remark in remarks]
+    data = {"remarks": told, "unread": unread, "subjects": list(subjects)}
     await journal.record(*(Noted(note) for note in reading.notes()), entry=Entry("effect", READ, data))
     return await _with_pictures(reading, addresses, fetch, journal)
+
+
+async def _subjects(base_sha: str, github: GitHub) -> tuple[str, ...]:
+    try:
+        return subjects_of(await github.progress().subjects(base_sha))
+    except ProviderError as error:  # a help and never a condition
+        log.warning("no commit subjects", error=str(error))
+        return ()
 
 
 async def _addresses(addresses: tuple[str, ...], job: Job, github: GitHub, *, private: bool) -> tuple[str, ...]:

@@ -102,6 +102,7 @@ KINDS = [
     ("POST", r"/git/refs$"),
     ("PATCH", r"/git/refs/"),
     ("GET", r"/git/commits/"),
+    ("GET", r"/widget/commits$"),
     ("POST", r"/git/blobs$"),
     ("POST", r"/git/trees$"),
     ("POST", r"/git/commits$"),

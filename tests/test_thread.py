@@ -53,12 +53,19 @@ async def test_a_later_attempt_reads_what_the_first_one_read(tmp_path: Path) -> 
         job = replace(here.job(), comment_id=2**60, asked_at=LATER)
         journal = MemoryJournal()
         first = await read_thread(
-            job, author_writes=True, everyone=False, by_label=False, github=github, journal=journal
+            job,
+            base_sha=here.head,
+            author_writes=True,
+            everyone=False,
+            by_label=False,
+            github=github,
+            journal=journal,
         )
         assert [(remark.author, remark.text) for remark in first.remarks] == [("alice", "Mind the gap.")]
         here.loopback.comment(here.repository, 1, "alice", "One more thing.")
         again = await read_thread(
             job,
+            base_sha=here.head,
             author_writes=True,
             everyone=False,
             by_label=False,
@@ -66,6 +73,8 @@ async def test_a_later_attempt_reads_what_the_first_one_read(tmp_path: Path) -> 
             journal=MemoryJournal(journal.entries()),
         )
         assert again == first
+        assert first.subjects == ("Import the files",)
+        assert here.asked("GET", "/commits") == 1
         assert first.unread == 1
 
 
@@ -76,3 +85,27 @@ async def test_of_a_long_thread_the_newest_comments_are_asked_for(tmp_path: Path
         thread = await github.comments(1)
         assert [comment.body for comment in thread] == [str(number) for number in range(100, 205)]
         assert here.asked("GET", "/issues/1/comments") == 3
+
+
+async def test_the_subjects_of_the_bases_last_commits_are_told_to_the_model(tmp_path: Path) -> None:
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "")
+        stage.github.comment(stage.repository, issue.number, "alice", PYTHON.request)
+        await finished(stage, issue.number)
+        assert_published(stage, PYTHON)
+        first = [block["text"] for block in messages.requests[0]["messages"][0]["content"]]
+        (told,) = (text for text in first if 'source="commits"' in text)
+        git = stage.repository.git
+        base = git.commit(stage.github.refs(stage.repository)["refs/heads/main"])
+        assert base.message.split("\n")[0] in told
+
+
+async def test_a_github_that_lists_no_commits_keeps_nobody_from_working(tmp_path: Path) -> None:
+    """Red when the failure is not caught: the job ends with GitHub's words (seen)."""
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.github.faults.add(Reply(404), method="GET", path=r"/commits$", times=9)
+        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "")
+        stage.github.comment(stage.repository, issue.number, "alice", PYTHON.request)
+        await finished(stage, issue.number)
+        assert_published(stage, PYTHON)
+        assert 'source="commits"' not in str(messages.requests[0]["messages"][0])

@@ -9,6 +9,7 @@ from pathspec import GitIgnoreSpec
 
 from bot.agent.checks import detected, lint, wanted_files
 from bot.agent.output import visible
+from bot.intake.reading import SUBJECTS_BYTES
 from bot.ports import Workspace
 
 AGENTS = "AGENTS.md"
@@ -17,7 +18,7 @@ FIRST_INSTRUCTION_BYTES = 16_000
 NEXT_INSTRUCTION_BYTES = 4_000
 README_BYTES = 2_000
 TREE_BYTES = 8_000
-TOTAL_BYTES = 24_000
+TOTAL_BYTES = 24_000 - SUBJECTS_BYTES  # the base's last commits are told beside it
 LEAST_ROOM = 4_000  # for README and files beside long instructions
 MOST_NESTED = 20
 MOST_PATTERNS = 50  # of .gitattributes

@@ -124,7 +124,8 @@ class Task:
     request, the oldest first. `begun`: what an earlier run changed, to go on from, and `so_far`: our words about it.
     `pictures`: of the request, and of the issue where its author may write to the repository.
     `today` is an ISO date. `instructions` is a file of
-    the base to read before the repository's other instruction files, or "".
+    the base to read before the repository's other instruction files, or "". `subjects`: first lines of the base's last
+    commit messages, the newest first, already projected.
     """
 
     repo: str
@@ -144,12 +145,14 @@ class Task:
     begun: tuple[ExportedFile, ...] = ()
     so_far: str = ""
     pictures: tuple[Picture, ...] = ()
+    subjects: tuple[str, ...] = ()
 
 
 def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") -> UserTurn:
     """The opening user turn, what stays the same between runs first: repository, issue, request, facts of this run."""
     blocks = (
         _repository(task, context),
+        _commits(task.subjects, nonce),
         _issue(task, nonce),
         _request(task, nonce),
         visible(task.so_far),
@@ -200,6 +203,12 @@ def _repository(task: Task, context: Context) -> str:
         parts.append(f"## Beginning of the README\n{context.readme}")
     parts.append(f"## Files\n{context.tree}")
     return "\n\n".join(part for part in parts if part)
+
+
+def _commits(subjects: tuple[str, ...], nonce: str) -> str:
+    """After what is the same for every run on this base: the fence's word is not."""
+    told = fenced("\n".join(subjects), nonce, source="commits")
+    return f"## Subjects of the last commits, the newest first\n{told}" if subjects else ""
 
 
 def _issue(task: Task, nonce: str) -> str:

@@ -38,6 +38,7 @@ ALLOWED: Mapping[tuple[str, str], bool] = {
     ("PATCH", _REPO + "/git/refs/heads/{+branch}"): True,
     ("DELETE", _REPO + "/git/refs/heads/{+branch}"): True,
     ("GET", _REPO + "/git/commits/{sha}"): True,
+    ("GET", _REPO + "/commits"): True,
     ("POST", _REPO + "/git/blobs"): True,
     ("POST", _REPO + "/git/trees"): True,
     ("POST", _REPO + "/git/commits"): True,

@@ -19,6 +19,7 @@ _REPO = "/repos/{owner}/{repo}"
 _WITH_HTML = "application/vnd.github.full+json"
 _PAGE = 100  # GitHub's largest
 _COMMENT_PAGES = 3
+_SUBJECTS = 8
 
 
 class RestGitHub:
@@ -105,6 +106,11 @@ class RestGitHub:
 
     async def commit(self, sha: str) -> Commit:
         return _commit(await self._get(_REPO + "/git/commits/{sha}", {"sha": sha}))
+
+    async def subjects(self, sha: str) -> tuple[str, ...]:
+        answer = await self._call("GET", _REPO + "/commits", query={"sha": sha, "per_page": _SUBJECTS})
+        messages = (text(commit, "commit", "message") for commit in items(answer.data))
+        return tuple(message.strip().split("\n")[0].rstrip() for message in messages)
 
     async def create_blob(self, content: bytes) -> str:
         """Its bytes are checked here: base64 would hide what is spelt backwards in them."""

@@ -13,6 +13,8 @@ NOTHING = Visible("", ())
 MOST_REMARKS = 40
 REMARK_BYTES = 8_000
 REMARKS_BYTES = 64_000  # of all together; the newest are kept
+SUBJECT_CHARACTERS = 120
+SUBJECTS_BYTES = 1_000  # of all together; the newest are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class Reading:
 
     `outsider`: somebody without write access wrote some of it, so continuous integration is held. `left_out`: whose
     issue is not here for that reason, or ""; `unread`: how many comments are not. `pictures`: of the request and of the
-    issue, where people with write access wrote them.
+    issue, where people with write access wrote them. `subjects`: of the base's last commits, the newest first.
     """
 
     request: Visible
@@ -43,6 +45,7 @@ class Reading:
     remarks: tuple[Remark, ...] = ()
     unread: int = 0
     pictures: tuple[Picture, ...] = ()
+    subjects: tuple[str, ...] = ()
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -123,3 +126,17 @@ def remarks_of(comments: Sequence[Said], *, writers: Collection[int], everyone: 
             writes = comment.author.id in writers
             remarks.insert(0, Remark(author=comment.author.login, text=text, writes=writes, hidden=shown.hidden))
     return tuple(remarks), len(comments) - len(read)
+
+
+def subjects_of(messages: Sequence[str]) -> tuple[str, ...]:
+    """First lines of commit messages as people see them, each cut; invisible characters go, as everywhere."""
+    shown: list[str] = []
+    room = SUBJECTS_BYTES
+    for message in messages:
+        line = " ".join(visible_characters(message)[0].split())
+        line = line if len(line) <= SUBJECT_CHARACTERS else f"{line[: SUBJECT_CHARACTERS - 1].rstrip()}…"
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        shown += [line] if line else []
+    return tuple(shown)

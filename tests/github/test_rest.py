@@ -76,6 +76,18 @@ async def test_facts(here: Scene, github: RestGitHub) -> None:
         await github.issue(99)
 
 
+async def test_the_subjects_of_the_last_eight_commits_are_asked_for_once(here: Scene, github: RestGitHub) -> None:
+    base = await github.commit(here.head)
+    head = here.head
+    for number in range(9):
+        head = (await github.create_commit(f"\n {number} \r\n\nbody", tree=base.tree_sha, parents=[head])).sha
+    assert await github.subjects(head) == ("8", "7", "6", "5", "4", "3", "2", "1")
+    assert await github.subjects(here.head) == ("Import the files",)
+    assert here.asked("GET", "/commits") == 2
+    with pytest.raises(NotFound):
+        await github.subjects("d" * 40)
+
+
 async def test_permission_is_the_live_role_of_a_numeric_id(here: Scene, github: RestGitHub) -> None:
     alice = here.loopback.user("alice")
     assert await github.permission("alice") == Permission(alice.id, "write", False)

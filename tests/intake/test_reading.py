@@ -9,9 +9,12 @@ from bot.intake.reading import (
     MOST_REMARKS,
     REMARK_BYTES,
     REMARKS_BYTES,
+    SUBJECT_CHARACTERS,
+    SUBJECTS_BYTES,
     reading_of,
     remarks_of,
     said_before,
+    subjects_of,
     with_remarks,
 )
 from bot.ports import Said
@@ -113,3 +116,19 @@ def test_long_comments_are_cut_and_all_together_have_a_limit() -> None:
     assert len(remarks) == REMARKS_BYTES // REMARK_BYTES
     assert remarks[0].text == "ä" * (REMARK_BYTES // 2) + "\n[this comment was cut here]"
     assert unread == 0
+
+
+def test_commit_subjects_are_lines_without_what_nobody_sees() -> None:
+    """S15. Red when `visible_characters` is left out: seen."""
+    said = ("Say \u202ehello\U000e0041 \u2028 now", "\u200b", "x" * 500, "Keep <!-- this -->, it shows on GitHub")
+    assert subjects_of(said) == (
+        "Say hello now",
+        "x" * (SUBJECT_CHARACTERS - 1) + "\u2026",
+        "Keep <!-- this -->, it shows on GitHub",
+    )
+
+
+def test_of_many_long_subjects_the_newest_are_told() -> None:
+    told = subjects_of([f"{number}" + "\U0001f600" * 119 for number in range(8)])
+    assert [line[0] for line in told] == ["0", "1"]
+    assert sum(len(line.encode()) + 1 for line in told) <= SUBJECTS_BYTES

@@ -228,6 +228,10 @@ class BareRepository:
         except GitFailed:
             return None
 
+    def history(self, head: str) -> tuple[str, ...]:
+        """A commit and all that it came from, the newest first."""
+        return tuple(self.text("rev-list", "--end-of-options", head).split())
+
     def between(self, base: str, head: str) -> tuple[str, ...]:
         """Commits in `head` that are not in `base`, oldest first."""
         return tuple(self.text("rev-list", "--reverse", "--topo-order", f"{base}..{head}").split())

@@ -116,6 +116,19 @@ async def tarball(call: Call) -> Answer:
 # ---------------------------------------------------------------- commits
 
 
+async def list_commits(call: Call) -> Answer:
+    """`sha` is a branch, a tag or a commit; without it the default branch is shown."""
+    git = call.repo.git
+    if not await to_thread(git.refs, "refs/heads/"):
+        raise Problem(409, "Git Repository is empty.")
+    head = await to_thread(git.resolve, call.query.get("sha") or call.repo.default_branch)
+    if head is None:
+        raise not_found()
+    shown, headers = call.page(await to_thread(git.history, head))
+    commits = [await to_thread(git.commit, sha) for sha in shown]
+    return Answer(200, [git_shapes.commit(call.world, call.repo, one) for one in commits], headers)
+
+
 async def get_commit(call: Call) -> Answer:
     sha = await to_thread(call.repo.git.resolve, call.path["ref"])
     if sha is None:
@@ -179,6 +192,7 @@ ROUTES = (
     Route("GET", f"{REPO}/contents/{{path:path}}", get_contents, CONTENT),
     Route("GET", f"{REPO}/tarball", tarball, CONTENT),
     Route("GET", f"{REPO}/tarball/{{ref:path}}", tarball, CONTENT),
+    Route("GET", f"{REPO}/commits", list_commits, CONTENT),
     Route("GET", f"{REPO}/commits/{{ref:path}}", get_commit, CONTENT),
     Route("GET", f"{REPO}/compare/{{basehead:path}}", compare, CONTENT),
 )

@@ -155,3 +155,26 @@ async def test_workflow_files_need_a_permission_of_their_own(tmp_path: Path) -> 
         it.installation.permissions["workflows"] = "write"
         again = await it.ask("POST", "git/refs", {"ref": "refs/heads/ci", "sha": commit})
         assert again.status_code == 201
+
+
+async def test_commits_are_listed_from_any_of_them_back_a_page_at_a_time(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        token = await it.token()
+        head = await it.branch("next", {"a": "1"}, token=token)
+        first = await it.ask("GET", f"commits?sha={head}&per_page=1", token=token)
+        assert [one["commit"]["message"] for one in first.json()] == ["Change next"]
+        second = await it.ask("GET", first.links["next"]["url"].removeprefix(it.url), token=token)
+        assert [one["sha"] for one in second.json()] == [it.head]
+        assert second.links.keys() == {"prev", "first"}
+        for query in ("", "?sha=main", f"?sha={it.head}"):
+            said = await it.ask("GET", f"commits{query}", token=token)
+            assert [one["sha"] for one in said.json()] == [it.head]
+            assert not said.links
+        assert (await it.ask("GET", f"commits?sha={NOWHERE}", token=token)).status_code == 404
+
+
+async def test_a_repository_without_a_commit_lists_none(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.repo.git.delete_ref("refs/heads/main")
+        said = await it.ask("GET", "commits")
+        assert (said.status_code, said.json()["message"]) == (409, "Git Repository is empty.")

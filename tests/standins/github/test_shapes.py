@@ -61,6 +61,7 @@ READS: Mapping[str, Any] = {
     "git/blobs/{blob}": published.Blob,
     "branches": list[published.ShortBranch],
     "branches/backspace/1-abc": published.BranchWithProtection,
+    "commits?sha={head}": list[published.Commit],
     "commits/{head}": published.Commit,
     "compare/main...{head}": published.CommitComparison,
     "contents/tool.py": published.ContentFile,
