@@ -86,7 +86,7 @@ class Storm:
     drops: bool
     duplicates: bool
     jobs: int = 0
-    job_s: float = 1.8  # how long a job takes that nobody kills
+    job_s: float = 1.8  # about how long a worker lives that nobody kills; learned from what random kills hit and miss
 
     async def run(
         self,
@@ -110,9 +110,11 @@ class Storm:
         while True:
             left = tuple(kill for kill in kills if kill not in deaths)
             pid = await self.workers.start(Spec(self.settings, job.id, str(log), left))
-            if chance is not None and len(deaths) < RANDOM_KILLS_A_JOB:
+            if is_hunted := chance is not None and len(deaths) < RANDOM_KILLS_A_JOB:
                 await self._kill_at_random(pid, chance)
             status = await self._status(job)
+            if is_hunted:
+                self.job_s *= 0.7 if status == 0 else 1.05
             await self._learn(job)
             if status == 0:
                 break
