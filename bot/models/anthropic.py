@@ -14,7 +14,7 @@ from bot.models.classify import PROVIDER, Failure, model_error, wait_of
 from bot.models.listening import Listener, Patience
 from bot.models.platforms import Access, client
 from bot.models.render import ABILITIES, LACKING, render
-from bot.models.reply import Gathering, usage_of
+from bot.models.reply import Gathering, likely_usage, usage_of
 
 DEFAULT_MODEL = "claude-opus-5-5"
 WHO = "Claude"
@@ -87,7 +87,6 @@ class AnthropicModel:
                     raise self._told(model_error(rejected.failure)) from rejected.__cause__
 
     async def _asked(self, conversation: Conversation, *, max_tokens: int) -> Reply:
-        gathered = Gathering()
         body = render(
             conversation,
             model=self._model,
@@ -95,6 +94,7 @@ class AnthropicModel:
             abilities=self._abilities,
             effort=self.effort,
         )
+        gathered = Gathering(likely=lambda: likely_usage(body["messages"], [body.get("system"), body.get("tools")]))
         try:
             opening = self._client.messages.create(**body, stream=True)
             await self._listener.listen(opening, gathered)

@@ -25,7 +25,7 @@ class ChatGathering:
     def __init__(self, *, who: str, max_tokens: int, prompt_bytes: int) -> None:
         """`prompt_bytes`: of the request, to estimate what it cost where the server does not say."""
         self.request_id: str | None = None
-        self.is_whole = False
+        self.is_whole = self.is_answered = False
         self._who = who
         self._max_tokens = max_tokens
         self._prompt_bytes = prompt_bytes
@@ -38,10 +38,10 @@ class ChatGathering:
 
     @property
     def usage(self) -> Usage | None:
-        """What the request cost; estimated where the server has not said it. None before the answer began."""
+        """What the request cost; estimated where the server has not said it. None before a 200 came."""
         if self._usage is not None:
             return usage_of(self._usage)
-        if not self._id and not self._heard:
+        if not (self.is_answered or self._id or self._heard):
             return None
         return Usage(fresh=tokens_of(self._prompt_bytes), output=tokens_of(self._heard))
 

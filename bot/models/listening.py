@@ -35,9 +35,11 @@ class Stream(Protocol):
 
 
 class Gathered(Protocol):
-    """What becomes of the events. `usage`: what the request cost as far as is known."""
+    """What becomes of the events. `usage`: what the request cost as far as is known. `is_answered`: a 200 came, so that
+    the prompt is paid for whatever follows."""
 
     request_id: str | None
+    is_answered: bool
     is_whole: bool
 
     @property
@@ -74,6 +76,7 @@ class Listener:
                 asyncio.timeout(patience.first_event_s) as first_event,
                 await opening as stream,
             ):
+                gathered.is_answered = True
                 gathered.request_id = stream.response.headers.get(self.id_header)
                 async for event in self._readable(stream, gathered):
                     began = True

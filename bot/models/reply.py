@@ -1,7 +1,7 @@
 """The events of a Messages API stream, gathered into one whole reply or none."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,9 +25,11 @@ class Gathering:
     delta that is left out would be sent back as a block the model never wrote.
     """
 
-    def __init__(self, request_id: str | None = None) -> None:
+    def __init__(self, request_id: str | None = None, *, likely: Callable[[], Usage] = Usage) -> None:
+        """`likely`: what the prompt costs, where the stream ends before it says so."""
         self.request_id = request_id
-        self.is_whole = False
+        self.is_whole = self.is_answered = False
+        self._likely = likely
         self._message: Mapping[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -40,12 +42,12 @@ class Gathering:
 
     @property
     def usage(self) -> Usage | None:
-        """What the request cost as far as the stream told; None before it began.
+        """What the request cost as far as the stream told, estimated where it did not; None before a 200 came.
 
         The output of a stream that was cut is estimated: its end would have said how much it was.
         """
         if not self._usage:
-            return None
+            return self._likely() if self.is_answered else None
         told = usage_of(self._usage)
         return told if self._stop_reason else replace(told, output=max(told.output, tokens_of(self._heard)))
 
@@ -175,6 +177,18 @@ def _refuse_constant(name: str) -> None:
 def tokens_of(count: int) -> int:
     """An estimate, for so many bytes."""
     return -(-count // BYTES_A_TOKEN)
+
+
+def likely_usage(messages: Sequence[object], rest: object) -> Usage:
+    """An estimate for a prompt that nobody counted: all but the newest message is read from the cache."""
+    newest, before = tokens_of(_bytes(messages[-1])), tokens_of(_bytes([rest, *messages[:-1]]))
+    if len(messages) == 1:
+        return Usage(cache_write_5m=before + newest)
+    return Usage(cache_read=before, cache_write_5m=newest)
+
+
+def _bytes(part: object) -> int:
+    return len(json.dumps(part, ensure_ascii=False, default=str).encode("utf-8", "replace"))
 
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
