@@ -27,8 +27,7 @@ BARE = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`commands` run one after the other in each round; their mean is the round's sample. `kept`: files of 8 KB that a
-    setup phase made, as a small virtual environment has them."""
+    """`commands` run one after the other in each round. `kept`: files of 8 KB that a setup phase made."""
 
     commands: int
     starts: int
@@ -114,7 +113,7 @@ async def _kept(provider: SandboxProvider, files: int) -> None:
         make = f"git init -q; mkdir .venv; cd .venv; for n in $(seq {files}); do head -c 8192 /dev/urandom > $n; done"
         made = await sandbox.exec(["sh", "-c", make], timeout_s=120)
         if made.exit_code != 0:
-            raise BenchmarkFailed(f"the files could not be made: {made.stderr.decode(errors='replace')[:300]}")
+            raise BenchmarkFailed(f"no files were made: {made.stderr.decode(errors='replace')[:300]}")
         await sandbox.keep(KEY)
     finally:
         await sandbox.close()
@@ -138,16 +137,14 @@ async def _opened(provider: SandboxProvider, *, warm: str) -> None:
 
 
 async def _true(sandbox: Sandbox) -> None:
-    done = await sandbox.exec([TRUE], timeout_s=30)
-    if done.exit_code != 0:
+    if (done := await sandbox.exec([TRUE], timeout_s=30)).exit_code != 0:
         raise BenchmarkFailed(f"true failed in the sandbox: {done.stderr.decode(errors='replace')}")
 
 
 async def _spawned(*argv: str) -> None:
     """As a program without a sandbox would: a process with pipes for what it says, and its end awaited."""
-    process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     _, said = await process.communicate()
     if process.returncode:
         raise BenchmarkFailed(f"{argv[0]} failed: {said.decode(errors='replace')[:300]}")

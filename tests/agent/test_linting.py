@@ -1,6 +1,6 @@
 """A repository's linters look at the files of a change alone; what they say is shown and decides nothing."""
 
-import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,9 @@ async def shown(on: Bench, path: str, text: str) -> Shown:
 @pytest.fixture
 def with_ruff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its real self, on the path of the sandbox's commands."""
-    ruff = shutil.which("ruff", path=str(Path(__file__).parents[2] / ".venv/bin")) or shutil.which("ruff")
-    if ruff is None:
-        pytest.skip("ruff is not installed here")
-    monkeypatch.setitem(GIT, "PATH", f"{Path(ruff).parent}:{GIT['PATH']}")
+    tools = Path(sys.executable).parent
+    assert (tools / "ruff").exists()
+    monkeypatch.setitem(GIT, "PATH", f"{tools}:{GIT['PATH']}")
 
 
 @pytest.mark.usefixtures("with_ruff")

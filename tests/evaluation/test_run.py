@@ -23,13 +23,7 @@ from bot.standins.serving import serve
 from tests.evaluation.folders import FILES, RIGHT, TEST, TEST_FILES, clone_with_a_later_fix, instance, mean_task
 from tests.repositories import WINDOWS, write
 
-# Many bots stop here: a request that is cancelled while anyio opens its connection leaves the socket to the collector.
-LEFT_OPEN = "ignore:Exception ignored in. <{}:pytest.PytestUnraisableExceptionWarning"
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.filterwarnings(LEFT_OPEN.format("function _SelectorTransport.__del__")),
-    pytest.mark.filterwarnings(LEFT_OPEN.format("socket.socket")),
-]
+pytestmark = pytest.mark.anyio
 
 SETTINGS = {"LOG_LEVEL": "critical"}
 
