@@ -39,11 +39,12 @@ async def ask(
     seconds_left: Callable[[], float],
     discard: Callable[[ModelError, str], Awaitable[None]],
     reserve: Callable[[int], Awaitable[None]],
+    abandoned: Callable[[], Awaitable[None]],
     sleep: Sleep = asyncio.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Reply:
     """Ask until there is a whole reply. `discard` hears of each lost one, with words for watchers; `reserve`, before
-    each attempt, how many tokens its reply may have.
+    each attempt, how many tokens its reply may have; `abandoned`, that time or a cancel ended one in mid-reply.
 
     `max_tokens` doubles, up to 128k, when a reply was cut by it. A reply that cannot be read is asked for once more,
     and after that taken as far as it goes: its calls are then answered with what is wrong with them. Raises the
@@ -55,6 +56,9 @@ async def ask(
         try:
             async with asyncio.timeout(max(0.0, seconds_left())):
                 return await model.ask(conversation, max_tokens=max_tokens)
+        except (TimeoutError, asyncio.CancelledError):
+            await abandoned()
+            raise
         except ModelError as error:
             if error.remedy == "longer" and max_tokens < MOST_MAX_TOKENS:
                 max_tokens = min(MOST_MAX_TOKENS, max_tokens * 2)

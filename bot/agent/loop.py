@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 
@@ -19,11 +20,11 @@ from bot.agent.opening import Opening
 from bot.agent.outcome import Outcome
 from bot.agent.prompt import NUDGE, Task, note, wrap_up
 from bot.agent.review import Accepted, Review
-from bot.agent.spending import Till, Uncounted, within
+from bot.agent.spending import Till, Uncounted, likely, within
 from bot.agent.switching import Chain
 from bot.agent.warming import Warming
 from bot.domain.conversation import Usage
-from bot.domain.errors import LimitReached, ModelError, UserError
+from bot.domain.errors import LeaseLost, LimitReached, ModelError, UserError
 from bot.domain.events import Conclusion, ModelAnswered, Noted
 from bot.domain.job import Patch, Submission
 from bot.domain.pricing import usd
@@ -33,6 +34,7 @@ __all__ = ["Outcome", "Task", "work"]
 
 MOST_NUDGES = 2
 MOST_PAUSES = 3  # replies in a row that only ask to be resumed
+ABANDONED = "The reply was not waited for; what it cost is estimated."
 CHANGED_AFTERWARDS = "The work tree changed after the accepted submit. Look at it, then submit again."
 
 
@@ -136,6 +138,7 @@ class _Run:
                 seconds_left=ledger.seconds_left,
                 discard=self._discard,
                 reserve=self._reserve,
+                abandoned=self._abandoned,
                 sleep=self._sleep,
                 chance=self._chance,
             )
@@ -174,6 +177,14 @@ class _Run:
         }
         entry = Entry("model", f"discarded {self._ledger.progress.discarded + 1}", data)
         await self._ledger.record(Noted(words), entry=entry)
+
+    async def _abandoned(self) -> None:
+        """The request is paid for, though nobody waits for its answer."""
+        progress = self._ledger.progress
+        if progress.conversation is not None:
+            usage = likely(progress.conversation, last_prompt=progress.last_prompt)
+            with suppress(LeaseLost):  # the next owner of the job counts it
+                await self._discard(ModelError(self._model.name, "abandoned", usage=usage), ABANDONED)
 
     def _price(self, model: str, usage: Usage) -> float | None:
         """Tokens that were not used cost nothing with any model, not an unknown price."""

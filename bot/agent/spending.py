@@ -6,13 +6,14 @@ from datetime import date
 
 from bot.agent.entries import usage_of
 from bot.agent.limits import Limits, Spent
-from bot.domain.conversation import AssistantTurn, Conversation, Text, Turn
+from bot.domain.conversation import AssistantTurn, Conversation, Text, Turn, Usage
 from bot.domain.errors import LimitReached
 from bot.domain.pricing import most_usd
 from bot.ports import Entry, Model, Purse
 
 TOKENS_A_PICTURE = 5_000  # the largest that models make of one, whatever its file's size; it is scaled down before
 BYTES_A_TOKEN = 2  # fewer than any language or code has, so that a prompt is never larger than we say
+LIKELY_BYTES_A_TOKEN = 4  # about what a tokenizer makes of English and code
 
 
 def within(spent: Spent, limits: Limits) -> None:
@@ -78,6 +79,15 @@ def most_tokens(conversation: Conversation, *, last_prompt: int) -> int:
         tools = [(tool.name, tool.description, dict(tool.input_schema)) for tool in conversation.tools]
         size = len((conversation.system + json.dumps(tools)).encode())
     return last_prompt + (size + sum(_bytes(turn) for turn in turns)) // BYTES_A_TOKEN
+
+
+def likely(conversation: Conversation, *, last_prompt: int) -> Usage:
+    """An estimate for a request whose answer was lost: the last prompt is read from the cache, the rest is new.
+
+    What the model wrote meanwhile is not in it: nobody can say how much it was.
+    """
+    new = most_tokens(conversation, last_prompt=last_prompt) - last_prompt
+    return Usage(cache_read=last_prompt, fresh=new * BYTES_A_TOKEN // LIKELY_BYTES_A_TOKEN)
 
 
 def _bytes(turn: Turn) -> int:

@@ -57,6 +57,9 @@ class _Asked:
     async def reserve(self, max_tokens: int) -> None:
         self.reserved.append(max_tokens)
 
+    async def abandoned(self) -> None:
+        self.lost.append("abandoned")
+
     async def reply(self) -> Reply:
         return await ask(
             self.model,
@@ -65,6 +68,7 @@ class _Asked:
             seconds_left=lambda: self.left,
             discard=self.discard,
             reserve=self.reserve,
+            abandoned=self.abandoned,
             sleep=self.sleep,
             chance=lambda: 1.0,
         )

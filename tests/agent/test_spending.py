@@ -1,5 +1,6 @@
 """What a run sets aside before a call, and what its journal says it paid."""
 
+import asyncio
 from datetime import date
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.spending import charged, most_tokens
-from bot.domain.conversation import AssistantTurn, Conversation, Text, ToolResult, ToolSpec, Usage, UserTurn
+from bot.domain.conversation import AssistantTurn, Conversation, Reply, Text, ToolResult, ToolSpec, Usage, UserTurn
 from bot.domain.errors import LimitReached, ModelError
 from bot.domain.events import Conclusion
 from bot.domain.pricing import PRICES, most_usd, usd
@@ -157,3 +158,34 @@ async def test_one_reply_of_unknown_price_does_not_lift_the_limit_on_dollars(tmp
     assert outcome.conclusion is Conclusion.TIMED_OUT
     assert outcome.usd is None, "shown as n/a all the same"
     assert 0.9 <= len(priced.asked) * cost <= 1.0 + cost
+
+
+class Endless(ScriptedModel):
+    """Begins to answer and never ends."""
+
+    def __init__(self) -> None:
+        super().__init__(steps([]), name=OPUS)
+        self.begun = asyncio.Event()
+
+    async def ask(self, conversation: Conversation, *, max_tokens: int) -> Reply:
+        self.begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "out-of-time"])
+async def test_a_reply_that_nobody_waits_for_is_in_the_bill(tmp_path: Path, is_cancelled: bool) -> None:
+    """Red when the end in mid-reply writes nothing."""
+    on, journal, model = await bench(tmp_path), MemoryJournal(), Endless()
+    limits = Limits(minutes=30 if is_cancelled else 0.01)
+    worked = asyncio.create_task(
+        work(TASK, model=model, sandbox=on.sandbox, review=on.review, journal=journal, limits=limits, sleep=no_sleep)
+    )
+    await model.begun.wait()
+    if is_cancelled:
+        worked.cancel()
+    await asyncio.wait({worked})
+    assert worked.cancelled() == is_cancelled
+    (entry,) = [entry for entry in journal.entries() if entry.kind == "model"]
+    assert entry.key == "discarded 1"
+    assert 0.001 < entry.data["usd"] < 0.1
