@@ -52,7 +52,11 @@ def ended(job: Job, outcome: Outcome, opened: PullRequest | None, *, budget_usd:
         why_draft="its checks fail" if _fails_its_checks(outcome) else "",
         next_command=go_on(budget_usd) if opened and budget_usd else "",
     )
-    return JobFinished(outcome.conclusion, message)
+    return JobFinished(outcome.conclusion, _paragraphs(message, outcome.afterword))
+
+
+def _paragraphs(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
 
 
 def totals(job: Job, outcome: Outcome, *, sandbox_seconds: float) -> wording.Totals:
@@ -78,7 +82,7 @@ def shown(job: Job, outcome: Outcome) -> JobFinished:
     if outcome.kind == "stopped":
         head = f"**Dry run** · {ended(job, outcome, None).message}\n\nNothing was pushed. The patch so far:"
     else:
-        head = "\n\n".join(part for part in ("**Dry run**: nothing was pushed. The patch:", failing(outcome)) if part)
+        head = _paragraphs("**Dry run**: nothing was pushed. The patch:", failing(outcome), outcome.afterword)
     return JobFinished(outcome.conclusion, f"{head}\n\n{patch}{cut}")
 
 

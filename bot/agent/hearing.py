@@ -37,6 +37,11 @@ class Hearing:
         """What the model has not read yet, a block each, between fences that carry the run's word."""
         return blocks(self._ledger.progress.unheard, nonce)
 
+    @property
+    def afterword(self) -> str:
+        """At the end: for those whose words the model did not read any more."""
+        return TOO_LATE if self.news else ""
+
     async def calls_back(self, *, may_go_on: bool) -> bool:
         """At a run's end. True: somebody spoke before it was sealed, and the run goes on; what was submitted is void.
 

@@ -20,6 +20,7 @@ class Outcome:
 
     `patch` is what may leave: accepted for "submitted", a draft for "stopped", None otherwise. For "answered" the
     submission's summary is the model's last text. `usd` None: the price is unknown. `models`: all that answered.
+    `afterword`: what those are told who spoke too late, a sentence of ours.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Outcome:
     nudges: int
     models: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
+    afterword: str = ""
 
 
 def outcome(

@@ -53,7 +53,8 @@ def _finished(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
         return f"{message}\n\nrun {job.id} · {log}"
     facts = [dollars(so_far.usd), *_change(so_far), log]
     if so_far.finished.conclusion is Conclusion.SUCCESS and so_far.pull_request is not None:
-        return "\n\n".join([" · ".join([f"{message} in {took}", *facts]), *_switched(so_far)])
+        opened, *more = message.split("\n\n")
+        return "\n\n".join([" · ".join([f"{opened} in {took}", *facts]), *more, *_switched(so_far)])
     return "\n\n".join([message, *_switched(so_far), " · ".join([f"run {job.id}", took, *facts])])
 
 

@@ -155,7 +155,7 @@ async def test_words_that_the_budget_has_no_turn_for_are_told_to_have_come_too_l
     limits = Limits(turns=3)
     outcome, _, journal = await run(await bench(tmp_path), obedient, {3: [said(5)]}, limits=limits, at_the_end=True)
     assert (outcome.kind, outcome.conclusion) == ("submitted", Conclusion.SUCCESS)
-    assert journal.of(Noted)[-1].text == TOO_LATE
+    assert journal.of(Noted)[-1].text == outcome.afterword == TOO_LATE
 
 
 async def test_nobody_is_heard_after_the_end(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ async def test_nobody_is_heard_after_the_end(tmp_path: Path) -> None:
     _, _, journal = await run(on, obedient, {})
     assert is_sealed(journal.entries())
     again, model, kept = await run(on, obedient, {3: [said(5)]}, journal=MemoryJournal(journal.entries()))
-    assert (again.kind, model.asked) == ("submitted", [])
+    assert (again.kind, again.afterword, model.asked) == ("submitted", "", [])
     assert not any(entry.key == "steering 5" for entry in kept.entries())
 
 

@@ -43,6 +43,13 @@ def test_a_job_that_opened_a_pull_request_is_one_line() -> None:
     )
 
 
+def test_what_comes_after_the_first_line_stands_below_the_facts() -> None:
+    said = "What was said last came too late for this run: ask again."
+    told = comment(*finished()[:-1], JobFinished(Conclusion.SUCCESS, f"**Opened #42**\n\n{said}"))
+    assert told.split("\n")[1].startswith("**Opened #42** in 2 min 30 s · ")
+    assert told.endswith(f"{LOG}\n\n{said}")
+
+
 def test_a_job_a_worker_has_is_worked_on_before_its_first_step() -> None:
     """The next update may be ten seconds away."""
     assert comment(*QUEUED) == (
