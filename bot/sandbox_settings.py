@@ -27,7 +27,7 @@ SANDBOX_SETTINGS: tuple[Setting, ...] = (
         "SANDBOX",
         "sandbox",
         "auto",
-        "`e2b`, `daytona`, `modal`, `docker`, `bubblewrap`, or `auto`: the first of the last three that works here",
+        "`e2b`, `daytona`, `modal`, `docker`, `bubblewrap`, or `auto`: Modal with its token, else Docker where it works, else bubblewrap",
         one_of("auto", "modal", "docker", "bubblewrap", "e2b", "daytona"),
         "worker",
     ),
