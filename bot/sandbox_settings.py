@@ -27,7 +27,8 @@ SANDBOX_SETTINGS: tuple[Setting, ...] = (
         "SANDBOX",
         "sandbox",
         "auto",
-        "`e2b`, `daytona`, `modal`, `docker`, `bubblewrap`, or `auto`: Modal with its token, else Docker where it works, else bubblewrap",
+        "`e2b`, `daytona`, `modal`, `docker`, `bubblewrap`, or `auto`: Modal with its token, else Docker "
+        "where it works, else bubblewrap",
         one_of("auto", "modal", "docker", "bubblewrap", "e2b", "daytona"),
         "worker",
     ),
