@@ -91,9 +91,10 @@ def read_of_all_and_of_possible(charges: Sequence[Charge]) -> tuple[float, float
     return read / sum(map(size, charges)), read / possible
 
 
-async def test_forty_turns_read_what_can_be_read_and_rewrite_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+async def test_forty_turns_read_what_can_be_read_and_rewrite_nothing(tmp_path: Path, seed: int) -> None:
     """Red without the mark on the newest message but one, and with a turn's number in the system prompt: both seen."""
-    server = await forty_turns(tmp_path, 1)
+    server = await forty_turns(tmp_path, seed)
     assert server.refused == []
     assert len(server.ledger) == TURNS
     assert max(calls_in(body) for body in server.requests) >= 6, "the run held replies of many calls"
