@@ -20,7 +20,7 @@ from bot.agent.opening import Opening
 from bot.agent.outcome import Outcome
 from bot.agent.prompt import NUDGE, Task, note, wrap_up
 from bot.agent.review import Accepted, Review
-from bot.agent.spending import Till, Uncounted, likely, within
+from bot.agent.spending import Till, Uncounted, likely, may_be_lost, within
 from bot.agent.switching import Chain
 from bot.agent.warming import Warming
 from bot.domain.conversation import Usage
@@ -103,6 +103,8 @@ class _Run:
         return self._chain.model
 
     async def open(self) -> None:
+        if self._model.family != rules.NAME and may_be_lost(self._ledger.entries()):
+            self._ledger.hold(entry=self._lost(self._estimated()))
         await self._opening.open(self._model)
 
     def may_ask(self) -> bool:
@@ -165,6 +167,9 @@ class _Run:
             )
 
     async def _discard(self, error: ModelError, words: str) -> None:
+        await self._ledger.record(Noted(words), entry=self._lost(error))
+
+    def _lost(self, error: ModelError) -> Entry:
         usage = error.usage or Usage()
         data = {
             "model": self._model.name,
@@ -175,16 +180,17 @@ class _Run:
             "usd": self._price(self._model.name, usage),
             "elapsed": self._ledger.elapsed(),
         }
-        entry = Entry("model", f"discarded {self._ledger.progress.discarded + 1}", data)
-        await self._ledger.record(Noted(words), entry=entry)
+        return Entry("model", f"discarded {self._ledger.progress.discarded + 1}", data)
 
     async def _abandoned(self) -> None:
         """The request is paid for, though nobody waits for its answer."""
+        with suppress(LeaseLost):  # the next owner of the job counts it
+            await self._discard(self._estimated(), ABANDONED)
+
+    def _estimated(self) -> ModelError:
         progress = self._ledger.progress
-        if progress.conversation is not None:
-            usage = likely(progress.conversation, last_prompt=progress.last_prompt)
-            with suppress(LeaseLost):  # the next owner of the job counts it
-                await self._discard(ModelError(self._model.name, "abandoned", usage=usage), ABANDONED)
+        usage = likely(progress.conversation, last_prompt=progress.last_prompt) if progress.conversation else None
+        return ModelError(self._model.name, "The answer was lost.", usage=usage)
 
     def _price(self, model: str, usage: Usage) -> float | None:
         """Tokens that were not used cost nothing with any model, not an unknown price."""

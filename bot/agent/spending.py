@@ -90,6 +90,20 @@ def likely(conversation: Conversation, *, last_prompt: int) -> Usage:
     return Usage(cache_read=last_prompt, fresh=new * BYTES_A_TOKEN // LIKELY_BYTES_A_TOKEN)
 
 
+def may_be_lost(entries: Iterable[Entry]) -> bool:
+    """A worker died while a request may have been on its way: its turn was written, and no answer nor an end to it."""
+    waits = False
+    for entry in entries:
+        match entry.kind, entry.key.split(" ")[0]:
+            case "effect", "header" | "user":
+                waits = True
+            case "model", "discarded":
+                waits = entry.data["remedy"] in ("again", "longer")  # else it waited, or had given up
+            case "model", "reply":
+                waits = False
+    return waits
+
+
 def _bytes(turn: Turn) -> int:
     if isinstance(turn, AssistantTurn):
         return len(json.dumps(turn.blocks, ensure_ascii=False, default=dict).encode("utf-8", "replace"))
