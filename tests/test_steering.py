@@ -12,7 +12,7 @@ from bot.stage import Stage
 from bot.standins.github import Delay
 from bot.standins.github.state import Comment
 from bot.standins.messages import Answer, Observed, answer, think, use
-from tests.repositories import PYTHON, python_bug
+from tests.repositories import CHECK, PYTHON, commit, python_bug, write
 from tests.test_journey import assert_published, bot, finished, until_events
 
 pytestmark = pytest.mark.anyio
@@ -129,6 +129,24 @@ async def test_words_taken_back_are_told_as_such_and_history_stays(tmp_path: Pat
         *_, row = await stage.jobs(issue)
         keys = {entry.key for entry in await stage.store.journal(row.job.id) if entry.key.startswith("steering")}
         assert keys == {f"steering {comment.id}", f"steering {comment.id} deleted", f"steering {asked.id} edited"}
+
+
+async def test_words_that_came_after_the_budget_was_gone_are_told_so_in_the_thread(tmp_path: Path) -> None:
+    def script(seen: Observed) -> Answer:
+        return answer(think(), use("bash", command="sleep 1.5" if seen.turn else "true"))
+
+    def of_one_turn(root: Path) -> Path:
+        write(root, {CHECK: b"budget:\n  turns: 1\n"})
+        return commit(root)
+
+    async with bot(tmp_path, of_one_turn, script) as (stage, messages):
+        issue, _ = await at_work(stage)
+        await until(lambda: len(messages.requests) == 2)  # the last one, which asks for a submit
+        stage.github.comment(stage.repository, issue, "alice", WISH)
+        await finished(stage, issue)
+        assert "docstring" not in str([request["messages"] for request in messages.requests])
+        (body,) = said(stage, issue)
+        assert "\n\nWhat was said last came too late for this run: ask again.\n\n" in body
 
 
 async def test_what_comes_once_the_change_is_being_published_is_a_job_of_its_own(tmp_path: Path) -> None:
