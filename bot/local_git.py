@@ -34,6 +34,12 @@ async def head_of(repo: Path) -> str:
     return out.decode().strip()
 
 
+async def last_subjects(repo: Path, sha: str) -> tuple[str, ...]:
+    """First lines of the last 8 commit messages up to `sha`, the newest first."""
+    _, out = await _git(repo, "log", "-8", "--format=%s", sha)
+    return tuple(out.decode(errors="replace").splitlines())
+
+
 async def has_uncommitted(repo: Path) -> bool:
     """Whether there are changes, or new files that are not ignored, beside the commit HEAD is on."""
     _, out = await _git(repo, "status", "--porcelain")

@@ -28,8 +28,9 @@ from bot.config import RULES, Config
 from bot.domain.errors import BotError, UserError
 from bot.domain.events import BasePinned, Conclusion, JobFinished, JobQueued, JobStarted, SandboxReady
 from bot.domain.setup import SetupReport
+from bot.intake.reading import subjects_of
 from bot.journey import check_instructions, path_rules
-from bot.local_git import check_branch, has_uncommitted, head_of, make_branch, toplevel
+from bot.local_git import check_branch, has_uncommitted, head_of, last_subjects, make_branch, toplevel
 from bot.local_record import LocalRecord, View
 from bot.ports import Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
@@ -84,6 +85,7 @@ class Ready:
     provider: SandboxProvider
     budget: Budget
     uncommitted: bool
+    subjects: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,7 @@ async def made_ready(config: Config, wish: Wish) -> Ready:
         provider=provider,
         budget=lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget),
         uncommitted=await has_uncommitted(repo),
+        subjects=subjects_of(await last_subjects(repo, sha)),
     )
 
 
@@ -303,4 +306,5 @@ def _task(ready: Ready, *, instructions: str, setup: SetupReport) -> Task:
         today=datetime.now(UTC).date().isoformat(),
         instructions=instructions,
         setup=setup,
+        subjects=ready.subjects,
     )

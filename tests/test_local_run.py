@@ -21,7 +21,7 @@ from bot.domain.conversation import Usage
 from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobQueued, Noted, Recorded
 from bot.domain.job import Change, Patch
-from bot.local_git import check_branch, make_branch
+from bot.local_git import check_branch, head_of, last_subjects, make_branch
 from bot.local_record import KEPT, LocalRecord, View, forget_old
 from bot.local_run import Done, Exit
 from bot.recorded import Heading
@@ -259,3 +259,23 @@ async def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -
         await asyncio.to_thread(
             lambda: LocalRecord(tmp_path / "file/r.jsonl", HEADING, leaks=Leaks(()), tell=lambda _: None)
         )
+
+
+async def test_the_subjects_of_the_last_commits_are_told(source: Path) -> None:
+    sha = await head_of(source)
+    for number in range(9):
+        git(
+            source,
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@example.org",
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-m",
+            f"Change {number}\n\nWhy.",
+        )
+    newest = await last_subjects(source, await head_of(source))
+    assert newest == tuple(f"Change {number}" for number in range(8, 0, -1))
+    assert len(await last_subjects(source, sha)) >= 1
