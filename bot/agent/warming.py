@@ -8,12 +8,13 @@ from dataclasses import replace
 from bot.agent.asking import Sleep
 from bot.agent.entries import usage_data
 from bot.agent.ledger import Ledger
-from bot.domain.conversation import AssistantTurn, Usage
+from bot.domain.conversation import AssistantTurn, Conversation, Usage
 from bot.domain.errors import LeaseLost, LimitReached, ProviderError
 from bot.domain.events import Noted
 from bot.ports import Entry, KeepsWarm, Model
 
 EVERY_S = 270.0  # an entry of the cache lives five minutes from the start of the request that read it last
+PATIENCE_S = 5.0  # with a request that is on its way when the step ends; a bot told to go has ten
 
 
 class Warming:
@@ -36,7 +37,7 @@ class Warming:
         self._nap = nap
         self._asked_at = ledger.elapsed()
         self._works = True
-        self._writing: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     def asked(self) -> None:
         """A request begins."""
@@ -55,8 +56,7 @@ class Warming:
             keeping.cancel()
             with suppress(asyncio.CancelledError):
                 await keeping
-            if self._writing is not None:  # what was paid is written down, whoever waits for it
-                await asyncio.wait({self._writing})
+            await self._finished()
 
     async def _keep(self, model: KeepsWarm) -> None:
         conversation = self._ledger.progress.conversation
@@ -64,18 +64,28 @@ class Warming:
             return
         as_last_asked = replace(conversation, turns=conversation.turns[:-1])
         wait = max(0.0, EVERY_S - (self._ledger.elapsed() - self._asked_at))
+        while self._works:
+            await self._nap(wait)
+            wait = EVERY_S
+            self._asking = asyncio.create_task(self._ask(model, as_last_asked))
+            await asyncio.shield(self._asking)
+
+    async def _finished(self) -> None:
+        """What is on its way is paid for: it is waited for and written down, though the step is over."""
+        if self._asking is not None:
+            await asyncio.wait({self._asking}, timeout=PATIENCE_S)
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
+
+    async def _ask(self, model: KeepsWarm, conversation: Conversation) -> None:
         with suppress(LeaseLost):  # the step itself finds out
-            while self._works:
-                await self._nap(wait)
-                wait = EVERY_S
-                try:
-                    await self._reserve(0)
-                    usage = await model.keep_warm(as_last_asked)
-                except (ProviderError, LimitReached):  # of the store that counts the day's money too
-                    self._works = False
-                    return
-                self._writing = asyncio.create_task(self._kept(model.name, usage))
-                await asyncio.shield(self._writing)
+            try:
+                await self._reserve(0)
+                usage = await model.keep_warm(conversation)
+            except (ProviderError, LimitReached):  # of the store that counts the day's money too
+                self._works = False
+                return
+            await self._kept(model.name, usage)
 
     async def _kept(self, model: str, usage: Usage) -> None:
         data = {

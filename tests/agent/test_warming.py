@@ -151,19 +151,23 @@ async def test_a_model_that_cannot_is_asked_once_and_the_run_goes_on(tmp_path: P
     assert fold(journal.entries()).accepted is not None
 
 
-async def test_what_was_paid_is_written_down_though_the_step_ends_meanwhile(tmp_path: Path) -> None:
-    """Red when the end of the step cuts the writing off (seen)."""
+@pytest.mark.parametrize("meanwhile", ["the answer", "the writing"])
+async def test_what_was_paid_is_written_down_though_the_step_ends_meanwhile(tmp_path: Path, meanwhile: str) -> None:
+    """Red when the end of the step cuts the request or the writing off (seen)."""
     clock, asked = Clock(), asyncio.Event()
 
     class Slow(MemoryJournal):
         async def record(self, *events: JobEvent, entry: Entry | None = None, before: Sequence[Entry] = ()) -> None:
-            if entry is None and any(one.key.startswith("warm") for one in before):
+            if meanwhile == "the writing" and entry is None and any(one.key.startswith("warm") for one in before):
                 asked.set()
                 await asyncio.sleep(0.05)
             await super().record(*events, entry=entry, before=before)
 
     class Warm(ScriptedModel):
         async def keep_warm(self, conversation: Conversation) -> Usage:
+            if meanwhile == "the answer":
+                asked.set()
+                await asyncio.sleep(0.05)
             return Usage(cache_read=1000)
 
     class Quick(DirectorySandbox):
