@@ -131,7 +131,12 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize(
-    "request_number", [pytest.param(1, id="first"), pytest.param(3, id="middle"), pytest.param(6, id="last")]
+    "request_number",
+    [
+        pytest.param(1, id="first", marks=pytest.mark.slow),
+        pytest.param(3, id="middle"),
+        pytest.param(6, id="last", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in FAULTS.items()])
 async def test_a_bad_reply_is_asked_for_again_and_nothing_of_it_is_run(
