@@ -56,6 +56,7 @@ class TestDockerSetup(SetupContract):
         )
 
 
+@pytest.mark.slow  # about 50 s: every probe has a container of its own
 class TestDockerContainment(Containment):
     @pytest.fixture(scope="class")
     @classmethod
