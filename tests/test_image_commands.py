@@ -154,6 +154,7 @@ def test_without_a_token_publishing_says_how_to_get_one(
 ) -> None:
     monkeypatch.delenv("MODAL_TOKEN_ID", raising=False)
     monkeypatch.delenv("MODAL_TOKEN_SECRET", raising=False)
+    monkeypatch.setattr("modal.client._Client._client_from_env", None)  # an earlier test's, kept for the whole process
     with pytest.raises(UserError, match="MODAL_TOKEN_ID and MODAL_TOKEN_SECRET are missing: `modal token new`"):
         image_commands.publish_image("tiny-backspace:go", image_commands.whole("go"), {})
 
