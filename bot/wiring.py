@@ -60,7 +60,6 @@ def configure_logging(level: str, log_format: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LogStream())),
-        cache_logger_on_first_use=True,
     )
 
 

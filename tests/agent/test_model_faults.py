@@ -50,7 +50,8 @@ MODELS: Mapping[str, tuple[str, str]] = {
 }
 LEARNT = {"claude": 0, "chat": 1}  # requests before the first whole one: how these models call the output limit
 CUT = (Cut, CutInside, ErrorEvent, SlowStart, Stall)  # the end of such a stream would have said what it cost
-PATIENCE = Patience(first_event_s=0.4, silence_s=0.3, total_s=2.0)
+PATIENCE = Patience(first_event_s=20.0, silence_s=20.0, total_s=60.0)
+IMPATIENCE = Patience(first_event_s=0.4, silence_s=0.3, total_s=2.0)  # only for what is slow: a busy machine is too
 WORDS = {"outcome": "changes", "title": "Say hello", "summary": "s", "testing": "t"}
 FIXED = b'print("hello")\n'
 
@@ -76,14 +77,15 @@ def _edit() -> Use:
 @asynccontextmanager
 async def models(door: Door, faults: Mapping[int, Fault]) -> AsyncIterator[tuple[list[Model], LoopbackMessages]]:
     later = {number + LEARNT[door]: fault for number, fault in faults.items()}
+    patience = IMPATIENCE if any(isinstance(fault, SlowStart | Stall) for fault in faults.values()) else PATIENCE
     server = LoopbackMessages(by_what_is_there, faults=later, now=lambda: 0.0)
     async with serve(server.asgi()) as url:
         made: list[AnthropicModel | OpenAIModel] = []
         for name in MODELS[door]:
             if door == "claude":
-                made.append(AnthropicModel("test-key", model=name, base_url=url, patience=PATIENCE))
+                made.append(AnthropicModel("test-key", model=name, base_url=url, patience=patience))
             else:
-                made.append(OpenAIModel("test-key", model=name, base_url=f"{url}/v1", patience=PATIENCE))
+                made.append(OpenAIModel("test-key", model=name, base_url=f"{url}/v1", patience=patience))
         yield list(made), server
         for model in made:
             await model.aclose()
