@@ -11,11 +11,11 @@ from benchmarks.measuring import Goal, Row, alternate
 from benchmarks.peers import Peers
 from benchmarks.processes import BenchmarkFailed
 from bot.ports import Sandbox, SandboxProvider
-from bot.sandbox_settings import DOCKER_SOCKET
 from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.sandboxes.docker import Docker
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.shelf import Shelf
+from bot.settings.sandboxes import DOCKER_SOCKET
 
 TRUE = "/usr/bin/true"
 KEY = "benchmark"

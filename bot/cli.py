@@ -13,9 +13,12 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from bot import __version__, image_commands, recorded_commands, run_command
+from bot import __version__
+from bot.commands import images
 from bot.config import Config, ConfigFault, Role
 from bot.domain.errors import BotError, UserError
+from bot.local import command as run_command
+from bot.recordings import commands as recorded_commands
 
 if TYPE_CHECKING:
     from bot.ports import Listed
@@ -29,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(image_commands.app, name="images")
+app.add_typer(images.app, name="images")
 app.add_typer(run_command.app)
 app.add_typer(recorded_commands.app)
 errors = Console(stderr=True)
@@ -120,7 +123,7 @@ def demo(
 
     With ANTHROPIC_API_KEY Claude does the work; without, the rule agent does.
     """
-    from bot.demo import run_demo
+    from bot.commands.demo import run_demo
 
     with worded():
         need_git()
@@ -174,8 +177,8 @@ def replay(
     """Sign a recorded payload with the webhook secret and post it to the bot."""
     import uuid
 
-    from bot.replay import recorded
-    from bot.replay import replay as post
+    from bot.commands.replay import recorded
+    from bot.commands.replay import replay as post
 
     config = configured("web")
     with worded():
@@ -205,7 +208,7 @@ def jobs(
     finished: Annotated[int, typer.Option(help="How many of those that ended to list.", min=0, max=1000)] = 20,
 ) -> None:
     """List the queued and running jobs and the last that ended, with what they cost."""
-    from bot.operating import table
+    from bot.commands.operating import table
 
     try:
         listed = asyncio.run(_listed(configured("tool"), finished))
@@ -233,7 +236,7 @@ def cancel(
     url: Annotated[str | None, typer.Option(help="Where the bot is reached. Default: PUBLIC_URL.")] = None,
 ) -> None:
     """Stop a job, queued or running, with BACKSPACE_OPERATOR_TOKEN."""
-    from bot.operating import cancel as ask
+    from bot.commands.operating import cancel as ask
 
     config = configured("tool")
     try:
@@ -246,7 +249,7 @@ def cancel(
 @app.command()
 def doctor() -> None:
     """Try each setting for real and say what to do about what fails."""
-    from bot.doctor import findings, show
+    from bot.commands.doctor import findings, show
 
     with worded():
         config, faults = Config.read(environment())

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from bot.model_settings import MODEL_SETTINGS, Platform, lacking
-from bot.model_settings import RULES as RULES
-from bot.sandbox_settings import SANDBOX_SETTINGS
-from bot.setting_values import (
+from bot.settings.models import MODEL_SETTINGS, Platform, lacking
+from bot.settings.models import RULES as RULES
+from bot.settings.sandboxes import SANDBOX_SETTINGS
+from bot.settings.setup import SETUP_SETTINGS
+from bot.settings.values import (
     MIN_SECRET,
     Setting,
     database,
@@ -25,8 +26,7 @@ from bot.setting_values import (
     url,
     whole,
 )
-from bot.setting_values import Role as Role
-from bot.setup_settings import SETUP_SETTINGS
+from bot.settings.values import Role as Role
 
 
 class ConfigFault(Exception):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from bot.config import Config
 from bot.domain.errors import UserError
 from bot.domain.pricing import Price, own_price
-from bot.model_settings import ModelName, lacking, model_name
 from bot.ports import Model
+from bot.settings.models import ModelName, lacking, model_name
 
 if TYPE_CHECKING:
     from bot.models.anthropic import AnthropicModel

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from bot.domain.job import Job
     from bot.github.installation import App
-    from bot.orphans import Orphans
-    from bot.reaper import Reaper
     from bot.report.leaks import Leaks
     from bot.report.links import Links
     from bot.runner import Runner
-    from bot.sweeper import Sweeper
+    from bot.upkeep.orphans import Orphans
+    from bot.upkeep.reaper import Reaper
+    from bot.upkeep.sweeper import Sweeper
     from bot.waiting import WaitingRoom
 
 TURNS = 60
@@ -160,7 +160,7 @@ def runner(
 
 def reaper(config: Config, store: Store, app: GitHubApp, leaks: "Leaks | None" = None) -> "Reaper":
     from bot.publish.leftovers import sweep
-    from bot.reaper import Reaper
+    from bot.upkeep.reaper import Reaper
 
     def swept() -> int:
         return sweep([Path(tempfile.gettempdir()), *(config.home / "mirrors").glob("*/ready")])
@@ -171,13 +171,13 @@ def reaper(config: Config, store: Store, app: GitHubApp, leaks: "Leaks | None" =
 
 def orphans(store: Store, sandboxes: SandboxProvider) -> "tuple[Orphans, ...]":
     """None where a sandbox ends with the bot."""
-    from bot.orphans import Orphans
+    from bot.upkeep.orphans import Orphans
 
     return (Orphans(store, sandboxes),) if isinstance(sandboxes, LastingSandboxes) else ()
 
 
 def sweeper(store: Store, app: "App") -> "Sweeper":
-    from bot.sweeper import Sweeper
+    from bot.upkeep.sweeper import Sweeper
     from bot.web.door import random_job_id, random_watch_key
 
     return Sweeper(app=app, store=store, new_id=random_job_id, new_watch_key=random_watch_key)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
+from bot.commands.demo import demo_settings, which_model
 from bot.config import Config
-from bot.demo import demo_settings, which_model
 from bot.stage import staged
 from tests.github.wire import private_key
 from tests.payloads.samples import mention

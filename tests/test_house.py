@@ -15,11 +15,8 @@ BOT = ROOT / "bot"
 PURE = {"bot.domain", "bot.ports"}
 FLOORS: dict[str, set[str]] = {
     "bot.domain": set(),
-    "bot.config": {"bot.setting_values", "bot.model_settings", "bot.sandbox_settings", "bot.setup_settings"},
-    "bot.model_settings": {"bot.setting_values"},
-    "bot.sandbox_settings": {"bot.setting_values"},
-    "bot.setup_settings": {"bot.setting_values"},
-    "bot.setting_values": set(),
+    "bot.config": {"bot.settings"},
+    "bot.settings": set(),
     "bot.ports": {"bot.domain"},
     "bot.intake": PURE,
     "bot.report": PURE | {"bot.intake"},
@@ -37,11 +34,12 @@ FLOORS: dict[str, set[str]] = {
     "bot.stores": PURE,
     "bot.lease": PURE,
     "bot.log_stream": set(),
-    "bot.orphans": PURE,
+    "bot.upkeep": set(),
+    "bot.upkeep.orphans": PURE,
     "bot.purse": PURE,
     "bot.vitals": PURE,
-    "bot.reaper": PURE | {"bot.lease", "bot.publish", "bot.report", "bot.reporter"},
-    "bot.sweeper": PURE | {"bot.intake"},
+    "bot.upkeep.reaper": PURE | {"bot.lease", "bot.publish", "bot.report", "bot.reporter"},
+    "bot.upkeep.sweeper": PURE | {"bot.intake"},
     "bot.waiting": PURE | {"bot.intake", "bot.report"},
     "bot.runner": PURE | {"bot.lease", "bot.vitals"},
     "bot.listening": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.recorder"},
@@ -82,12 +80,12 @@ FLOORS: dict[str, set[str]] = {
     "bot.standins": set(),
     "bot.evaluation": PURE
     | {"bot.agent", "bot.publish.mirror", "bot.standins", "bot.stage", "bot.config", "bot.wiring"}
-    | {"bot.model_settings"},
-    "bot.operating": PURE | {"bot.report"},
-    "bot.recorded": PURE | {"bot.report"},
-    "bot.local_record": PURE | {"bot.recorded", "bot.report", "bot.watch"},
-    "bot.playback": PURE | {"bot.recorded", "bot.report", "bot.watch", "bot.web"},
-    "bot.replay": PURE,
+    | {"bot.settings"},
+    "bot.commands.operating": PURE | {"bot.report"},
+    "bot.recordings.run": PURE | {"bot.report"},
+    "bot.local.record": PURE | {"bot.recordings.run", "bot.report", "bot.watch"},
+    "bot.recordings.playback": PURE | {"bot.recordings.run", "bot.report", "bot.watch", "bot.web"},
+    "bot.commands.replay": PURE,
     "bot.watch": PURE | {"bot.report"},
 }
 TOP = {
@@ -96,16 +94,19 @@ TOP = {
     "bot.on_modal",
     "bot.probing",
     "bot.cli",
-    "bot.demo",
+    "bot.commands",
+    "bot.commands.demo",
     "bot.stage",
-    "bot.doctor",
-    "bot.local_run",
+    "bot.commands.doctor",
+    "bot.local",
+    "bot.local.run",
     "bot.setup_wiring",
     "bot.sandbox_wiring",
-    "bot.image_commands",
-    "bot.recorded_commands",
-    "bot.run_command",
-    "bot.local_git",
+    "bot.commands.images",
+    "bot.recordings",
+    "bot.recordings.commands",
+    "bot.local.command",
+    "bot.local.git",
     "bot.__main__",
 }
 
@@ -184,7 +185,7 @@ def test_a_module_can_be_read_in_one_sitting(name: str, path: Path) -> None:
 
 def test_domain_and_config_need_only_the_standard_library() -> None:
     for name, path in MODULES:
-        if within(name, "bot.domain") or name in ("bot.config", "bot.setting_values"):
+        if within(name, "bot.domain") or name in ("bot.config", "bot.settings.values"):
             foreign = {i.split(".")[0] for i in imports(path)} - set(sys.stdlib_module_names) - {"bot"}
             assert not foreign, name
 

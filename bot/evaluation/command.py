@@ -15,7 +15,7 @@ from bot.evaluation.rows import Row, as_json, exit_code, summary, table
 from bot.evaluation.run import BUDGETS, Player, evaluate, gold_player
 from bot.evaluation.swebench import instances
 from bot.evaluation.tasks import SHIPPED, Task, chosen, own_tasks
-from bot.model_settings import MODEL_SETTINGS
+from bot.settings.models import MODEL_SETTINGS
 from bot.wiring import configure_logging, sandbox_provider
 
 SCRIPTED = "Scripted: each task's gold change is replayed call by call. This measures the bot, not a model."

@@ -8,8 +8,8 @@ import pytest
 
 from bot.config import Config
 from bot.ports import LastingSandboxes, SandboxProvider
-from bot.sandbox_settings import SANDBOX_SETTINGS
 from bot.sandbox_wiring import sandbox_provider
+from bot.settings.sandboxes import SANDBOX_SETTINGS
 
 PROVIDERS = ("modal", "e2b", "daytona", "docker")
 TIME = "time"  # how a test hands a measured time over

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from bot.replay import replay
+from bot.commands.replay import replay
 from bot.standins.serving import serve
 from bot.stores import open_store
 from bot.web.app import create_app

@@ -26,9 +26,9 @@ from bot.domain.events import (
     Verified,
 )
 from bot.domain.job import Check, FileStat, Issue, Person, Receipt, Start
-from bot.playback import Playback
 from bot.ports import JobStore
-from bot.recorded import recording_of
+from bot.recordings.playback import Playback
+from bot.recordings.run import recording_of
 from bot.standins.serving import serve
 from bot.stores import open_store
 from bot.web import operator

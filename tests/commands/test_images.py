@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from bot import image_commands
+from bot.commands import images
 from bot.domain.errors import UserError
 from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.sandboxes.docker import Docker
@@ -84,18 +84,14 @@ def holds_a_canary(content: IO[bytes]) -> bool:
 def test_no_secret_of_who_builds_is_in_a_layer(engine: str, image: str, environment: dict[str, str]) -> None:
     """Not even where the file asks for one. Red when it is handed on as a build argument: tried by hand."""
     steps = "RUN env > /environment\nARG ANTHROPIC_API_KEY\nRUN env > /more"
-    image_commands.build_image(
-        image, FROM + steps, base=small_image(engine, SHELL), network="none", environment=environment
-    )
+    images.build_image(image, FROM + steps, base=small_image(engine, SHELL), network="none", environment=environment)
     assert canaries_in(engine, image) == []
 
 
 def test_the_search_finds_a_secret_that_is_there(engine: str, image: str, environment: dict[str, str]) -> None:
     """Removed in a later layer, it is still in an earlier one."""
     steps = f"RUN echo {CANARY} > /key\nRUN rm /key"
-    image_commands.build_image(
-        image, FROM + steps, base=small_image(engine, SHELL), network="none", environment=environment
-    )
+    images.build_image(image, FROM + steps, base=small_image(engine, SHELL), network="none", environment=environment)
     assert len(canaries_in(engine, image)) >= 2  # the layer, and the command in the image's history
 
 
@@ -104,13 +100,13 @@ def unpacked(engine: str, image: str, environment: dict[str, str]) -> Iterator[P
     """A folder with one image that holds a program of its own, unpacked in place of what was there."""
     program = "printf '#!/bin/sh\\necho ours\\n' > /usr/bin/only-here; chmod 755 /usr/bin/only-here"
     base = small_image(engine)
-    image_commands.build_image(image, f"{FROM}RUN {program}", base=base, network="none", environment=environment)
+    images.build_image(image, f"{FROM}RUN {program}", base=base, network="none", environment=environment)
     with tempfile.TemporaryDirectory() as name:  # tmp_path lies below a folder that is closed to other users
         root = Path(name)
         root.chmod(0o755)
         (root / DEFAULT / "usr").mkdir(parents=True)
         (root / DEFAULT / "usr" / "old").touch()
-        image_commands.unpack_image(image, root / DEFAULT, environment=environment)
+        images.unpack_image(image, root / DEFAULT, environment=environment)
         assert not (root / DEFAULT / "usr" / "old").exists()
         assert [path.name for path in root.iterdir()] == [DEFAULT]
         yield root
@@ -133,7 +129,7 @@ def test_a_folder_without_images_is_a_problem_with_a_remedy(tmp_path: Path) -> N
 
 def test_an_image_that_is_not_there_is_named(environment: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="`docker create` failed"):
-        image_commands.unpack_image("no-such-image:1", tmp_path / "x", environment=environment)
+        images.unpack_image("no-such-image:1", tmp_path / "x", environment=environment)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -142,7 +138,7 @@ def test_an_image_is_built_on_modal_and_published_under_its_name(
 ) -> None:
     """The loopback Modal builds nothing: it keeps the steps, and the name."""
     settings = {**environment, "MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": f"as-{CANARY}"}
-    image_commands.publish_image("tiny-backspace:go", image_commands.whole("go"), settings)
+    images.publish_image("tiny-backspace:go", images.whole("go"), settings)
     steps = modal_server.part(Images).commands[modal_server.part(Published).names["tiny-backspace:go"]]
     assert any("golang-go" in step for step in steps)
     assert [step for step in steps if step.startswith("USER")][-1] == "USER root"
@@ -156,24 +152,24 @@ def test_without_a_token_publishing_says_how_to_get_one(
     monkeypatch.delenv("MODAL_TOKEN_SECRET", raising=False)
     monkeypatch.setattr("modal.client._Client._client_from_env", None)  # an earlier test's, kept for the whole process
     with pytest.raises(UserError, match="MODAL_TOKEN_ID and MODAL_TOKEN_SECRET are missing: `modal token new`"):
-        image_commands.publish_image("tiny-backspace:go", image_commands.whole("go"), {})
+        images.publish_image("tiny-backspace:go", images.whole("go"), {})
 
 
 def test_names_are_those_of_the_folder() -> None:
-    assert list(image_commands.wanted(None)) == ["base", "python", "node", "go", "rust", "default"]
-    assert image_commands.wanted(["go"]) == ["go"]
+    assert list(images.wanted(None)) == ["base", "python", "node", "go", "rust", "default"]
+    assert images.wanted(["go"]) == ["go"]
     with pytest.raises(UserError, match="There is no image `ruby`: choose from base, python, node, go, rust"):
-        image_commands.wanted(["ruby"])
+        images.wanted(["ruby"])
 
 
 def test_without_dockers_client_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"docker is not installed: apt-get install docker.io\."):
-        image_commands.build_image("x", "FROM x", base="", network="", environment={"PATH": str(tmp_path)})
+        images.build_image("x", "FROM x", base="", network="", environment={"PATH": str(tmp_path)})
 
 
 def test_without_the_sources_a_checkout_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run this from a checkout"):
-        image_commands.whole("base", tmp_path)
+        images.whole("base", tmp_path)
 
 
 @pytest.mark.slow  # about five minutes: a Debian from the mirror, and every toolchain
@@ -184,7 +180,7 @@ async def test_the_real_dockerfiles_build_and_their_tools_run_in_a_sandbox(
 ) -> None:
     """From a base that debootstrap makes, since there is no registry here; with the authorities this machine trusts."""
     base = debian(engine, tmp_path)
-    image_commands.build_image(image, image_commands.whole(DEFAULT), base=base, network="host", environment=environment)
+    images.build_image(image, images.whole(DEFAULT), base=base, network="host", environment=environment)
     assert canaries_in(engine, image) == []
     settings = json.loads(docker(engine, "inspect", image))[0]["Config"]
     assert settings["User"] == "sandbox"
@@ -199,7 +195,7 @@ async def test_the_real_dockerfiles_build_and_their_tools_run_in_a_sandbox(
 
 def debian(engine: str, folder: Path) -> str:
     """A minimal Debian of the release the Dockerfile names, as an image."""
-    text = image_commands.whole("base")
+    text = images.whole("base")
     release = text.split("ARG BASE=debian:")[1].split("-")[0]
     root = folder / "root"
     made = subprocess.run(["debootstrap", "--variant=minbase", release, root], capture_output=True, text=True)

@@ -15,7 +15,7 @@ from rich.text import Text
 from bot.domain.errors import UserError
 from bot.domain.events import JobEvent, Recorded
 from bot.ports import Entry
-from bot.recorded import Heading, event_line, heading_line
+from bot.recordings.run import Heading, event_line, heading_line
 from bot.report.amounts import cost, counted, duration
 from bot.report.leaks import Leaks
 from bot.report.progress import Progress, after

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
-from bot.setting_values import Setting, api_key, names, one_of, optional_url, text, whole
+from bot.settings.values import Setting, api_key, names, one_of, optional_url, text, whole
 
 Platform = Literal["anthropic", "bedrock", "vertex", "foundry"]
 Provider = Literal["rules", "anthropic", "bedrock", "vertex", "foundry", "openai"]

@@ -18,7 +18,7 @@ from bot.standins.github import LoopbackGitHub
 from bot.standins.github.state import Installation, Repository
 from bot.standins.serving import serve
 from bot.stores import Store, open_store
-from bot.sweeper import KEPT_S, MARGIN_S, Sweeper, survey_rest_s, unanswered, verdict
+from bot.upkeep.sweeper import KEPT_S, MARGIN_S, Sweeper, survey_rest_s, unanswered, verdict
 from bot.web.app import create_app
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bot.config import Config
 from bot.domain.errors import UserError
-from bot.recorded import Recording, lines_of, recording_in, recording_of
+from bot.recordings.run import Recording, lines_of, recording_in, recording_of
 
 app = typer.Typer()
 errors = Console(stderr=True)
@@ -50,7 +50,7 @@ def replay_run(
 ) -> None:
     """Play a recorded run back, in the terminal or on the live page. Needs no settings and no services."""
     from bot.cli import worded
-    from bot.playback import play
+    from bot.recordings.playback import play
 
     with worded():
         recording, pace = read(file), None if instant else speed
@@ -125,7 +125,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 async def _served(recording: Recording, speed: float | None, port: int) -> None:
-    from bot.playback import Playback, serve_playback
+    from bot.recordings.playback import Playback, serve_playback
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

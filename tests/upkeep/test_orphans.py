@@ -8,10 +8,10 @@ import pytest
 
 from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobFinished
-from bot.orphans import Orphans
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.modal import Modal
 from bot.stores import open_store
+from bot.upkeep.orphans import Orphans
 from tests.standins.modal.published import Published
 from tests.standins.modal.sandboxes import Sandboxes
 from tests.standins.modal.server import ModalStandIn

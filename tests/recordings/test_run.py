@@ -9,7 +9,7 @@ from bot.domain.errors import UserError
 from bot.domain.events import ContextRead, JobEvent, Noted, ToolCalled, ToolReturned
 from bot.domain.job import Issue, Person
 from bot.ports import Entry
-from bot.recorded import KINDS, LEFT_OUT, Recording, lines_of, recording_in, recording_of
+from bot.recordings.run import KINDS, LEFT_OUT, Recording, lines_of, recording_in, recording_of
 from bot.report.leaks import LeakFound, Leaks
 from tests.report.samples import WATCH_KEY, finished, job, log
 

@@ -18,17 +18,17 @@ from typer.testing import CliRunner
 from bot.cli import app
 from bot.domain.events import Noted, Recorded
 from bot.domain.job import Job
-from bot.playback import LONGEST_PAUSE_S, Playback, pauses, play
 from bot.ports import JobStore
-from bot.recorded import Recording, lines_of, recording_of
+from bot.recordings.playback import LONGEST_PAUSE_S, Playback, pauses, play
+from bot.recordings.run import Recording, lines_of, recording_of
 from bot.report.leaks import Leaks
 from bot.standins.serving import serve
 from bot.stores import open_store
 from bot.watch import watch
 from bot.web.live import record_app
 from bot.web.shared import shared_page
+from tests.recordings.test_run import HOSTILE, SECRET, SITE
 from tests.report.samples import WATCH_KEY, finished, job, log
-from tests.test_recorded import HOSTILE, SECRET, SITE
 from tests.test_watch import seen
 
 pytestmark = pytest.mark.anyio
@@ -198,7 +198,7 @@ async def test_the_command_serves_until_it_is_interrupted(home: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "replay-run", "run.jsonl", "--serve", "--speed", "1000", "--port", "18787"),
         cwd=home,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.commands.replay import recorded, replay
 from bot.domain.errors import UserError
-from bot.replay import recorded, replay
 from bot.standins.serving import serve
 from bot.stores import open_store
 from bot.web.app import create_app

@@ -11,7 +11,6 @@ from sqlalchemy.engine import make_url
 from bot.domain.events import Conclusion, JobFinished, JobStarted
 from bot.ports import Claim
 from bot.publish.branch import start_branch
-from bot.reaper import Reaper
 from bot.recorder import Recorder
 from bot.report.leaks import Leaks
 from bot.report.links import Links
@@ -20,6 +19,7 @@ from bot.reporter import Reporter
 from bot.standins.github.faults import Delay, Reply
 from bot.standins.github.state import CheckRun
 from bot.stores import Store
+from bot.upkeep.reaper import Reaper
 from tests.github.scene import Scene, scene
 from tests.stores.conftest import Open, database_url, opened, postgres, sqlite_url
 

@@ -12,8 +12,8 @@ from rich.markup import escape
 from bot.config import RULES, Config
 from bot.domain.errors import BotError, ProviderError
 from bot.github.hooks import Registration, Webhook
-from bot.model_settings import lacking
 from bot.probing import Remote
+from bot.settings.models import lacking
 
 MOST_SKEW_S = 30.0  # GitHub refuses an App's signature dated a minute ahead, or ten behind
 LEVELS = {"read": 1, "write": 2, "admin": 3}

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from bot.setting_values import Setting, api_key, one_of, path, paths, text, url
+from bot.settings.values import Setting, api_key, one_of, path, paths, text, url
 
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
 DAYTONA = "https://app.daytona.io/api"

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 from starlette.applications import Starlette
 
+from bot.commands.operating import cancel, table
 from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobFinished
-from bot.operating import cancel, table
 from bot.ports import DayBudgets
 from bot.standins.serving import serve
 from bot.stores import Store, open_store
@@ -62,7 +62,7 @@ async def test_what_cannot_be_asked_is_told_with_its_remedy(job_id: str, url: st
 def printed(folder: Path) -> str:
     """`backspace jobs`, in a process of its own, beside the bot."""
     env = {"PATH": os.environ["PATH"], "COLUMNS": "200", "DATABASE_URL": f"sqlite:///{folder / 'bot.db'}"}
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parent.parent.parent
     done = subprocess.run([sys.executable, "-m", "bot", "jobs"], cwd=root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

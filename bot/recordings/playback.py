@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bot.domain.events import Recorded
 from bot.ports import JobRow
-from bot.recorded import Recording
+from bot.recordings.run import Recording
 from bot.report.progress import Progress, after
 from bot.watch import lines
 from bot.web.live import record_app

@@ -30,13 +30,13 @@ from bot.domain.events import BasePinned, Conclusion, JobFinished, JobQueued, Jo
 from bot.domain.setup import SetupReport
 from bot.intake.reading import subjects_of
 from bot.journey import check_instructions, path_rules
-from bot.local_git import check_branch, has_uncommitted, head_of, last_subjects, make_branch, toplevel
-from bot.local_record import LocalRecord, View
+from bot.local.git import check_branch, has_uncommitted, head_of, last_subjects, make_branch, toplevel
+from bot.local.record import LocalRecord, View
 from bot.ports import Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
 from bot.publish.policy import problems
-from bot.recorded import Heading
-from bot.recorded_commands import runs_folder
+from bot.recordings.commands import runs_folder
+from bot.recordings.run import Heading
 from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
 from bot.report.characters import visible
 from bot.report.receipts import verdict

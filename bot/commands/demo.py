@@ -16,9 +16,9 @@ from rich.syntax import Syntax
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.domain.events import DiffShown
-from bot.model_settings import MODEL_SETTINGS
 from bot.ports import JobRow
-from bot.sandbox_settings import SANDBOX_SETTINGS
+from bot.settings.models import MODEL_SETTINGS
+from bot.settings.sandboxes import SANDBOX_SETTINGS
 from bot.stage import Stage, staged
 from bot.standins.github.state import Issue
 from bot.watch import watch
@@ -71,7 +71,7 @@ async def run_demo(env: Mapping[str, str], *, repo: Path | None, keep: bool, con
 
 def source_of(repo: Path | None) -> Path:
     """The repository to work on: the one named, or the checkout this program runs from."""
-    source = (repo or Path(__file__).parent.parent).resolve()
+    source = (repo or Path(__file__).parent.parent.parent).resolve()
     if not source.is_dir():
         raise UserError(f"{source} is not a folder: name a git repository with --repo.")
     return source

@@ -14,7 +14,7 @@ import typer
 from bot.domain.errors import ProviderError, UserError
 from bot.sandboxes.images import PARTS, dockerfile, published_name
 
-SOURCES = Path(__file__).parent.parent / "sandbox_images"
+SOURCES = Path(__file__).parent.parent.parent / "sandbox_images"
 HANDED_ON = re.compile(r"PATH|HOME|TERM|SSH_AUTH_SOCK|(DOCKER|BUILDKIT|BUILDX|XDG)_.*")  # what `docker` itself reads
 NOT_FILES = ("dev", "proc", "sys", "run", "tmp")  # of no use to a root that bubblewrap builds on
 

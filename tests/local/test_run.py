@@ -21,16 +21,16 @@ from bot.domain.conversation import Usage
 from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobQueued, Noted, Recorded
 from bot.domain.job import Change, Patch
-from bot.local_git import check_branch, head_of, last_subjects, make_branch
-from bot.local_record import KEPT, LocalRecord, View, forget_old
-from bot.local_run import Done, Exit
-from bot.recorded import Heading
-from bot.recorded_commands import read
+from bot.local.command import asked
+from bot.local.git import check_branch, head_of, last_subjects, make_branch
+from bot.local.record import KEPT, LocalRecord, View, forget_old
+from bot.local.run import Done, Exit
+from bot.recordings.commands import read
+from bot.recordings.run import Heading
 from bot.report.leaks import Leaks
-from bot.run_command import asked
+from tests.recordings.test_run import HOSTILE, SECRET
 from tests.repositories import PYTHON, python_bug
 from tests.test_cli import PATCH, ROOT, backspace
-from tests.test_recorded import HOSTILE, SECRET
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from bot.doctor import Finding, clock, delivery, events, permissions, show, webhook
+from bot.commands.doctor import Finding, clock, delivery, events, permissions, show, webhook
 from bot.github.hooks import Registration, Webhook
 from bot.github.tokens import JOB
 from bot.intake.triggers import EVENTS

@@ -1,0 +1,1 @@
+"""`backspace run`: the agent on a local checkout."""

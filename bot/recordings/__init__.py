@@ -1,0 +1,1 @@
+"""A run as a file: exported, played back, shared."""

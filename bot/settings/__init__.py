@@ -1,0 +1,1 @@
+"""What the settings of one subject mean: models, sandboxes, the setup phase."""

@@ -1,0 +1,1 @@
+"""What runs beside the jobs: missed deliveries, dead jobs, sandboxes nobody owns."""
