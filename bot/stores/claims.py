@@ -157,18 +157,16 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[
 
 def behind_another(job: FromClause) -> ColumnElement[bool]:
     """Work of the same thread comes first, and is not finished."""
+    return ahead_of(job).exists()
+
+
+def ahead_of(job: FromClause) -> Select[tuple[str]]:
+    """Ids of the unfinished work that comes first in a job's thread, the nearest first."""
     earlier = JOBS.alias("earlier")
-    return (
-        select(earlier.c.position)
-        .where(
-            earlier.c.repo_id == job.c.repo_id,
-            earlier.c.issue == job.c.issue,
-            earlier.c.position < job.c.position,
-            earlier.c.priority == WORK,
-            earlier.c.state.in_(UNFINISHED),
-        )
-        .exists()
-    )
+    same_thread = and_(earlier.c.repo_id == job.c.repo_id, earlier.c.issue == job.c.issue)
+    unfinished_work = and_(earlier.c.priority == WORK, earlier.c.state.in_(UNFINISHED))
+    before = select(earlier.c.id).where(same_thread, earlier.c.position < job.c.position, unfinished_work)
+    return before.order_by(earlier.c.position.desc())
 
 
 def free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.domain.errors import ProviderError
 from bot.domain.job import Job
 from bot.ports import AccessChanged, AccessState, Claim, Notice, RequestDeleted, RequestEdited, ThreadStopped, Waiting
-from bot.stores import codec
+from bot.stores import claims, codec
 from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, UNFINISHED, WORK, Now
 
 WHOLE = 0  # stands for all repositories of an installation
@@ -84,11 +84,10 @@ def _cancel(connection: Connection, which: ColumnElement[bool], by: str) -> tupl
 def set_access(connection: Connection, change: AccessChanged) -> tuple[str, ...]:
     """A later word counts, and of two as old as each other the one heard last; an uninstalled App stays so: an account
     that installs it again gets another number."""
-    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     changed: list[int] = []
     for repo_id in change.repo_ids or (WHOLE,):
         row = {"installation_id": change.installation_id, "repo_id": repo_id, "state": change.state, "at": change.at}
-        statement = upsert(ACCESS).values(row)
+        statement = _upsert(connection, ACCESS).values(row)
         final = and_(ACCESS.c.repo_id == WHOLE, ACCESS.c.state == "removed")
         statement = statement.on_conflict_do_update(
             index_elements=[ACCESS.c.installation_id, ACCESS.c.repo_id],
@@ -132,10 +131,14 @@ def mark(connection: Connection, name: str) -> float | None:
 
 
 def set_mark(connection: Connection, name: str, value: float) -> None:
-    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = upsert(MARKS).values(name=name, value=value, at=Now())
+    statement = _upsert(connection, MARKS).values(name=name, value=value, at=Now())
     statement = statement.on_conflict_do_update(index_elements=[MARKS.c.name], set_={"value": value, "at": Now()})
     connection.execute(statement)
+
+
+def _upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(table)
 
 
 def stored(connection: Connection, guids: Sequence[str]) -> frozenset[str]:
@@ -143,20 +146,7 @@ def stored(connection: Connection, guids: Sequence[str]) -> frozenset[str]:
 
 
 def waiting(connection: Connection, longer_than_s: float) -> tuple[Waiting, ...]:
-    earlier = JOBS.alias("earlier")
-    behind = (
-        select(earlier.c.id)
-        .where(
-            earlier.c.repo_id == JOBS.c.repo_id,
-            earlier.c.issue == JOBS.c.issue,
-            earlier.c.position < JOBS.c.position,
-            earlier.c.priority == WORK,
-            earlier.c.state.in_(UNFINISHED),
-        )
-        .order_by(earlier.c.position.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+    behind = claims.ahead_of(JOBS).limit(1).scalar_subquery()
     told = select(MARKS.c.name).where(MARKS.c.name == literal("waits:") + JOBS.c.id)
     rows = connection.execute(
         select(JOBS.c.spec, behind.label("behind"))

@@ -3,14 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from math import inf
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from bot.domain.errors import UserError
 from bot.domain.events import JobEvent, Recorded
 from bot.domain.job import Job
 from bot.ports import (
@@ -28,58 +24,16 @@ from bot.ports import (
     Shortfall,
     Waiting,
 )
-from bot.stores import census, claims, codec, ledger, notices, reports, retention, sql, steering
+from bot.stores import arrivals, census, claims, codec, ledger, notices, reports, retention, sql, steering
 from bot.stores.claims import QueueLimits
 from bot.stores.database import Database
 from bot.stores.hub import Hub
 from bot.stores.retention import Retention
-from bot.stores.schema import migrate
 
 T = TypeVar("T")
 
 PROOF = "proof"  # a mark that is written to see whether something can be
 SECONDS_BETWEEN_PROOFS = 1.0  # anybody may ask for the bot's health as often as they like
-
-
-async def open_store(database_url: str, *, limits: QueueLimits | None = None) -> "Store":
-    """`sqlite:///file` (four slashes: an absolute path) or `postgresql://user:password@host/name`.
-
-    Makes or migrates the tables. Raises UserError for another URL or a newer schema, ProviderError when the database
-    cannot be used. Belongs to the running event loop; `close` it there.
-    """
-    database = await _database(database_url)
-    try:
-        await database.write(migrate)
-    except BaseException:
-        await database.close()
-        raise
-    return Store(database, limits or QueueLimits())
-
-
-async def _database(database_url: str) -> Database:
-    """Each database's module is imported only where it is used: psycopg is not for everybody."""
-    url = _url(database_url)
-    match url.get_backend_name():
-        case "sqlite":
-            from bot.stores.sqlite import SqliteDatabase, prepare_file
-
-            if not url.database or url.database == ":memory:":
-                raise UserError("DATABASE_URL must name a file, such as sqlite:///backspace.db: jobs have to survive.")
-            path = Path(url.database)
-            await asyncio.to_thread(prepare_file, path)
-            return SqliteDatabase(path)
-        case "postgresql" | "postgres":
-            from bot.stores.postgres import PostgresDatabase
-
-            return PostgresDatabase(url)
-    raise UserError("DATABASE_URL must begin with sqlite:/// or postgresql://.")
-
-
-def _url(text: str) -> URL:
-    try:
-        return make_url(text)
-    except (ArgumentError, ValueError):
-        raise UserError("DATABASE_URL must look like sqlite:///file or postgresql://user:password@host/name.") from None
 
 
 class Store:
@@ -97,10 +51,10 @@ class Store:
     async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted:
         """Without a job only the delivery is kept, and `is_new` is False. Raises UserError for ids that no database
         can hold."""
-        arrival = sql.arrival(guid, event, action, job)
+        arrival = arrivals.arrival(guid, event, action, job)
 
         def act(connection: Connection) -> Accepted:
-            accepted = sql.accept(connection, arrival)
+            accepted = arrivals.accept(connection, arrival)
             if accepted.is_new and accepted.job_id is not None:
                 self._database.announce(connection, accepted.job_id)
             return accepted
@@ -109,10 +63,10 @@ class Store:
 
     async def heed(self, *, guid: str, event: str, action: str, notice: Notice) -> tuple[str, ...]:
         """A delivery that was kept before is not heeded again: meanwhile somebody may have asked anew."""
-        arrival = sql.arrival(guid, event, action, None)
+        arrival = arrivals.arrival(guid, event, action, None)
 
         def act(connection: Connection) -> tuple[str, ...]:
-            if not sql.keep_delivery(connection, arrival):
+            if not arrivals.keep(connection, arrival):
                 return ()
             return self._announced(connection, notices.heed(connection, notice))
 

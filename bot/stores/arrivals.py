@@ -1,0 +1,108 @@
+"""A delivery arrives: it is kept, and the job it asks for is made, once however often it comes."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from bot.domain.events import JobQueued
+from bot.domain.job import Job, Work
+from bot.ports import Accepted
+from bot.stores import codec, notices
+from bot.stores.schema import ANSWER, NOW, WORK
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A delivery with everything the database needs, made outside the transaction."""
+
+    guid: str
+    event: str
+    action: str
+    job: Job | None
+    spec: str
+
+
+def arrival(guid: str, event: str, action: str, job: Job | None) -> Arrival:
+    """Raises UserError for ids that cannot be stored."""
+    codec.name(guid, of="delivery's id")
+    if job is None:
+        return Arrival(guid, codec.printable(event), codec.printable(action), None, "")
+    codec.name(job.id, of="job's id")
+    codec.name(job.key, of="job's key")
+    codec.number(job.installation_id, of="installation's id")
+    codec.number(job.repo.id, of="repository's id")
+    codec.number(job.issue.number, of="issue's number")
+    return Arrival(guid, codec.printable(event), codec.printable(action), job, codec.job_text(job))
+
+
+_ADD_JOB = {
+    dialect: f"""
+INSERT INTO jobs (id, key, tenant, repo_id, issue, state, spec, priority, created_at, run_at,
+                  fence, lease_until, attempts, deaths, next_event, next_entry)
+SELECT :id, :key, :tenant, :repo_id, :issue, 'queued', :spec, :priority, {now}, {now}, 0, 0, 0, 0, 2, 1
+WHERE NOT EXISTS (SELECT 1 FROM marks WHERE name = :deleted)
+  AND NOT EXISTS (SELECT 1 FROM access WHERE installation_id = :tenant AND repo_id IN (0, :repo_id)
+                  AND state <> 'active')
+ON CONFLICT (key) DO NOTHING RETURNING created_at"""
+    for dialect, now in NOW.items()
+}
+_ADD_DELIVERY = {
+    dialect: f"""
+INSERT INTO deliveries (guid, event, action, job_id, received_at) VALUES (:guid, :event, :action, :job_id, {now})
+ON CONFLICT (guid) DO NOTHING RETURNING guid"""
+    for dialect, now in NOW.items()
+}
+_ADD_FIRST_EVENT = """
+INSERT INTO events (job_id, seq, at, kind, data) VALUES (:id, 1, :at, :kind, :data) RETURNING seq"""
+_ID_OF_KEY = "SELECT id FROM jobs WHERE key = :key"
+
+
+def accept(connection: Connection, arrival: Arrival) -> Accepted:
+    """The delivery, its job and the job's first event; whatever is there already stays as it is."""
+    accepted = Accepted(None, False)
+    if arrival.job is not None:
+        accepted = _accept_job(connection, arrival.job, arrival.spec)
+    keep(connection, arrival, job_id=accepted.job_id)
+    return accepted
+
+
+def keep(connection: Connection, arrival: Arrival, *, job_id: str | None = None) -> bool:
+    """The delivery alone. False when it is there already."""
+    delivery = {"guid": arrival.guid, "event": arrival.event, "action": arrival.action, "job_id": job_id}
+    return _driver_row(connection, _ADD_DELIVERY[connection.dialect.name], delivery) is not None
+
+
+def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
+    values = {
+        "id": job.id,
+        "key": job.key,
+        "tenant": job.installation_id,
+        "repo_id": job.repo.id,
+        "issue": job.issue.number,
+        "spec": spec,
+        "priority": WORK if isinstance(job.command, Work) else ANSWER,
+        "deleted": notices.DELETED + job.key,
+    }
+    notices.alone_with(connection, job.key)
+    added = _driver_row(connection, _ADD_JOB[connection.dialect.name], values)
+    if added is None:
+        (job_id,) = _driver_row(connection, _ID_OF_KEY, {"key": job.key}) or (None,)
+        return Accepted(job_id, False, "" if job_id is not None else notices.why_not(connection, job))
+    event = JobQueued(job.instruction, job.requested_by.login)
+    first = {"id": job.id, "at": added[0], "kind": event.kind, "data": codec.event_text(event)}
+    _driver_row(connection, _ADD_FIRST_EVENT, first)
+    return Accepted(job.id, True)
+
+
+def _driver_row(connection: Connection, statement: str, values: Mapping[str, object]) -> Sequence[Any] | None:
+    """The first row of a statement. On SQLite without SQLAlchemy, whose way costs five times as much: a burst of
+    deliveries waits for this and for nothing else."""
+    if connection.dialect.name != "sqlite":
+        return connection.execute(text(statement), values).one_or_none()
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(statement, values)
+        row: Sequence[Any] | None = cursor.fetchone()
+        return row
