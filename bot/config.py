@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from bot.settings.limits import LIMIT_SETTINGS
 from bot.settings.models import MODEL_SETTINGS, Platform, lacking
 from bot.settings.models import RULES as RULES
 from bot.settings.sandboxes import SANDBOX_SETTINGS
@@ -16,7 +17,6 @@ from bot.settings.values import (
     Setting,
     database,
     folder,
-    number,
     one_of,
     path,
     pem,
@@ -228,62 +228,7 @@ SETTINGS: tuple[Setting, ...] = (
         url,
     ),
     *MODEL_SETTINGS,
-    Setting(
-        "BACKSPACE_BUDGET_USD",
-        "budget_usd",
-        "3.00",
-        "Dollars one job may cost, at list price",
-        number(0.01, 1000, "number of dollars"),
-        "worker",
-    ),
-    Setting(
-        "BACKSPACE_REPO_USD_PER_DAY",
-        "repo_usd_per_day",
-        "30",
-        "Dollars all jobs of one repository may cost on one day (UTC)",
-        number(0.01, 100_000, "number of dollars"),
-        "worker",
-    ),
-    Setting(
-        "BACKSPACE_INSTALLATION_USD_PER_DAY",
-        "installation_usd_per_day",
-        "100",
-        "and all jobs of one installation",
-        number(0.01, 100_000, "number of dollars"),
-        "worker",
-    ),
-    Setting(
-        "BACKSPACE_CONCURRENCY",
-        "concurrency",
-        "2",
-        "Jobs that run at once, in all processes that share the database",
-        whole(1, 64, "whole number"),
-        "worker",
-    ),
-    Setting(
-        "BACKSPACE_CONCURRENCY_PER_INSTALLATION",
-        "concurrency_per_installation",
-        "2",
-        "and for one installation of the App",
-        whole(1, 64, "whole number"),
-        "worker",
-    ),
-    Setting(
-        "BACKSPACE_JOBS_PER_HOUR",
-        "jobs_per_hour",
-        "30",
-        "Jobs an hour that one installation may ask for",
-        whole(1, 10_000, "whole number"),
-        "worker",
-    ),
-    Setting(
-        "BACKSPACE_WORKERS",
-        "workers",
-        "1",
-        "Worker processes that share the database; each keeps to its part of GitHub's limits",
-        whole(1, 16, "whole number"),
-        "worker",
-    ),
+    *LIMIT_SETTINGS,
     Setting(
         "BACKSPACE_HOME",
         "home",
