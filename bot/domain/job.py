@@ -228,3 +228,4 @@ class PullRequest:
     url: str
     draft: bool
     head_sha: str
+    state: Literal["open", "closed", "merged"] = "open"

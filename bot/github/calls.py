@@ -7,6 +7,8 @@ from urllib.parse import quote
 from bot.domain.errors import Unprocessable
 from bot.github.pace import Kind
 
+GRAPHQL = "/graphql"
+READY_FOR_REVIEW = f"{GRAPHQL} markPullRequestReadyForReview"
 _REPO = "/repos/{owner}/{repo}"
 _SLOT = re.compile(r"\{(\+?)([a-z_]+)\}")
 
@@ -43,11 +45,20 @@ ALLOWED: Mapping[tuple[str, str], bool] = {
     ("POST", _REPO + "/git/trees"): True,
     ("POST", _REPO + "/git/commits"): True,
     ("GET", _REPO + "/pulls"): True,
+    ("GET", _REPO + "/pulls/{number}"): True,
+    ("PATCH", _REPO + "/pulls/{number}"): True,
     ("POST", _REPO + "/pulls"): False,
     ("POST", _REPO + "/pulls/{number}/requested_reviewers"): True,
     ("GET", _REPO + "/commits/{sha}/check-runs"): True,
     ("POST", _REPO + "/check-runs"): False,
     ("PATCH", _REPO + "/check-runs/{check_run_id}"): True,
+    ("POST", READY_FOR_REVIEW): True,
+}
+
+# What REST has not is asked for in GraphQL, in these words and no others; a call's body holds the variables alone.
+DOCUMENTS: Mapping[str, str] = {
+    READY_FOR_REVIEW: "mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) "
+    "{ pullRequest { isDraft } } }",
 }
 
 
@@ -78,6 +89,8 @@ def path_of(method: str, template: str, segments: Mapping[str, str | int]) -> st
     Raises NotAllowed for what is not on the list, Unprocessable for a value that no path can hold.
     """
     repeatable(method, template)
+    if template in DOCUMENTS:
+        return GRAPHQL
     return _SLOT.sub(lambda slot: _encoded(str(segments[slot[2]]), keep_slashes=bool(slot[1])), template)
 
 

@@ -18,8 +18,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from bot.domain.conversation import texts_in
 from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError
 from bot.domain.job import Repo
+from bot.github.addresses import graphql_url
 from bot.github.answers import number, text
-from bot.github.calls import kind_of, path_of, repeatable
+from bot.github.calls import DOCUMENTS, GRAPHQL, kind_of, path_of, repeatable
 from bot.github.failures import failure, rate_limit
 from bot.github.pace import Priority
 from bot.github.turn import OutOfTurn, Sleep, Turn
@@ -116,6 +117,8 @@ class Client:
         Raises ProviderError and its kinds, AmbiguousWrite only for a call that must not be repeated blindly, OutOfTurn
         when the limits let it go too late for its priority.
         """
+        if template in DOCUMENTS:
+            body = {"query": DOCUMENTS[template], "variables": body}
         call = _Call(method, template, None if body is None else json.dumps(body).encode(), query, at, priority, accept)
         if self.check is not None:
             for words in texts_in((body, dict(query), dict(at))):
@@ -164,6 +167,7 @@ class Client:
     async def _request(self, call: _Call) -> Response[Any]:
         """In turn; with other credentials once more when these are refused."""
         path = path_of(call.method, call.template, call.at)
+        url = graphql_url(str(self._github.config.base_url)) if path == GRAPHQL else path
         for again in (True, False):
             async with self._turn.taken(kind_of(call.method, call.template), call.priority):
                 authorization = await self._credentials.authorization()
@@ -177,7 +181,7 @@ class Client:
                 sent_at = self._now()
                 try:
                     response = await self._github.arequest(
-                        call.method, path, params=call.query, content=call.content, headers=headers
+                        call.method, url, params=call.query, content=call.content, headers=headers
                     )
                 except RequestFailed as failed:
                     self._learn(failed.response)

@@ -7,15 +7,25 @@ from typing import Any
 from bot.domain.errors import NotFound, Unprocessable
 from bot.domain.job import PullRequest, Repo
 from bot.github.answers import field, items, number, text
+from bot.github.calls import READY_FOR_REVIEW
 from bot.github.client import NOTHING, Answer, Client, Credentials, Json, Values
 from bot.github.pace import Priority
 from bot.github.settling import made, made_once
-from bot.github.shapes import issue_facts, repository_facts, said, text_or_nothing
+from bot.github.shapes import (
+    comment_of,
+    commit_of,
+    issue_facts,
+    pull_request_of,
+    repository_facts,
+    said,
+    text_or_nothing,
+)
 from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote, RepositoryFacts, Said, TreeEntry
 
 CHECK_NAME = "backspace"
 OWN_BRANCHES = "backspace/"
 _REPO = "/repos/{owner}/{repo}"
+_PULL = _REPO + "/pulls/{number}"
 _WITH_HTML = "application/vnd.github.full+json"
 _PAGE = 100  # GitHub's largest
 _COMMENT_PAGES = 3
@@ -105,7 +115,7 @@ class RestGitHub:
     # ------------------------------------------------------------ objects
 
     async def commit(self, sha: str) -> Commit:
-        return _commit(await self._get(_REPO + "/git/commits/{sha}", {"sha": sha}))
+        return commit_of(await self._get(_REPO + "/git/commits/{sha}", {"sha": sha}))
 
     async def subjects(self, sha: str) -> tuple[str, ...]:
         answer = await self._call("GET", _REPO + "/commits", query={"sha": sha, "per_page": _SUBJECTS})
@@ -126,7 +136,7 @@ class RestGitHub:
     async def create_commit(self, message: str, *, tree: str, parents: Sequence[str]) -> Commit:
         """Neither author nor committer is sent: then GitHub signs the commit in the App's name."""
         body = {"message": message, "tree": tree, "parents": list(parents)}
-        return _commit(await self._post(_REPO + "/git/commits", body))
+        return commit_of(await self._post(_REPO + "/git/commits", body))
 
     # ------------------------------------------------------------ pull requests
 
@@ -144,19 +154,32 @@ class RestGitHub:
             for found in items(answer.data)
             if field(found, "head", "ref") == branch and field(found, "head", "repo", "id") == self._repo.id
         )
-        return next(map(_pull_request, ours), None)
+        return next(map(pull_request_of, ours), None)
 
     async def create_pull_request(self, *, title: str, body: str, head: str, base: str, draft: bool) -> PullRequest:
         fields = {"title": title, "body": body, "head": head, "base": base, "draft": draft}
 
         async def write() -> PullRequest:
-            return _pull_request(await self._post(_REPO + "/pulls", fields))
+            return pull_request_of(await self._post(_REPO + "/pulls", fields))
 
         return await made_once(write, lambda: self.find_pull_request(head), sleep=self._client.sleep)
 
+    async def pull_request(self, number: int) -> PullRequest:
+        return pull_request_of(await self._get(_PULL, {"number": number}))
+
+    async def update_pull_request(self, number: int, *, title: str, body: str) -> None:
+        await self._call("PATCH", _PULL, body={"title": title, "body": body}, at={"number": number})
+
+    async def mark_ready(self, number: int) -> None:
+        shown = await self._get(_PULL, {"number": number})
+        if field(shown, "draft") is not True:
+            return
+        refused = field(await self._post(READY_FOR_REVIEW, {"id": text(shown, "node_id")}), "errors")
+        if refused and (await self.pull_request(number)).draft:
+            raise Unprocessable("github", f"{text(items(refused)[0], 'message')[:300]!a} ({READY_FOR_REVIEW})")
+
     async def request_review(self, number: int, login: str) -> None:
-        template = _REPO + "/pulls/{number}/requested_reviewers"
-        await self._call("POST", template, body={"reviewers": [login]}, at={"number": number})
+        await self._call("POST", f"{_PULL}/requested_reviewers", body={"reviewers": [login]}, at={"number": number})
 
     # ------------------------------------------------------------ the thread
 
@@ -180,7 +203,7 @@ class RestGitHub:
             answer = first if page == 1 else await self._call("GET", template, at={"number": issue}, query=query)
             for comment in reversed(items(answer.data)):
                 if self._is_own(comment) and wanted(text_or_nothing(comment, "body")):
-                    return _comment(comment)
+                    return comment_of(comment)
         return None
 
     async def comments(self, issue: int) -> tuple[Said, ...]:
@@ -205,7 +228,7 @@ class RestGitHub:
 
     async def create_comment(self, issue: int, body: str) -> Comment:
         async def write() -> Comment:
-            return _comment(await self._post(_REPO + "/issues/{number}/comments", {"body": body}, {"number": issue}))
+            return comment_of(await self._post(_REPO + "/issues/{number}/comments", {"body": body}, {"number": issue}))
 
         def same(other: str) -> bool:
             return _words(other) == _words(body)
@@ -287,26 +310,3 @@ def _check(check: CheckRun) -> dict[str, Any]:
     if check.conclusion is not None:
         body["conclusion"] = check.conclusion.value
     return body
-
-
-def _commit(data: object) -> Commit:
-    verification = field(data, "verification")
-    return Commit(
-        sha=text(data, "sha"),
-        tree_sha=text(data, "tree", "sha"),
-        verified=field(verification, "verified") is True,
-        reason=text_or_nothing(verification, "reason"),
-    )
-
-
-def _pull_request(data: object) -> PullRequest:
-    return PullRequest(
-        number=number(data, "number"),
-        url=text(data, "html_url"),
-        draft=field(data, "draft") is True,
-        head_sha=text(data, "head", "sha"),
-    )
-
-
-def _comment(data: object) -> Comment:
-    return Comment(number(data, "id"), text(data, "html_url"), text_or_nothing(data, "body"))

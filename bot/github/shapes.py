@@ -1,11 +1,12 @@
 """What GitHub shows of repositories and threads, as the bot's own words."""
 
 from datetime import datetime
+from typing import Literal
 
 from bot.domain.errors import ProviderError
-from bot.domain.job import Person, Repo
+from bot.domain.job import Person, PullRequest, Repo
 from bot.github.answers import field, flag, number, text
-from bot.ports import IssueFacts, RepositoryFacts, Said
+from bot.ports import Comment, Commit, IssueFacts, RepositoryFacts, Said
 
 
 def repository_facts(data: object) -> RepositoryFacts:
@@ -38,6 +39,31 @@ def said(data: object) -> Said:
         created_at=instant(data, "created_at"),
         updated_at=instant(data, "updated_at"),
     )
+
+
+def commit_of(data: object) -> Commit:
+    verification = field(data, "verification")
+    return Commit(
+        sha=text(data, "sha"),
+        tree_sha=text(data, "tree", "sha"),
+        verified=field(verification, "verified") is True,
+        reason=text_or_nothing(verification, "reason"),
+    )
+
+
+def pull_request_of(data: object) -> PullRequest:
+    over: Literal["merged", "closed"] = "closed" if field(data, "merged_at") is None else "merged"
+    return PullRequest(
+        number=number(data, "number"),
+        url=text(data, "html_url"),
+        draft=field(data, "draft") is True,
+        head_sha=text(data, "head", "sha"),
+        state="open" if text(data, "state") == "open" else over,
+    )
+
+
+def comment_of(data: object) -> Comment:
+    return Comment(number(data, "id"), text(data, "html_url"), text_or_nothing(data, "body"))
 
 
 def _person(user: object) -> Person:

@@ -4,7 +4,8 @@ import httpx
 import pytest
 
 from bot.domain.errors import Unprocessable
-from bot.github.calls import ALLOWED, NotAllowed, path_of, repeatable
+from bot.github.addresses import graphql_url
+from bot.github.calls import ALLOWED, DOCUMENTS, READY_FOR_REVIEW, NotAllowed, path_of, repeatable
 from bot.github.client import renamed_path
 
 PERMISSION = "/repos/{owner}/{repo}/collaborators/{login}/permission"
@@ -93,6 +94,26 @@ def test_what_is_not_on_the_list_is_our_mistake_and_never_leaves(method: str, te
     """S28. Red when `repeatable` answers False for what it does not know (tried)."""
     with pytest.raises(NotAllowed):
         path_of(method, template, {"owner": "a", "repo": "b", "number": 1, "path": "x"})
+
+
+def test_graphql_is_asked_for_one_mutation_and_no_call_brings_a_document_of_its_own() -> None:
+    """S28; `/graphql` alone is refused above."""
+    assert path_of("POST", READY_FOR_REVIEW, {}) == "/graphql"
+    assert list(DOCUMENTS) == [READY_FOR_REVIEW]
+    assert DOCUMENTS[READY_FOR_REVIEW].startswith("mutation($id: ID!) { markPullRequestReadyForReview(")
+
+
+@pytest.mark.parametrize(
+    ("api_url", "url"),
+    [
+        ("https://api.github.com", "https://api.github.com/graphql"),
+        ("https://api.acme.ghe.com/", "https://api.acme.ghe.com/graphql"),
+        ("https://ghe.example/api/v3", "https://ghe.example/api/graphql"),
+        ("https://ghe.example/api/v3/", "https://ghe.example/api/graphql"),
+    ],
+)
+def test_graphql_lies_where_github_documents_it(api_url: str, url: str) -> None:
+    assert graphql_url(api_url) == url
 
 
 def test_only_what_makes_something_new_and_visible_must_not_be_repeated_blindly() -> None:

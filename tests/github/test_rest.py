@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,44 @@ async def test_a_pull_request_is_found_again_by_its_branch(here: Scene, github: 
     assert [u.login for u in pull_of(here, made.number).requested_reviewers] == ["alice"]
     with pytest.raises(Unprocessable, match="Review"):
         await github.request_review(made.number, "tiny-backspace[bot]")
+
+
+async def test_a_pull_request_is_worded_anew_and_taken_out_of_draft(here: Scene) -> None:
+    """Below an Enterprise Server's address, too, where GraphQL lies beside the REST API."""
+    for number, api_path in ((2, ""), (3, "/api/v3")):
+        async with here.app(api_path=api_path).repository(here.installation_id, here.repo) as github:
+            branch = f"backspace/1-{number}a"
+            await pushed(here, github, branch)
+            made = await github.create_pull_request(title="T", body="B", head=branch, base="main", draft=True)
+            await github.update_pull_request(made.number, title="Finished", body="Fixes #1")
+            here.loopback.faults.add(DropReply(), method="POST", path="/graphql$")
+            for _ in range(2):
+                await github.mark_ready(made.number)
+            assert await github.pull_request(made.number) == replace(made, draft=False)
+            (issue,) = [one for one in here.loopback.pull_requests(here.repository) if one.number == made.number]
+            assert (issue.title, issue.body) == ("Finished", "Fixes #1")
+            assert here.asked("POST", "/graphql") == 2 * (number - 1), "asked once, and once more for the lost answer"
+
+
+async def test_a_draft_that_github_keeps_one_is_told_with_its_reason(here: Scene, github: RestGitHub) -> None:
+    await pushed(here, github)
+    made = await github.create_pull_request(title="T", body="B", head="backspace/1-aa", base="main", draft=True)
+    (token,) = here.loopback.world.tokens.values()
+    token.permissions["contents"] = "read"
+    with pytest.raises(Unprocessable, match="'Resource not accessible by integration'"):
+        await github.mark_ready(made.number)
+    assert (await github.pull_request(made.number)).draft
+
+
+@pytest.mark.parametrize("state", ["closed", "merged"])
+async def test_a_pull_request_that_is_over_says_how_it_ended(here: Scene, github: RestGitHub, state: str) -> None:
+    await pushed(here, github)
+    made = await github.create_pull_request(title="T", body="B", head="backspace/1-aa", base="main", draft=False)
+    if state == "merged":
+        await here.loopback.merge(here.repository, made.number, "alice")
+    else:
+        here.loopback.close_issue(here.repository, made.number, "alice")
+    assert (await github.pull_request(made.number)).state == state
 
 
 def pull_of(here: Scene, number: int) -> PullRequest:

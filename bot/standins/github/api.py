@@ -237,7 +237,7 @@ def _add_headers(world: World, caller: Caller, route: Route, request: Request, r
     now = rate(world, caller)
     for name, value in now.items():
         response.headers[f"X-RateLimit-{name.title()}"] = str(value)
-    response.headers["X-RateLimit-Resource"] = "core"
+    response.headers["X-RateLimit-Resource"] = "graphql" if route.path == "/graphql" else "core"
     response.headers["X-GitHub-Media-Type"] = "github.v3; format=json"
     response.headers["X-GitHub-Api-Version-Selected"] = request.headers.get("x-github-api-version", VERSIONS[0])
     if isinstance(caller, AsInstallation):

@@ -19,6 +19,7 @@ from bot.standins.github import (
     apps,
     archives,
     checks,
+    graphql,
     issues,
     objects,
     pages,
@@ -36,16 +37,7 @@ from bot.standins.github.hooks import routes as hook_routes
 from bot.standins.github.importing import import_source
 from bot.standins.github.merging import merge
 from bot.standins.github.problems import not_found
-from bot.standins.github.state import (
-    App,
-    CheckRun,
-    Comment,
-    Delivery,
-    Installation,
-    Issue,
-    Repository,
-    User,
-)
+from bot.standins.github.state import App, CheckRun, Comment, Delivery, Installation, Issue, Repository, User
 from bot.standins.github.world import World
 from bot.standins.serving import serve
 
@@ -89,7 +81,8 @@ class LoopbackGitHub:
         families = (apps, issues, pulls, refs, objects, checks, repositories)
         api = [starlette_route(world, route) for family in families for route in family.ROUTES]
         api += [starlette_route(world, route) for route in hook_routes(self.hooks)]
-        routes: list[BaseRoute] = [Mount("/api/v3", routes=[*api]), *api]
+        graph = [starlette_route(world, route) for route in graphql.ROUTES]
+        routes: list[BaseRoute] = [Mount("/api/v3", routes=[*api]), *api, Mount("/api", routes=[*graph]), *graph]
         routes += archives.routes(world)
         routes += pages.routes(world, self.hooks)
         routes += smart_http.routes(world)
