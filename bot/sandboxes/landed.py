@@ -17,7 +17,8 @@ def landing() -> tuple[tuple[str, ...], bytes]:
     inside = resources.files("bot.sandboxes.inside")
     made = {path: content.decode() for path, content in files_made_for_it().items() if path.startswith(f"{HELPER}/")}
     made |= {f"{EMPTY_GIT_DIR}/objects/": "", f"{EMPTY_GIT_DIR}/refs/": ""}
-    made[f"{HELPER}/bot/sandboxes/inside/waiting.py"] = (inside / "waiting.py").read_text(encoding="utf-8")
+    for name in ("waiting.py", "observing.py"):
+        made[f"{HELPER}/bot/sandboxes/inside/{name}"] = (inside / name).read_text(encoding="utf-8")
     files = json.dumps(made).encode()
     programs = {machine: seccomp_filter(machine) for machine in MACHINES}
     filters = json.dumps(
