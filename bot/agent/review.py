@@ -6,23 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from bot.agent.gate import look_twice, secrets_in
+from bot.agent.gate import secrets_in
 from bot.agent.linting import linted
-from bot.agent.output import cleaned, last_lines, one_line, shown_diff, visible
+from bot.agent.output import cleaned, last_lines, one_line, visible
+from bot.agent.showing import MOST_REJECTIONS, what_is_shown
 from bot.domain.conversation import Json
 from bot.domain.errors import LimitReached, ProviderError, UserError
-from bot.domain.job import Check, FileStat, Patch, Receipt, Submission
+from bot.domain.job import Check, Patch, Receipt, Submission
 from bot.ports import Sandbox, Workspace
 
 __all__ = ["Accepted", "History", "Review", "Shown", "Unfit", "submission_of"]
 
-MOST_REJECTIONS = 3  # of failing checks; after that the change goes out as a draft that says so
 TITLE_CHARACTERS = 70
 CHECK_BYTES = 1_000_000
 CHECK_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
 NO_CHECK = "no check command was found or configured"
 NOTHING_CHANGED = "nothing differs from the base"
-DIFF_ID = "diff_id: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +173,7 @@ class Review:
                 return Unfit(f"{what} changes files of the repository each time it runs; have git ignore them first.")
         failed = checks_failed(receipt)
         rejections = history.rejections + failed
-        text = _review_text(patch, receipt, lint, given_id=diff_id, failed=failed, rejections=rejections)
+        text = what_is_shown(patch, receipt, lint, given_id=diff_id, failed=failed, rejections=rejections)
         return Shown(text=text, patch=patch, receipt=receipt, checks_failed=failed, is_fresh=is_fresh)
 
     async def _verified(self, check: str, history: History, seconds_left: float) -> Receipt:
@@ -262,47 +261,3 @@ def _unfit(patch: Patch, gate: Callable[[Patch], Sequence[str]]) -> Unfit | None
 
 def _spent(receipt: Receipt) -> float:
     return max((run.seconds for run in receipt.runs), default=0.0)
-
-
-def _review_text(patch: Patch, receipt: Receipt, lint: str, *, given_id: str, failed: bool, rejections: int) -> str:
-    parts = []
-    if given_id and given_id != patch.diff_id:
-        parts.append(
-            f"The change is not the one shown as {visible(given_id)[:40]}. This is what would be submitted now."
-        )
-    parts.append("\n".join(_stat(stat) for stat in patch.stats))
-    parts.append(shown_diff(patch.diff))
-    parts.append(_checks_text(receipt, failed=failed))
-    parts += [lint, look_twice(patch)]
-    parts.append(_what_now(patch.diff_id, failed=failed, rejections=rejections))
-    return "\n\n".join(part for part in parts if part)
-
-
-def _stat(stat: FileStat) -> str:
-    if stat.additions is None or stat.deletions is None:
-        return f"{visible(stat.path)} | binary"
-    return f"{visible(stat.path)} | +{stat.additions} -{stat.deletions}"
-
-
-def _checks_text(receipt: Receipt, *, failed: bool) -> str:
-    if not receipt.runs:
-        return f"Checks: {receipt.command or 'not run'}: {visible(receipt.reason)}."
-    ran = "\n".join(f"{run.where}: {_ended(run)}" for run in receipt.runs)
-    head = next((run for run in receipt.runs if run.where == "head" and run.exit_code != 0), None)
-    known = "\nThe base fails too, so this does not stand in the way." if head and not failed else ""
-    return f"Checks: {receipt.command}\n{ran}{known}" + (f"\n{visible(head.tail)}" if head and head.tail else "")
-
-
-def _ended(run: Check) -> str:
-    return f"timed out after {run.seconds:.0f} s" if run.timed_out else f"exit {run.exit_code}, {run.seconds:.1f} s"
-
-
-def _what_now(diff_id: str, *, failed: bool, rejections: int) -> str:
-    if failed and rejections < MOST_REJECTIONS:
-        return f"{DIFF_ID}{diff_id}\nThe checks fail because of this change. Fix it and submit again."
-    if failed:
-        return (
-            f"{DIFF_ID}{diff_id}\nThe checks still fail. Fix it, or call submit again with this diff_id: "
-            "the pull request then opens as a draft that says so."
-        )
-    return f"{DIFF_ID}{diff_id}\nIf this is what you want, call submit again with this diff_id; else fix it first."

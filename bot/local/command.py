@@ -15,7 +15,7 @@ from bot.recordings.commands import write_text
 from bot.report.characters import visible
 
 if TYPE_CHECKING:
-    from bot.local.run import Exit
+    from bot.local.done import Exit
 
 app = typer.Typer()
 errors = Console(stderr=True)
@@ -62,7 +62,8 @@ def _run(
     as_json: bool,
 ) -> None:
     from bot.cli import environment, need_git, need_home, not_started
-    from bot.local.run import Done, Exit, Wish, local_config, made_ready, run_locally
+    from bot.local.done import Done, Exit
+    from bot.local.run import Wish, local_config, made_ready, run_locally
 
     async def done() -> Done:
         try:

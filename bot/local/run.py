@@ -9,11 +9,9 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -30,6 +28,7 @@ from bot.domain.events import BasePinned, Conclusion, JobFinished, JobQueued, Jo
 from bot.domain.setup import SetupReport
 from bot.intake.reading import subjects_of
 from bot.journey import check_instructions, path_rules
+from bot.local.done import Done
 from bot.local.git import check_branch, has_uncommitted, head_of, last_subjects, make_branch, toplevel
 from bot.local.record import LocalRecord, View
 from bot.ports import Remote, Sandbox, SandboxProvider, Workspace
@@ -39,7 +38,6 @@ from bot.recordings.commands import runs_folder
 from bot.recordings.run import Heading
 from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
 from bot.report.characters import visible
-from bot.report.receipts import verdict
 from bot.sandboxes.images import image_for
 from bot.setup.plan import SetupWish, setup_plan
 from bot.setup.premises import Premises
@@ -49,18 +47,6 @@ from bot.wiring import MINUTES, TURNS, known_secrets, models, sandbox_provider
 LOCAL_REPOSITORY = 0  # no GitHub repository has this id
 INTERRUPTED = "Interrupted; this is the change so far."
 UNTOUCHED = "Interrupted before anything was changed."
-
-
-class Exit(IntEnum):
-    """Exit codes of `backspace run`: part of what scripts rely on."""
-
-    CHANGES = 0
-    FAILED = 1
-    NOT_STARTED = 2
-    NO_CHANGE = 3
-    BLOCKED = 4
-    BUDGET = 5
-    INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,54 +72,6 @@ class Ready:
     budget: Budget
     uncommitted: bool
     subjects: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    run: str
-    outcome: Outcome
-    interrupted: bool
-    seconds: float
-    record: Path
-    branch: str = ""
-
-    @property
-    def exit_code(self) -> Exit:
-        if self.interrupted:
-            return Exit.INTERRUPTED
-        match self.outcome.kind:
-            case "submitted":
-                return Exit.CHANGES
-            case "no_change" | "answered":
-                return Exit.NO_CHANGE
-            case "blocked":
-                return Exit.BLOCKED
-            case "stopped":
-                return Exit.BUDGET if self.outcome.conclusion is Conclusion.TIMED_OUT else Exit.FAILED
-
-    def as_data(self) -> dict[str, Any]:
-        """The one object of `--json`; texts are as the model wrote them."""
-        outcome = self.outcome
-        receipt = outcome.receipt
-        return {
-            "run": self.run,
-            "outcome": "interrupted" if self.interrupted else outcome.kind,
-            "exit_code": int(self.exit_code),
-            "message": outcome.message,
-            "submission": asdict(outcome.submission) if outcome.submission else None,
-            "base": outcome.patch.base_sha if outcome.patch else None,
-            "branch": self.branch or None,
-            "patch": outcome.patch.diff if outcome.patch else None,
-            "files": [asdict(stat) for stat in outcome.patch.stats] if outcome.patch else [],
-            "receipt": {**asdict(receipt), "verdict": verdict(receipt)} if receipt else None,
-            "turns": outcome.turns,
-            "tool_calls": outcome.tool_calls,
-            "usage": asdict(outcome.usage),
-            "usd": outcome.usd,
-            "seconds": round(self.seconds, 3),
-            "models": list(outcome.models),
-            "record": str(self.record),
-        }
 
 
 def local_config(env: Mapping[str, str], model: str | None, budget: float | None = None) -> Config:

@@ -22,9 +22,9 @@ from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobQueued, Noted, Recorded
 from bot.domain.job import Change, Patch
 from bot.local.command import asked
+from bot.local.done import Done, Exit
 from bot.local.git import check_branch, head_of, last_subjects, make_branch
 from bot.local.record import KEPT, LocalRecord, View, forget_old
-from bot.local.run import Done, Exit
 from bot.recordings.commands import read
 from bot.recordings.run import Heading
 from bot.report.leaks import Leaks
