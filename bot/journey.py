@@ -10,16 +10,15 @@ from bot import ending
 from bot.agent import rules as rule_agent
 from bot.agent.canary import Canary, Watched
 from bot.agent.limits import Limits
-from bot.agent.loop import Outcome, work
+from bot.agent.loop import work
 from bot.agent.prompt import Task
 from bot.agent.review import Review
 from bot.agent.switching import chain_of
-from bot.continuing import BASE, Earlier, replaced, so_far, unfinished_files
+from bot.continuing import BASE, Earlier, so_far, unfinished_files
 from bot.domain.errors import UserError
 from bot.domain.events import BasePinned, JobFinished, JobStarted, SandboxReady
-from bot.domain.job import Job, Patch, PullRequest, Receipt
+from bot.domain.job import Job
 from bot.domain.setup import SetupReport
-from bot.intake.admission import MAY_ASK
 from bot.intake.pictures import Fetch
 from bot.intake.reading import Reading
 from bot.listening import Ear
@@ -30,6 +29,7 @@ from bot.ports import (
     GitHub,
     IssueFacts,
     Journal,
+    Lease,
     Model,
     Purse,
     RepositoryFacts,
@@ -37,24 +37,17 @@ from bot.ports import (
     SandboxProvider,
     Workspace,
 )
-from bot.publish.branch import drop_branch, start_branch, written
+from bot.publication import Publication
+from bot.publish.branch import written
 from bot.publish.mirror import Mirror
-from bot.publish.outgoing import outgoing
 from bot.publish.policy import PathRules, problems
-from bot.publish.pull_request import publish
-from bot.publish.second_look import worth_a_second_look
 from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
-from bot.repo_wishes import ci_held, pull_request_template, reviewers
-from bot.report import wording
 from bot.report.leaks import Leaks
 from bot.report.links import Links
-from bot.report.setup import setup_section
 from bot.sandboxes.images import image_for
 from bot.setup.plan import SetupRules, SetupWish, setup_plan
 from bot.setup.premises import Premises
 from bot.thread import read_thread
-
-NOT_RUN = Receipt(command=None, reason="the work stopped before the checks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +78,7 @@ class Facts:
 
 
 class Journey:
-    """One job on its way. `links` is asked late, since the check run's address is known only after a while.
-
-    `earlier`: the unfinished work it goes on with.
-    """
+    """One job on its way. `earlier`: the unfinished work it goes on with; `links`: see `Publication`."""
 
     def __init__(
         self,
@@ -113,11 +103,18 @@ class Journey:
         self._github = github
         self._journal = journal
         self._purse_of = purse_of
-        self._leaks = leaks
-        self._links = links
-        self._branch = wording.branch_name(job)
+        self._publication = Publication(
+            job,
+            earlier=earlier,
+            github=github,
+            journal=journal,
+            links=links,
+            leaks=leaks,
+            canary=self._canary,
+            ear=ear,
+        )
 
-    async def run(self, *, attempt: int) -> JobFinished:
+    async def run(self, lease: Lease) -> JobFinished:
         """To the words of the job's end. Raises UserError, LimitReached and ProviderError for the worker to word."""
         job, journal = self._job, self._journal
         base = await self._pinned()
@@ -128,18 +125,18 @@ class Journey:
         await check_instructions(rules, workspace)
         names, wish = rules.model or self._workshop.models, self._job.options.model
         (model, *fallbacks), budget = chain_of(names, self._workshop.model_named, wish=wish), self._budget(rules)
-        await journal.record(JobStarted(attempt=attempt, model=model.name, budget_usd=budget.usd))
+        await journal.record(JobStarted(lease.claim.attempts, model=model.name, budget_usd=budget.usd))
         reading, shop = await self._read(base, rules), self._workshop
         begun = await unfinished_files(
             self._earlier, workspace, mirror=shop.mirror, github=self._github, repo_id=job.repo.id
         )
         if not job.options.dry_run:
-            await self._start_branch(base.sha)
+            await self._publication.begin(base.sha)
         started = time.monotonic()
         steerable = model.name != rule_agent.NAME
         premises = await self._premises(workspace, rules)
         ear = self._ear.open() if steerable else nullcontext()
-        async with ear, premises.first(job.id, journal) as (sandbox, setup):
+        async with ear, premises.first(job.id, journal, goes_on=lambda: not lease.cancelled_by) as (sandbox, setup):
             await self._canary.put(sandbox)
             await journal.record(SandboxReady(sandbox.provider, time.monotonic() - started))
             outcome = await work(
@@ -157,15 +154,21 @@ class Journey:
             return ending.shown(job, outcome)
         opened = None
         if outcome.patch is not None and outcome.patch.changes:
-            totals = ending.totals(job, outcome, sandbox_seconds=time.monotonic() - started)
-            template = await pull_request_template(workspace)
-            told = "\n\n".join(part for part in (replaced(self._earlier), setup_section(setup)) if part)
-            opened = await self._publish(
-                outcome, outcome.patch, base.branch, rules, reading, totals, template, told, budget
+            opened = await self._publication.publish(
+                outcome,
+                outcome.patch,
+                base_branch=base.branch,
+                rules=rules,
+                reading=reading,
+                workspace=workspace,
+                setup=setup,
+                sandbox_seconds=time.monotonic() - started,
+                budget_usd=budget.usd,
             )
         else:
-            await drop_branch(branch=self._branch, github=self._github, journal=journal)
-        return ending.ended(job, outcome, opened, budget_usd=budget.usd)
+            await self._publication.drop()
+        goes_on = self._earlier is not None
+        return ending.ended(job, outcome, opened, budget_usd=budget.usd, goes_on=goes_on)
 
     async def _pinned(self) -> BasePinned:
         """The branch and commit the work starts from; pinned once, the same for every attempt."""
@@ -195,16 +198,6 @@ class Journey:
             by_label=self._earlier.by_label if self._earlier else self._job.comment_id is None,
             fetch=self._workshop.pictures,
             private=self._facts.repository.private,
-            github=self._github,
-            journal=self._journal,
-        )
-
-    async def _start_branch(self, base_sha: str) -> None:
-        await start_branch(
-            self._job,
-            branch=self._branch,
-            message=wording.start_commit_message(self._job),
-            base_sha=base_sha,
             github=self._github,
             journal=self._journal,
         )
@@ -256,62 +249,6 @@ class Journey:
             begun=begun,
             so_far=so_far(self._earlier, begun) if self._earlier else "",
         )
-
-    async def _publish(
-        self,
-        outcome: Outcome,
-        patch: Patch,
-        base_branch: str,
-        rules: RepoConfig,
-        reading: Reading,
-        totals: wording.Totals,
-        template: str | None,
-        setup: str,
-        budget: Budget,
-    ) -> PullRequest:
-        job = self._job
-        submission = outcome.submission or ending.unfinished(job)
-        held, banner = ci_held(rules, reading), ending.banner(outcome, job=job, budget_usd=budget.usd)
-        body = wording.pull_request_body(
-            job,
-            submission,
-            outcome.receipt or NOT_RUN,
-            patch,
-            second_look=worth_a_second_look(patch),
-            totals=totals,
-            links=self._links(),
-            ci_held=held,
-            unfinished=outcome.kind == "stopped",
-            hidden_removed=reading.hidden,
-            banner=banner,
-            template=template,
-            setup=setup,
-        )
-        message = wording.commit_message(job, submission, hold_ci=held is not None)
-        title = wording.pull_request_title(submission)
-        for piece, where in outgoing(patch, message=message, title=title, body=body):
-            self._leaks.check_public(piece, where)
-            self._canary.check(piece, where)
-        return await publish(
-            job,
-            patch,
-            branch=self._branch,
-            message=message,
-            title=title,
-            body=body,
-            base_branch=base_branch,
-            draft=bool(banner) or job.options.draft or rules.draft,
-            reviewers=reviewers(job, rules),
-            still_allowed=self._still_allowed,
-            github=self._github,
-            journal=self._journal,
-        )
-
-    async def _still_allowed(self) -> None:
-        for who in dict.fromkeys((self._job.requested_by, *self._ear.speakers())):
-            now = await self._github.permission(who.login)
-            if now.role not in MAY_ASK or now.user_id != who.id:
-                raise UserError(f"@{who.login} lost write access to {self._job.repo.full_name} while the job ran.")
 
 
 def path_rules(rules: RepoConfig) -> PathRules:

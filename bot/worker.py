@@ -147,7 +147,7 @@ class Worker:
         """The job's last event, recorded."""
         claim = lease.claim
         try:
-            end = await journey.run(attempt=claim.attempts)
+            end = await journey.run(lease)
         except asyncio.CancelledError:
             by, task = lease.cancelled_by, asyncio.current_task()
             if by is None or task is None:

@@ -274,6 +274,9 @@ class DirectorySandbox:
     async def close(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
 
+    async def leave(self) -> None:
+        await self.close()
+
 
 def _walk(root: Path) -> list[str]:
     found = []

@@ -117,6 +117,13 @@ class Sandbox(Protocol):
         """Everything inside is gone afterwards. May be called twice."""
         ...
 
+    async def leave(self) -> None:
+        """Instead of `close`, for a job that goes on elsewhere: the next `open` of it finds everything as it is now.
+
+        Where sandboxes end with their process this is `close`.
+        """
+        ...
+
 
 class SandboxProvider(Protocol):
     @property

@@ -231,6 +231,10 @@ class _Running:
         if self.group is not None:
             await asyncio.to_thread(self.group.remove)
 
+    async def leave(self) -> None:
+        self.kill()
+        await self.gone()
+
     def _wait(self) -> None:
         """For bwrap, and for the first process inside: it ends after every other one of its namespace."""
         self.process.wait()

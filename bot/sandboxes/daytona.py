@@ -207,10 +207,14 @@ class _Place:
                 if self._sandbox.labels.get(HOLDER) == self._holder:
                     await self._sandbox.delete(wait=True)
         finally:
-            if self._terminal is not None and self._watching is not None:
-                await self._terminal.disconnect()
-                await asyncio.wait([self._watching])
-            await self._client.close()  # type: ignore[no-untyped-call]
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Whoever comes next ends what our helper still does."""
+        if self._terminal is not None and self._watching is not None:
+            await self._terminal.disconnect()
+            await asyncio.wait([self._watching])
+        await self._client.close()  # type: ignore[no-untyped-call]
 
 
 async def _over(terminal: "AsyncPtyHandle", lines: Lines) -> None:

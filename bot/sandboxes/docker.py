@@ -213,6 +213,10 @@ class _Container:
         if self._ending is not None:
             await asyncio.shield(self._ending)
 
+    async def leave(self) -> None:
+        """Our stream has ended, and with it what ran inside."""
+        await self.gone()
+
     async def _end(self) -> None:
         try:
             processes = (await self._engine.call("GET", f"/containers/{self._id}/json"))["ExecIDs"] or ()

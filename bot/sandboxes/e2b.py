@@ -184,9 +184,13 @@ class _Place:
                 if not await self._is_taken_over():
                     await self._sandbox.kill()
         finally:
-            if self._command is not None and self._watching is not None:
-                await self._command.disconnect()
-                await asyncio.wait([self._watching])
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Whoever comes next ends what our helper still does."""
+        if self._command is not None and self._watching is not None:
+            await self._command.disconnect()
+            await asyncio.wait([self._watching])
 
     async def _is_taken_over(self) -> bool:
         import e2b

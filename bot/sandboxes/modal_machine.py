@@ -71,21 +71,28 @@ class _Lifeline:
         self._ending: asyncio.Task[None] | None = None
 
     def kill(self) -> None:
-        if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end())
+        self._begin(ends=True)
+
+    async def leave(self) -> None:
+        self._begin(ends=False)
+        await self.gone()
 
     async def gone(self) -> None:
         if self._ending is not None:
             await asyncio.shield(self._ending)
 
-    async def _end(self) -> None:
-        """What cannot be ended now ends by its time-out, or is reaped."""
+    def _begin(self, *, ends: bool) -> None:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(ends=ends))
+
+    async def _end(self, *, ends: bool) -> None:
+        """What cannot be ended now ends by its time-out, or is reaped; whoever takes it over ends our helper."""
         import modal
 
         await self._carriage.close()
         try:
             async with asyncio.timeout(END_TIMEOUT_S):
-                if (await self._sandbox.get_tags.aio()).get(HOLDER) == self._holder:
+                if ends and (await self._sandbox.get_tags.aio()).get(HOLDER) == self._holder:
                     await self._sandbox.terminate.aio(wait=True)
                 await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]
         except (modal.exception.Error, OSError, TimeoutError):

@@ -98,6 +98,9 @@ class MovingSandbox(Generic[Place]):
     async def close(self) -> None:
         await self._machine.served.close()
 
+    async def leave(self) -> None:
+        await self._machine.served.leave()
+
     async def _move(self, names: Sequence[str]) -> None:
         old = self._machine
         self._machine = await self._movers.moved(old, names)

@@ -5,7 +5,7 @@ import base64
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Protocol
 
@@ -45,6 +45,10 @@ class Place(Protocol):
 
     async def end(self) -> None:
         """The machine is gone afterwards, unless somebody else has taken it over. Lets go of it in any case."""
+        ...
+
+    async def leave(self) -> None:
+        """Lets go of the machine, which stays."""
         ...
 
 
@@ -177,20 +181,27 @@ class _Lifeline:
         return self._ending is not None
 
     def kill(self) -> None:
-        if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end())
+        self._begin(self._place.end)
+
+    async def leave(self) -> None:
+        self._begin(self._place.leave)
+        await self.gone()
 
     async def gone(self) -> None:
         if self._ending is not None:
             await asyncio.shield(self._ending)
 
-    async def _end(self) -> None:
+    def _begin(self, parting: Callable[[], Awaitable[None]]) -> None:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(parting))
+
+    async def _end(self, parting: Callable[[], Awaitable[None]]) -> None:
         """What cannot be ended now ends by its time-out, or is reaped."""
         await self._carriage.close()
         await self._lines.end()
         try:
             async with asyncio.timeout(END_TIMEOUT_S):
-                await self._place.end()
+                await parting()
         except (ProviderError, TimeoutError):
             return
 

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from bot.domain.errors import LimitReached, ProviderError
 from bot.ports import BaseFile, ExecResult, ExportedFile
 from bot.sandboxes.exporting import EXPORT_ENVIRONMENT, LIST_UNIGNORED, Reading, changed_files, safe_paths
 from bot.sandboxes.inside.wire import LENGTHS, MAX_HEADER_BYTES, Frame, Header, header_of, lengths, packed
+from bot.sandboxes.outside import Lifeline, Network, Stream
 from bot.sandboxes.shelf import Kept, Shelf, Unfinished
 
 GRACE_S = 2.0  # for the helper to end a command and answer; then the host ends the sandbox
@@ -21,49 +22,10 @@ LIST_MADE = ("git", "ls-files", "-z", "--others", "--directory")
 STDIN_BYTES_PER_S = 10 << 20  # slower than any machine takes them
 
 
-class Stream(Protocol):
-    """What the helper says."""
-
-    async def readexactly(self, count: int, /) -> bytes:
-        """Raises EOFError, OSError."""
-        ...
-
-
-class Lifeline(Protocol):
-    """What keeps the sandbox alive, from outside."""
-
-    def kill(self) -> None:
-        """Everything inside dies at once. May be called twice."""
-        ...
-
-    async def gone(self) -> None:
-        """Returns when nothing is left."""
-        ...
-
-
-class Network(Protocol):
-    """The way out of one sandbox in its setup phase, from outside."""
-
-    def prepare(self) -> bool:
-        """Whether the helper inside is to listen, which it is told next. Raises ProviderError."""
-        ...
-
-    async def open(self, names: Sequence[str]) -> dict[str, str]:
-        """Once the helper inside was told to listen, if so. Environment of commands that makes them go this way.
-
-        Raises ProviderError.
-        """
-        ...
-
-    async def close(self) -> tuple[str, ...]:
-        """The way is gone. May be called without `open`. What was refused, as `Sandbox.end_network` says."""
-        ...
-
-
 class ServedSandbox:
     """Calls take turns: after a command, or a call that was cancelled, nothing of it runs on.
 
-    A call cancelled half way ends the sandbox, since half a frame cannot be taken back.
+    After a call cancelled half way it can only be closed or left, since half a frame cannot be taken back.
     """
 
     def __init__(
@@ -232,6 +194,11 @@ class ServedSandbox:
         await self.end_network()
         await self._lifeline.gone()
 
+    async def leave(self) -> None:
+        self._let_go("it was left")
+        await self.end_network()
+        await self._lifeline.leave()
+
     async def _states(self, paths: Sequence[str]) -> list[bytes]:
         names = b"".join(_as_bytes(path) + b"\0" for path in paths)
         _, body = await self._call({"op": "states"}, names, max_body=128 * len(paths))
@@ -264,7 +231,7 @@ class ServedSandbox:
             except (OSError, EOFError, ValueError, RecursionError):
                 self._fail("it stopped answering")
             except BaseException:
-                self._end("a call was broken off")
+                self._let_go("a call was broken off")
                 raise
 
     @contextmanager
@@ -301,11 +268,14 @@ class ServedSandbox:
         error = raised.get(str(header["error"]))
         raise error(message) if error else ProviderError(self._provider, f"the sandbox could not do that: {message}")
 
-    def _end(self, why: str) -> None:
+    def _let_go(self, why: str) -> None:
         self._lost = self._lost or why
         self._clock.cancel()
+        self._writer.transport.abort()  # what is not sent yet never will be
+
+    def _end(self, why: str) -> None:
+        self._let_go(why)
         self._lifeline.kill()
-        self._writer.close()
 
     def _loss(self) -> ProviderError:
         return ProviderError(self._provider, f"the sandbox is lost: {self._lost}", retryable=True)

@@ -2,12 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from bot.agent.ground import SCRATCH
-from bot.domain.errors import LimitReached, ProviderError, UserError
+from bot.domain.errors import LeaseLost, LimitReached, ProviderError, UserError
 from bot.domain.events import JobEvent, Noted
 from bot.domain.setup import SetupReport
 from bot.ports import Entry, Journal, LastingSandboxes, Sandbox, SandboxProvider, Workspace
@@ -29,12 +29,15 @@ class Premises:
     image: str = ""
 
     @asynccontextmanager
-    async def first(self, name: str, journal: Journal) -> AsyncIterator[tuple[Sandbox, SetupReport]]:
+    async def first(
+        self, name: str, journal: Journal, *, goes_on: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[tuple[Sandbox, SetupReport]]:
         """The one the work is done in. One that is still there from an earlier attempt is left as it is.
 
+        Work that is broken off is another's to finish when it `goes_on`: once ready, the sandbox is left to that one.
         Raises ProviderError, and UserError when a setup that must succeed fails.
         """
-        sandbox = await self._open(name, warm=self.plan.key)
+        sandbox, is_left = await self._open(name, warm=self.plan.key), False
         try:
             report = await known_setup(sandbox, journal)
             if report is None:
@@ -50,9 +53,13 @@ class Premises:
                 note = setup_note(report)
                 await journal.record(*([Noted(note)] if note else []), entry=entry)
             self._insist(report)
-            yield sandbox, report
+            try:
+                yield sandbox, report
+            except (asyncio.CancelledError, LeaseLost):
+                is_left = goes_on()
+                raise
         finally:
-            await asyncio.shield(sandbox.close())
+            await asyncio.shield(sandbox.leave() if is_left else sandbox.close())
 
     @asynccontextmanager
     async def another(self, name: str) -> AsyncIterator[Sandbox]:

@@ -12,7 +12,7 @@ from bot.ports import SandboxProvider
 from bot.stage import staged
 from tests.live.conftest import TIME
 from tests.repositories import commit, write
-from tests.sandboxes.contract import SandboxContract, SetupContract
+from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract
 from tests.test_journey import asked
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +26,10 @@ class TestLive(SandboxContract):
 
 
 class TestLiveSetup(SetupContract):
+    provider = None  # type: ignore[assignment]
+
+
+class TestLiveLeft(LeavingContract):
     provider = None  # type: ignore[assignment]
 
 

@@ -410,3 +410,35 @@ BASE = {
     "sub": BaseFile("160000", "1" * 40),
     "tracked.log": blob(b"old"),
 }
+
+
+class LeavingContract:
+    """What providers promise of a sandbox that was left, whose sandboxes outlive the process that opened them."""
+
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    def provider(self) -> SandboxProvider:
+        raise NotImplementedError
+
+    async def test_what_was_left_in_the_middle_of_a_command_is_found_as_it_was_and_nothing_runs_in_it(
+        self, provider: SandboxProvider
+    ) -> None:
+        """Red when a call that is broken off ends the sandbox, and when leaving it is closing it: seen."""
+        first = await provider.open("left-1")
+        await sh(first, "echo installed > ~/program; echo made > /tmp/made")
+        await first.write_file("folder/changed", b"by the first")
+        running = asyncio.create_task(first.exec(["sh", "-c", "setsid sleep 1000 & sleep 1000"], timeout_s=1000))
+        await asyncio.sleep(0.3)
+        running.cancel()
+        await asyncio.wait([running])
+        await first.leave()
+        with pytest.raises(ProviderError, match="lost"):
+            await first.list_files()
+        second = await provider.open("left-1")
+        assert await sh(second, "cat ~/program /tmp/made folder/changed") == "installed\nmade\nby the first"
+        assert await others(second) == 0
+        await second.close()
+        third = await provider.open("left-1")
+        assert await third.list_files() == (), "what was closed is gone"
+        await third.close()

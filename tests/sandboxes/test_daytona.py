@@ -14,7 +14,7 @@ from bot.ports import SandboxProvider
 from bot.sandboxes.daytona import Daytona
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
-from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
+from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh
 from tests.standins.daytona.server import KEY, DaytonaStandIn, Live, daytona_standin
 from tests.standins.modal.machine import AS_ROOT
 
@@ -64,6 +64,12 @@ class TestDaytonaSetup(SetupContract):
     @pytest.fixture
     def provider(self, standin: DaytonaStandIn, tmp_path: Path) -> SandboxProvider:
         return Daytona(bot="7", key=KEY, api_url=standin.url, shelf=Shelf(tmp_path / "warm"))
+
+
+class TestDaytonaLeft(LeavingContract):
+    @pytest.fixture
+    def provider(self, standin: DaytonaStandIn) -> SandboxProvider:
+        return Daytona(bot="7", key=KEY, api_url=standin.url)
 
 
 def only(standin: DaytonaStandIn) -> Live:

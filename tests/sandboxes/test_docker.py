@@ -23,7 +23,7 @@ from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.mounted import SetupPhase
 from bot.sandboxes.shelf import Shelf
 from tests.sandboxes.containment import TIGHT, Containment
-from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
+from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh
 from tests.sandboxes.engine import docker, small_image
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +54,12 @@ class TestDockerSetup(SetupContract):
         return Docker(
             address=engine, bot=f"setup-{os.getpid()}", image=image, setup=setup, shelf=Shelf(tmp_path / "warm")
         )
+
+
+class TestDockerLeft(LeavingContract):
+    @pytest.fixture
+    def provider(self, engine: str, image: str) -> SandboxProvider:
+        return Docker(address=engine, bot=f"left-{os.getpid()}", image=image)
 
 
 @pytest.mark.slow  # about 50 s: every probe has a container of its own

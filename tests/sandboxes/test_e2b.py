@@ -13,7 +13,7 @@ from bot.ports import SandboxProvider
 from bot.sandboxes.e2b import E2B
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
-from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
+from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh
 from tests.standins.e2b.server import KEY, E2BStandIn, Live, e2b_standin
 from tests.standins.modal.machine import AS_ROOT
 
@@ -54,6 +54,12 @@ class TestE2BSetup(SetupContract):
     @pytest.fixture
     def provider(self, standin: E2BStandIn, tmp_path: Path) -> SandboxProvider:
         return E2B(bot="7", key=KEY, shelf=Shelf(tmp_path / "warm"))
+
+
+class TestE2BLeft(LeavingContract):
+    @pytest.fixture
+    def provider(self, standin: E2BStandIn) -> SandboxProvider:
+        return E2B(bot="7", key=KEY)
 
 
 def only(standin: E2BStandIn) -> Live:

@@ -20,7 +20,7 @@ from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.modal import APP, Modal
 from tests.sandboxes.containment import TIGHT, Containment
-from tests.sandboxes.contract import SandboxContract, SetupContract, others, sh
+from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh
 from tests.standins.modal.machine import AS_ROOT
 from tests.standins.modal.published import Published
 from tests.standins.modal.router import Router
@@ -89,6 +89,14 @@ class TestModal(SandboxContract):
 
 
 class TestModalSetup(SetupContract):
+    @pytest.fixture
+    async def provider(self, standin: ModalStandIn) -> AsyncIterator[SandboxProvider]:
+        provider = Modal(bot="7", token=TOKEN)
+        yield provider
+        await provider.aclose()
+
+
+class TestModalLeft(LeavingContract):
     @pytest.fixture
     async def provider(self, standin: ModalStandIn) -> AsyncIterator[SandboxProvider]:
         provider = Modal(bot="7", token=TOKEN)

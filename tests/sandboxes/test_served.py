@@ -31,6 +31,9 @@ class Cord:
     async def gone(self) -> None:
         assert self.cut
 
+    async def leave(self) -> None:
+        self.cut = True
+
 
 def frame(header: object, body: bytes = b"") -> bytes:
     text = json.dumps(header).encode()
