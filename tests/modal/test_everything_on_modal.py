@@ -26,16 +26,15 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("end", "needed"),
-    [
-        pytest.param(Containers.kill, 1, id="killed"),
-        pytest.param(Containers.take_away, 2, id="taken-away"),  # it tidies up, and the next begins with its changes
-    ],
+    "end", [pytest.param(Containers.kill, id="killed"), pytest.param(Containers.take_away, id="taken-away")]
 )
 async def test_a_job_whose_container_ends_goes_on_in_its_sandbox_and_leaves_none_behind(
-    tmp_path: Path, postgres: Postgres, end: Callable[[Containers, Container], Awaitable[None]], needed: int
+    tmp_path: Path, postgres: Postgres, end: Callable[[Containers, Container], Awaitable[None]]
 ) -> None:
-    """Door, job and sandbox on Modal. The sandbox of a container that was killed is found by the next."""
+    """Door, job and sandbox on Modal. The sandbox of a container that is gone, however it went, is found by the next.
+
+    Red (taken-away) when a call that is broken off ends the sandbox, and when it is closed instead of left: seen.
+    """
     settings = {"SANDBOX": "modal"}
     there_is = town(tmp_path, make=python_bug, script=SLOW, database_url=postgres.new_database(), **settings)
     async with there_is as there:
@@ -49,7 +48,7 @@ async def test_a_job_whose_container_ends_goes_on_in_its_sandbox_and_leaves_none
         assert len(there.messages.requests) == 4, "no answer of the model was paid for twice"
         sandboxes = there.modal.part(Sandboxes)
         of_job = [one for one in sandboxes.all.values() if one.tags["job"] == row.job.id]
-        assert len(of_job) == needed
+        assert len(of_job) == 1, "the next goes on in it"
         assert [list(one.definition.secret_ids) for one in sandboxes.all.values()] == [[]] * len(sandboxes.all)
         assert list(sandboxes.living()) == []
         call = [call for call in there.modal.part(Functions).calls.values() if call.function_id == first.function_id][
