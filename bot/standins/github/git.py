@@ -20,14 +20,6 @@ SERVER_CONFIG = """\
 [gc]
 	auto = 0
 """
-STATUS_WORDS = {
-    "A": "added",
-    "D": "removed",
-    "M": "modified",
-    "R": "renamed",
-    "C": "copied",
-    "T": "changed",
-}
 
 
 class GitFailed(Exception):
@@ -62,19 +54,6 @@ class CommitObject:
     author: Signature
     committer: Signature
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileChange:
-    """A changed path. `status` is GitHub's word; `patch` None for binary files."""
-
-    path: str
-    previous_path: str | None
-    status: str
-    sha: str
-    additions: int
-    deletions: int
-    patch: str | None
 
 
 class BareRepository:
@@ -242,47 +221,6 @@ class BareRepository:
             return bool(self.run("diff", "--name-only", "-z", f"{base}...{head}", "--", folder))
         except GitFailed:
             return False
-
-    def diff_text(self, base: str, head: str) -> str:
-        return self.run("diff", "--no-color", "-M", base, head).decode(errors="replace")
-
-    def numbers(self, base: str, head: str) -> dict[str, tuple[int, int] | None]:
-        """Path to lines added and removed; None for binary files. A rename counts under its new path."""
-        fields = iter(self.run("diff", "--numstat", "-z", "-M", base, head).decode(errors="replace").split("\0")[:-1])
-        counted: dict[str, tuple[int, int] | None] = {}
-        for row in fields:
-            added, removed, path = row.split("\t")
-            if not path:
-                next(fields)
-                path = next(fields)
-            counted[path] = None if added == "-" else (int(added), int(removed))
-        return counted
-
-    def changes(self, base: str, head: str) -> tuple[FileChange, ...]:
-        """What differs between two commits, by path, each with its part of the diff from the first `@@` on."""
-        numbers = self.numbers(base, head)
-        fields = iter(
-            self.run("diff", "--raw", "-z", "-M", "--abbrev=40", base, head).decode(errors="replace").split("\0")
-        )
-        found = []
-        for row in fields:
-            if not row:
-                break
-            _, _, old_sha, new_sha, status = row.split(" ")
-            path = next(fields)
-            previous = None
-            if status[0] in "RC":
-                previous, path = path, next(fields)
-            count = numbers.get(path)
-            patch = None
-            if count is not None:
-                paths = [previous, path] if previous else [path]
-                said = self.run("diff", "--no-color", "-M", base, head, "--", *paths).decode(errors="replace")
-                patch = said[said.index("\n@@") + 1 :].rstrip("\n") if "\n@@" in said else None
-            added, removed = count or (0, 0)
-            sha = old_sha if status == "D" else new_sha
-            found.append(FileChange(path, previous, STATUS_WORDS[status[0]], sha, added, removed, patch))
-        return tuple(found)
 
     def merge_trees(self, base: str, head: str) -> str:
         """The tree of a clean merge. Raises GitFailed on conflicts."""

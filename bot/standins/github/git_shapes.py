@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from bot.standins.github.git import CommitObject, Entry, FileChange, Signature
+from bot.standins.github.differences import FileChange
+from bot.standins.github.git import CommitObject, Entry, Signature
 from bot.standins.github.shapes import node_id, page_url, repo_api, user
 from bot.standins.github.state import Json, Repository, User
 from bot.standins.github.world import World

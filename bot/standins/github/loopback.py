@@ -9,34 +9,16 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
-from bot.standins.github import (
-    apps,
-    archives,
-    checks,
-    graphql,
-    issues,
-    objects,
-    pages,
-    pulls,
-    refs,
-    repositories,
-    smart_http,
-    threads,
-)
-from bot.standins.github.api import starlette_route
+from bot.standins.github import checks, threads
 from bot.standins.github.faults import Edge, Faults, Logged, RequestLog
 from bot.standins.github.git import BareRepository
 from bot.standins.github.hooks import Hooks
-from bot.standins.github.hooks import routes as hook_routes
 from bot.standins.github.importing import import_source
 from bot.standins.github.merging import merge
 from bot.standins.github.problems import not_found
+from bot.standins.github.routing import application
 from bot.standins.github.state import App, CheckRun, Comment, Delivery, Installation, Issue, Repository, User
 from bot.standins.github.world import World
 from bot.standins.serving import serve
@@ -77,17 +59,7 @@ class LoopbackGitHub:
         self.world.base_url = url.rstrip("/")
 
     def asgi(self) -> ASGIApp:
-        world = self.world
-        families = (apps, issues, pulls, refs, objects, checks, repositories)
-        api = [starlette_route(world, route) for family in families for route in family.ROUTES]
-        api += [starlette_route(world, route) for route in hook_routes(self.hooks)]
-        graph = [starlette_route(world, route) for route in graphql.ROUTES]
-        routes: list[BaseRoute] = [Mount("/api/v3", routes=[*api]), *api, Mount("/api", routes=[*graph]), *graph]
-        routes += archives.routes(world)
-        routes += pages.routes(world, self.hooks)
-        routes += smart_http.routes(world)
-        app = Starlette(routes=routes, exception_handlers={404: _nothing_here, 405: _nothing_here})
-        return Edge(app, world, self.faults, self.log)
+        return Edge(application(self.world, self.hooks), self.world, self.faults, self.log)
 
     @asynccontextmanager
     async def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
@@ -315,7 +287,3 @@ class LoopbackGitHub:
     def file(self, repo: Repository, ref: str, path: str) -> bytes:
         """The bytes of one file. Raises KeyError."""
         return repo.git.blob(self.tree(repo, ref)[path][1])
-
-
-async def _nothing_here(request: Request, error: Exception) -> Response:
-    return JSONResponse(not_found().body(), 404)

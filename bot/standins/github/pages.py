@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from bot.standins.github import forms
+from bot.standins.github.differences import changes, diff_text, parting
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.markdown import rendered
 from bot.standins.github.problems import Problem, not_found
@@ -142,9 +143,9 @@ class Pages:
         facts: dict[str, Any] = {"files": (), "commits": (), "runs": _runs(repo, issue)}
         if issue.pull:
             git, pull = repo.git, issue.pull
-            base = await to_thread(git.merge_base, pull.base_sha, pull.head_sha) or pull.base_sha
+            base = await to_thread(parting, git, pull.base_sha, pull.head_sha)
             shas = await to_thread(git.between, base, pull.head_sha)
-            facts["files"] = await to_thread(git.changes, base, pull.head_sha)
+            facts["files"] = await to_thread(changes, git, base, pull.head_sha)
             facts["commits"] = [await to_thread(git.commit, sha) for sha in shas]
         return self._page("thread.html", request, repo=repo, issue=issue, cut=SHOWN_LINES, **facts)
 
@@ -153,8 +154,8 @@ class Pages:
         pull = issue_of(repo, request.path_params["number"]).pull
         if pull is None:
             raise not_found()
-        base = await to_thread(repo.git.merge_base, pull.base_sha, pull.head_sha) or pull.base_sha
-        return PlainTextResponse(await to_thread(repo.git.diff_text, base, pull.head_sha))
+        base = await to_thread(parting, repo.git, pull.base_sha, pull.head_sha)
+        return PlainTextResponse(await to_thread(diff_text, repo.git, base, pull.head_sha))
 
     async def commit(self, request: Request) -> Response:
         repo = self._repo(request)
@@ -162,7 +163,7 @@ class Pages:
         if sha is None:
             raise not_found()
         commit = await to_thread(repo.git.commit, sha)
-        files = await to_thread(repo.git.changes, commit.parents[0], sha) if commit.parents else ()
+        files = await to_thread(changes, repo.git, commit.parents[0], sha) if commit.parents else ()
         runs = [run for run in repo.check_runs.values() if run.head_sha == sha]
         return self._page("commit.html", request, repo=repo, commit=commit, files=files, runs=runs, cut=SHOWN_LINES)
 

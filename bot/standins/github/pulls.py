@@ -8,6 +8,7 @@ from bot.standins.github import shapes as common
 from bot.standins.github import thread_shapes as shapes
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
+from bot.standins.github.differences import changes, diff_text, parting
 from bot.standins.github.measuring import measure
 from bot.standins.github.problems import Problem, invalid, not_found, refused
 from bot.standins.github.state import App, Issue, PullRequest, Repository, User
@@ -99,8 +100,8 @@ def _same_base(repo: Repository, base: str) -> Iterable[Issue]:
 async def get_pull(call: Call) -> Answer:
     issue, pull = _of(call)
     if "diff" in call.accept:
-        base = await to_thread(call.repo.git.merge_base, pull.base_sha, pull.head_sha) or pull.base_sha
-        text = await to_thread(call.repo.git.diff_text, base, pull.head_sha)
+        base = await to_thread(parting, call.repo.git, pull.base_sha, pull.head_sha)
+        text = await to_thread(diff_text, call.repo.git, base, pull.head_sha)
         return Answer(200, raw=text.encode(), headers={"Content-Type": "application/vnd.github.diff; charset=utf-8"})
     return _whole(call, issue)
 
@@ -124,8 +125,8 @@ async def edit_pull(call: Call) -> Answer:
 
 async def list_files(call: Call) -> Answer:
     _, pull = _of(call)
-    base = await to_thread(call.repo.git.merge_base, pull.base_sha, pull.head_sha) or pull.base_sha
-    shown, headers = call.page(await to_thread(call.repo.git.changes, base, pull.head_sha))
+    base = await to_thread(parting, call.repo.git, pull.base_sha, pull.head_sha)
+    shown, headers = call.page(await to_thread(changes, call.repo.git, base, pull.head_sha))
     return Answer(200, [git_shapes.file(call.world, call.repo, one, pull.head_sha) for one in shown], headers)
 
 

@@ -8,6 +8,7 @@ from bot.standins.github import git_shapes
 from bot.standins.github import shapes as common
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
+from bot.standins.github.differences import changes
 from bot.standins.github.git import Entry
 from bot.standins.github.problems import Problem, not_found
 from bot.standins.github.state import Json
@@ -136,7 +137,7 @@ async def get_commit(call: Call) -> Answer:
     commit = await to_thread(call.repo.git.commit, sha)
     shown = git_shapes.commit(call.world, call.repo, commit)
     if commit.parents:
-        files = await to_thread(call.repo.git.changes, commit.parents[0], sha)
+        files = await to_thread(changes, call.repo.git, commit.parents[0], sha)
         added, removed = sum(one.additions for one in files), sum(one.deletions for one in files)
         shown["stats"] = {"total": added + removed, "additions": added, "deletions": removed}
         shown["files"] = [git_shapes.file(call.world, call.repo, one, sha) for one in files]
@@ -156,7 +157,7 @@ async def compare(call: Call) -> Answer:
     status = {(True, True): "diverged", (True, False): "ahead", (False, True): "behind"}.get(
         (bool(ahead), bool(behind)), "identical"
     )
-    files = await to_thread(git.changes, start, head)
+    files = await to_thread(changes, git, start, head)
     shown, headers = call.page(ahead)
     here = common.repo_api(call.world, call.repo, f"/compare/{base_name}...{head_name}")
     page = common.page_url(call.world, call.repo, f"/compare/{base_name}...{head_name}")
