@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -17,7 +16,6 @@ TAR = ("tar", "--extract", "--file=-", "--no-same-owner", "--preserve-permission
 PACK = ("tar", "--create", "--file=-", "--ignore-failed-read")
 NAMES = ("--null", "--files-from=-")  # last: a directory named after it counts for nothing
 SQUEEZERS = ("zstd", "gzip")  # the first that is there; its name goes with what it made
-OBSERVING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "observing.py")
 CHUNK = 1 << 20
 
 
@@ -76,9 +74,8 @@ class Server:
 
     def _exec(self, header: Header, stdin: bytes) -> Frame:
         started = time.monotonic()
-        if "observed" in header:
-            observer = [sys.executable, "-I", "-S", OBSERVING, json.dumps(header["observed"])]
-            header["argv"] = [*observer, *header["argv"]]
+        if "beside" in header:
+            header["argv"] = [sys.executable, "-I", "-S", *header["beside"], *header["argv"]]
         command = Command({"cwd": self._root, **header}, stdin, wake=self._wake)
         end = command.wait(started + header["timeout_s"])
         out, err = command.out.value(), command.err.value()
