@@ -11,7 +11,7 @@ from bot.intake.delivery import (
     Unread,
     seconds,
 )
-from bot.intake.triggers import LABEL, PLAN_LABEL, are_people, is_label, key_of
+from bot.intake.triggers import LABEL, PLAN_LABEL, are_people, comment_name, is_label, key_of
 from bot.ports import AccessChanged, AccessState, Notice, RequestDeleted, RequestEdited, ThreadStopped
 
 ACTIONS = {  # what the bot acts on; GitHub sends the two of installations to every App unasked
@@ -58,7 +58,7 @@ def _request_taken_back(event: IssueCommentEvent) -> RequestDeleted | RequestEdi
         return None
     if not any(isinstance(command_in(text), Work) for text in (comment.body or "", was)):
         return None
-    key = key_of(event.installation.id, event.repository.id, f"comment:{comment.id}")
+    key = key_of(event.installation.id, event.repository.id, comment_name(comment.id))
     match event.action:
         case "deleted":
             return RequestDeleted(key=key, by=_by(event.sender.login, "the request was deleted"))

@@ -25,28 +25,15 @@ GHOST = Person(10137, "ghost")  # github.com/ghost, whom GitHub shows in place o
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mention:
-    """A person wrote a command in a comment on an issue or pull request."""
+class Trigger:
+    """A person asked for something: in a comment, or by the bot's label, and then title and body are the prompt.
 
-    delivery: str
-    installation_id: int
-    repo: Repo
-    default_branch: str
-    issue: Issue
-    command: Command
-    requested_by: Person
-    comment_id: int
-    asked_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labeled:
-    """A person put the bot's label on an issue: its title and body are the prompt.
-
-    `labeled_at` is the issue's `updated_at` in the signed payload. Labelling an issue moves it, so the same label put
-    on again is a new request, while a redelivery repeats the old payload and with it the old instant.
+    `name` tells a repository's requests apart: `comment:ID`, or `label:ISSUE:INSTANT` with the issue's `updated_at` in
+    the signed payload. Labelling an issue moves it, so the same label put on again is a new request, while a redelivery
+    repeats the old payload and with it the old instant. `comment_id` and `asked_at` as in `Job`.
     """
 
+    name: str
     delivery: str
     installation_id: int
     repo: Repo
@@ -54,7 +41,8 @@ class Labeled:
     issue: Issue
     command: Command
     requested_by: Person
-    labeled_at: str
+    comment_id: int | None
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +50,6 @@ class Ignored:
     """Nothing to do; `reason` is one sentence for whoever asks why there was no answer."""
 
     reason: str
-
-
-Trigger = Mention | Labeled
 
 
 def trigger_of(delivery: Delivery) -> Trigger | Ignored:
@@ -82,17 +67,9 @@ def trigger_of(delivery: Delivery) -> Trigger | Ignored:
 
 def job_of(trigger: Trigger, *, job_id: str, watch_key: str) -> Job:
     """The job a trigger asks for. Its key is made from signed content: redeliveries and replays find the same job."""
-    comment_id = None
-    match trigger:
-        case Mention():
-            comment_id, asked_at = trigger.comment_id, trigger.asked_at
-            name = f"comment:{comment_id}"
-        case Labeled():
-            asked_at = seconds(trigger.labeled_at)
-            name = f"label:{trigger.issue.number}:{trigger.labeled_at}"
     return Job(
         id=job_id,
-        key=key_of(trigger.installation_id, trigger.repo.id, name),
+        key=key_of(trigger.installation_id, trigger.repo.id, trigger.name),
         watch_key=watch_key,
         delivery=trigger.delivery,
         installation_id=trigger.installation_id,
@@ -101,17 +78,21 @@ def job_of(trigger: Trigger, *, job_id: str, watch_key: str) -> Job:
         issue=trigger.issue,
         command=trigger.command,
         requested_by=trigger.requested_by,
-        comment_id=comment_id,
-        asked_at=asked_at,
+        comment_id=trigger.comment_id,
+        asked_at=trigger.asked_at,
     )
 
 
+def comment_name(comment_id: int) -> str:
+    return f"comment:{comment_id}"
+
+
 def key_of(installation_id: int, repo_id: int, name: str) -> str:
-    """`name` is `comment:ID` or `label:ISSUE:INSTANT`."""
+    """`name` as in `Trigger`."""
     return f"{installation_id}:{repo_id}:{name}"
 
 
-def _mention(delivery: str, event: IssueCommentEvent) -> Mention | Ignored:
+def _mention(delivery: str, event: IssueCommentEvent) -> Trigger | Ignored:
     if event.action != "created":
         return Ignored("Only a new comment starts something; edited and deleted ones do not.")
     comment = event.comment
@@ -122,22 +103,11 @@ def _mention(delivery: str, event: IssueCommentEvent) -> Mention | Ignored:
     command = command_in(comment.body or "")
     if command is None:
         return Ignored("No line of the comment is a /backspace command.")
-    if event.installation is None:
-        return Ignored(_NOT_OURS)
-    return Mention(
-        delivery=delivery,
-        installation_id=event.installation.id,
-        repo=_repo(event.repository),
-        default_branch=event.repository.default_branch,
-        issue=_issue(event.issue),
-        command=command,
-        requested_by=_person(event.sender),
-        comment_id=comment.id,
-        asked_at=seconds(comment.created_at),
-    )
+    asked_at = seconds(comment.created_at)
+    return _trigger(delivery, event, command, name=comment_name(comment.id), comment_id=comment.id, asked_at=asked_at)
 
 
-def _labeled(delivery: str, event: IssuesEvent) -> Labeled | Ignored:
+def _labeled(delivery: str, event: IssuesEvent) -> Trigger | Ignored:
     if event.action != "labeled":
         return Ignored("Of what happens to an issue, only a new label starts something.")
     plans = is_label(event.label, PLAN_LABEL)
@@ -145,21 +115,34 @@ def _labeled(delivery: str, event: IssuesEvent) -> Labeled | Ignored:
         return Ignored("The label is not one of the bot's.")
     if not are_people(event.sender):
         return Ignored("The label was not set by a person.")
+    issue = event.issue
+    name, asked_at = f"label:{issue.number}:{issue.updated_at}", seconds(issue.updated_at)
+    return _trigger(delivery, event, _request(issue, plans=plans), name=name, comment_id=None, asked_at=asked_at)
+
+
+def _trigger(
+    delivery: str,
+    event: IssueCommentEvent | IssuesEvent,
+    command: Command,
+    *,
+    name: str,
+    comment_id: int | None,
+    asked_at: float,
+) -> Trigger | Ignored:
     if event.installation is None:
-        return Ignored(_NOT_OURS)
-    return Labeled(
+        return Ignored("The delivery names no installation of the App: it comes from a repository webhook.")
+    return Trigger(
+        name=name,
         delivery=delivery,
         installation_id=event.installation.id,
         repo=_repo(event.repository),
         default_branch=event.repository.default_branch,
         issue=_issue(event.issue),
-        command=_request(event.issue, plans=plans),
+        command=command,
         requested_by=_person(event.sender),
-        labeled_at=event.issue.updated_at,
+        comment_id=comment_id,
+        asked_at=asked_at,
     )
-
-
-_NOT_OURS = "The delivery names no installation of the App: it comes from a repository webhook."
 
 
 def _request(issue: Thread, *, plans: bool) -> Start | Plan | Unclear:

@@ -13,7 +13,7 @@ from bot.domain.errors import NotFound, ProviderError, UserError
 from bot.domain.job import Command, Issue, Job, Repo
 from bot.intake.commands import command_in
 from bot.intake.notices import ACTIONS
-from bot.intake.triggers import GHOST, Mention, job_of
+from bot.intake.triggers import GHOST, Trigger, comment_name, job_of
 from bot.ports import (
     AccessChanged,
     AppHooks,
@@ -231,7 +231,7 @@ class Sweeper:
             is_pull_request=facts.is_pull_request,
         )
 
-    async def _accept(self, mention: Mention) -> bool:
+    async def _accept(self, mention: Trigger) -> bool:
         job: Job = job_of(mention, job_id=self._new_id(), watch_key=self._new_watch_key())
         accepted = await self._store.accept(guid=mention.delivery, event="issue_comment", action="found", job=job)
         if accepted.is_new:
@@ -250,9 +250,10 @@ def unanswered(comment: RecentComment, *, since: float) -> Command | None:
 
 def _mention(
     installation_id: int, facts: RepositoryFacts, issue: Issue, comment: RecentComment, command: Command
-) -> Mention:
+) -> Trigger:
     """As the delivery would have told it, so that a delivery that is late finds the job."""
-    return Mention(
+    return Trigger(
+        name=comment_name(comment.id),
         delivery=f"found-{comment.id}",
         installation_id=installation_id,
         repo=facts.repo,
