@@ -9,7 +9,7 @@ import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 from bot.domain.errors import ProviderError, UserError
 from bot.domain.events import Noted, ToolCalled, ToolReturned
 from bot.domain.setup import SetupReport, SetupRun
-from bot.ports import Remote, Sandbox, SandboxProvider, Workspace
+from bot.ports import Over, Remote, Sandbox, SandboxProvider, Workspace
 from bot.publish.mirror import Mirror
 from bot.report.setup import setup_note, setup_section
 from bot.sandboxes.bubblewrap import Bubblewrap
@@ -383,7 +383,7 @@ class Lasting:
     def problem(self) -> str | None:
         return None
 
-    async def reap(self, alive: Collection[str]) -> int:
+    async def reap(self, over: Over) -> int:
         return 0
 
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> Sandbox:

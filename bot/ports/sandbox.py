@@ -1,6 +1,6 @@
 """A disposable machine around one work tree, and the base it starts from."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -142,12 +142,15 @@ class SandboxProvider(Protocol):
         ...
 
 
+Over = Callable[[Collection[str]], Awaitable[Collection[str]]]  # of sandboxes' names, those that nobody needs any more
+
+
 @runtime_checkable
 class LastingSandboxes(Protocol):
     """What a provider has besides, whose sandboxes outlive the process that opened them."""
 
-    async def reap(self, alive: Collection[str]) -> int:
-        """Close those of this bot whose job id is not in `alive`; how many."""
+    async def reap(self, over: Over) -> int:
+        """Close those of this bot whose name is over, asked about once all are listed; how many."""
         ...
 
 

@@ -26,7 +26,6 @@ HELPER_OF_MODULES = """
 import json, sys, types
 for name, source in json.loads({sources!r}).items():
     module = sys.modules[name] = types.ModuleType(name)
-    module.__file__ = name
     exec(compile(source, name, "exec"), module.__dict__)
 module.main()
 """

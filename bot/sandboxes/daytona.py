@@ -5,12 +5,13 @@ import hashlib
 import importlib.util
 import math
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bot.domain.errors import ProviderError
+from bot.ports import Over
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.remote import Lines, has_begun, reached
 from bot.sandboxes.served import ServedSandbox
@@ -70,19 +71,18 @@ class Daytona:
                 return opened
         raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
 
-    async def reap(self, alive: Collection[str]) -> int:
-        """A second sandbox of a job, named after it with a dash and a word, lives as long as the job."""
+    async def reap(self, over: Over) -> int:
         import daytona
 
-        ended = 0
+        query = daytona.ListSandboxesQuery(labels={BOT: self._bot})
         with _told():
             async with self._new_client() as client:
-                async for sandbox in client.list(daytona.ListSandboxesQuery(labels={BOT: self._bot})):
-                    job = sandbox.labels.get(JOB, "")
-                    if not any(job == one or job.startswith(f"{one}-") for one in alive):
-                        await sandbox.delete()
-                        ended += 1
-        return ended
+                found = [sandbox async for sandbox in client.list(query)]
+                ended = await over({sandbox.labels.get(JOB, "") for sandbox in found})
+                orphans = [sandbox for sandbox in found if sandbox.labels.get(JOB, "") in ended]
+                for sandbox in orphans:
+                    await sandbox.delete()
+        return len(orphans)
 
     def _new_client(self) -> "daytona.AsyncDaytona":
         import daytona

@@ -4,12 +4,13 @@ import asyncio
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bot.domain.errors import LimitReached, NotFound, ProviderError, Unprocessable
+from bot.ports import Over
 from bot.sandboxes.cage import DISKS, MADE_PATH, SYSTEM_PATH, environment
 from bot.sandboxes.container import description, forwarder
 from bot.sandboxes.engine import NAME, Attached, Engine
@@ -73,11 +74,11 @@ class Docker:
                     return opened
         raise ProviderError(NAME, f"a sandbox could not start (its container ended at once): {NEEDS}", retryable=True)
 
-    async def reap(self, alive: Collection[str]) -> int:
-        """A second sandbox of a job, named after it with a dash and a word, lives as long as the job."""
+    async def reap(self, over: Over) -> int:
         wanted = json.dumps({"label": [f"{BOT}={self._bot}"]})
         listed = await self._engine.call("GET", "/containers/json", params={"all": "1", "filters": wanted})
-        orphans = [found for found in listed if not _lives(found["Labels"].get(JOB, ""), alive)]
+        ended = await over({found["Labels"].get(JOB, "") for found in listed})
+        orphans = [found for found in listed if found["Labels"].get(JOB, "") in ended]
         for found in orphans:
             await self._container(found["Id"], found["Names"][0].lstrip("/")).remove()
         return len(orphans)
@@ -242,10 +243,6 @@ class _Container:
                 await asyncio.sleep(0.05)
         if self._folder:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-
-
-def _lives(name: str, alive: Collection[str]) -> bool:
-    return any(name == job or name.startswith(f"{job}-") for job in alive)
 
 
 def _path_in(container: Mapping[str, Any]) -> str:

@@ -3,12 +3,13 @@
 import asyncio
 import importlib.util
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bot.domain.errors import ProviderError
+from bot.ports import Over
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.remote import Lines, has_begun, reached
 from bot.sandboxes.served import ServedSandbox
@@ -66,17 +67,16 @@ class E2B:
                 return opened
         raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
 
-    async def reap(self, alive: Collection[str]) -> int:
-        """A second sandbox of a job, named after it with a dash and a word, lives as long as the job."""
+    async def reap(self, over: Over) -> int:
         import e2b
 
-        ended = 0
         with _told():
-            for info in await self._listed({BOT: self._bot}):
-                job = info.metadata.get(JOB, "")
-                if not any(job == one or job.startswith(f"{one}-") for one in alive):
-                    ended += await e2b.AsyncSandbox.kill(info.sandbox_id, api_key=self._key)
-        return ended
+            found = {info.sandbox_id: info.metadata.get(JOB, "") for info in await self._listed({BOT: self._bot})}
+        ended = await over(set(found.values()))
+        with _told():
+            return sum(
+                [await e2b.AsyncSandbox.kill(id, api_key=self._key) for id, job in found.items() if job in ended]
+            )
 
     async def _trial(self) -> str | None:
         import e2b

@@ -9,12 +9,13 @@ import asyncio
 import hashlib
 import importlib.util
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot.domain.errors import ProviderError
+from bot.ports import Over
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.modal_machine import HOLDER, NAME, entered, told
@@ -81,20 +82,22 @@ class Modal:
                     return MovingSandbox(self, machine)
         raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
 
-    async def reap(self, alive: Collection[str]) -> int:
-        """A second sandbox of a job, named after it with a dash and a word, lives as long as the job."""
+    async def reap(self, over: Over) -> int:
         import modal
 
-        ended = 0
+        found: list[tuple[modal.Sandbox, str]] = []
         with told():
             client, app = await self._connected()
             async for sandbox in modal.Sandbox.list.aio(app_id=app.app_id, tags={BOT: self._bot}, client=client):
                 with suppress(modal.exception.NotFoundError):  # it ended just now
-                    job = (await sandbox.get_tags.aio()).get(JOB, "")
-                    if not any(job == one or job.startswith(f"{one}-") for one in alive):
-                        await sandbox.terminate.aio()
-                        ended += 1
-        return ended
+                    found.append((sandbox, (await sandbox.get_tags.aio()).get(JOB, "")))
+        ended = await over({job for _, job in found})
+        orphans = [sandbox for sandbox, job in found if job in ended]
+        with told():
+            for sandbox in orphans:
+                with suppress(modal.exception.NotFoundError):
+                    await sandbox.terminate.aio()
+        return len(orphans)
 
     async def aclose(self) -> None:
         """The connection to Modal; sandboxes live on. Without a token it is the container's own, and stays open."""

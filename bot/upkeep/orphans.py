@@ -1,6 +1,7 @@
 """Ends sandboxes whose job is over: where they outlive the bot, one that was killed leaves them running."""
 
 import asyncio
+from collections.abc import Collection
 
 import structlog
 
@@ -39,7 +40,15 @@ class Orphans:
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
     async def look(self) -> None:
-        """A job that waits is alive too: its sandbox is there for when it goes on. Raises ProviderError."""
-        alive = {listed.row.job.id for listed in await self._store.latest(finished=0)}
-        if ended := await self._sandboxes.reap(alive):
+        """Raises ProviderError."""
+        if ended := await self._sandboxes.reap(self._over):
             log.info("orphaned sandboxes ended", sandboxes=ended)
+
+    async def _over(self, names: Collection[str]) -> set[str]:
+        """Those whose job has ended; a job that waits has its sandbox for when it goes on."""
+        return over(names, alive={listed.row.job.id for listed in await self._store.latest(finished=0)})
+
+
+def over(names: Collection[str], *, alive: Collection[str]) -> set[str]:
+    """A second sandbox of a job, named after it with a dash and a word, lives as long as the job."""
+    return {name for name in names if not any(name == job or name.startswith(f"{job}-") for job in alive)}

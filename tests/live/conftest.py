@@ -10,6 +10,7 @@ from bot.config import Config
 from bot.ports import LastingSandboxes, SandboxProvider
 from bot.sandbox_wiring import sandbox_provider
 from bot.settings.sandboxes import SANDBOX_SETTINGS
+from tests.sandboxes.reaping import all_but
 
 PROVIDERS = ("modal", "e2b", "daytona", "docker")
 TIME = "time"  # how a test hands a measured time over
@@ -57,6 +58,6 @@ async def provider(config: Config) -> AsyncIterator[SandboxProvider]:
     provider = sandbox_provider(config)
     yield provider
     if isinstance(provider, LastingSandboxes):
-        await provider.reap(())
+        await provider.reap(all_but())
     if hasattr(provider, "aclose"):
         await provider.aclose()

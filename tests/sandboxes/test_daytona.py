@@ -15,6 +15,7 @@ from bot.sandboxes.daytona import Daytona
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
 from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh
+from tests.sandboxes.reaping import all_but
 from tests.standins.daytona.server import KEY, DaytonaStandIn, Live, daytona_standin
 from tests.standins.modal.machine import AS_ROOT
 
@@ -126,7 +127,7 @@ async def test_a_job_that_is_opened_twice_at_once_has_one_sandbox(standin: Dayto
     for sandbox in opened:
         if not isinstance(sandbox, BaseException):
             await sandbox.close()
-    assert await one.reap(()) <= 1
+    assert await one.reap(all_but()) <= 1
 
 
 async def test_sandboxes_of_jobs_that_are_over_are_reaped_on_every_page(
@@ -135,10 +136,10 @@ async def test_sandboxes_of_jobs_that_are_over_are_reaped_on_every_page(
     provider = daytona()
     opened = [await provider.open(job) for job in ("alive", "alive-base", "over", "over-base")]
     theirs = await daytona(bot="8").open("over")
-    assert await provider.reap(["alive", "queued"]) == 2
+    assert await provider.reap(all_but("alive", "queued")) == 2
     assert sorted(one.labels["tiny-backspace-job"] for one in standin.living()) == ["alive", "alive-base", "over"]
     await theirs.close()
-    assert await provider.reap(()) == 2
+    assert await provider.reap(all_but()) == 2
     for sandbox in opened:
         await sandbox.close()
 

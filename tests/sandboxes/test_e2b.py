@@ -14,6 +14,7 @@ from bot.sandboxes.e2b import E2B
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
 from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh
+from tests.sandboxes.reaping import all_but
 from tests.standins.e2b.server import KEY, E2BStandIn, Live, e2b_standin
 from tests.standins.modal.machine import AS_ROOT
 
@@ -159,17 +160,17 @@ async def test_a_job_that_is_opened_twice_at_once_has_one_sandbox(standin: E2BSt
     for sandbox in opened:
         if not isinstance(sandbox, BaseException):
             await sandbox.close()
-    assert await one.reap(()) <= 1
+    assert await one.reap(all_but()) <= 1
 
 
 async def test_sandboxes_of_jobs_that_are_over_are_reaped_on_every_page(standin: E2BStandIn) -> None:
     provider = E2B(bot="7", key=KEY)
     opened = [await provider.open(job) for job in ("alive", "alive-base", "over", "over-base")]
     theirs = await E2B(bot="8", key=KEY).open("over")
-    assert await provider.reap(["alive", "queued"]) == 2
+    assert await provider.reap(all_but("alive", "queued")) == 2
     assert sorted(one.metadata["tiny-backspace-job"] for one in standin.living()) == ["alive", "alive-base", "over"]
     await theirs.close()
-    assert await provider.reap(()) == 2
+    assert await provider.reap(all_but()) == 2
     for sandbox in opened:
         await sandbox.close()
 

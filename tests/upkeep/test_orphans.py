@@ -1,16 +1,16 @@
 """Sandboxes whose job is over are ended, where they outlive a bot that was killed: real store, loopback Modal."""
 
 import asyncio
-from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobFinished
+from bot.ports import Census, Listed, Over, Sandbox, SandboxProvider
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.modal import Modal
-from bot.stores import open_store
+from bot.stores import Store, open_store
 from bot.upkeep.orphans import Orphans
 from tests.standins.modal.published import Published
 from tests.standins.modal.sandboxes import Sandboxes
@@ -39,13 +39,45 @@ async def test_only_sandboxes_of_jobs_that_are_over_are_ended(tmp_path: Path, mo
     await store.close()
 
 
+class Beginning:
+    """A store in which a job begins, its sandbox too, while the answer about the live jobs is on its way."""
+
+    def __init__(self, store: Store, sandboxes: SandboxProvider) -> None:
+        self._store, self._sandboxes = store, sandboxes
+        self.opened = list[Sandbox]()
+
+    async def census(self) -> Census:
+        return await self._store.census()
+
+    async def latest(self, *, finished: int) -> tuple[Listed, ...]:
+        answer = await self._store.latest(finished=finished)
+        await claimed(self._store, "begins")
+        self.opened.append(await self._sandboxes.open("job-begins"))
+        return answer
+
+
+async def test_a_job_that_begins_in_the_middle_of_a_look_keeps_its_sandbox(
+    tmp_path: Path, modal_server: ModalStandIn
+) -> None:
+    """Red when the live jobs are asked for before the sandboxes are listed: seen."""
+    modal_server.part(Published).publish(published_name(DEFAULT))
+    store = await open_store(f"sqlite:///{tmp_path / 'bot.db'}")
+    provider = Modal(bot="orphans", token=("ak-test", "as-test"))
+    beginning = Beginning(store, provider)
+    await Orphans(beginning, provider).look()
+    assert [one.tags["job"] for one in modal_server.part(Sandboxes).living()] == ["job-begins"]
+    await beginning.opened[0].close()
+    await provider.aclose()
+    await store.close()
+
+
 class Away:
     """A provider that cannot be reached, and that the bot stops at."""
 
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
 
-    async def reap(self, alive: Collection[str]) -> int:
+    async def reap(self, over: Over) -> int:
         self._stop.set()
         raise ProviderError("modal", "it is away", retryable=True)
 
@@ -64,7 +96,7 @@ class Stuck:
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
 
-    async def reap(self, alive: Collection[str]) -> int:
+    async def reap(self, over: Over) -> int:
         self._stop.set()
         await asyncio.Event().wait()
         return 0
