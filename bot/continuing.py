@@ -1,4 +1,4 @@
-"""`/backspace continue`: which unfinished work of a thread a job goes on with, and what there is of it."""
+"""`/backspace continue`: in which unfinished pull request of a thread a job goes on, and what there is of it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,11 +8,9 @@ from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Continue, Job, Options, Start
 from bot.ports import Entry, ExportedFile, GitHub, JobRow, JobStore, Journal
-from bot.publish.branch import HEAD_COMMIT
 from bot.publish.mirror import Mirror
-from bot.publish.pull_request import OPENED
+from bot.publish.pull_request import BRANCH_ADVANCED, OPENED
 from bot.publish.workspace import PinnedWorkspace
-from bot.report.wording import branch_name
 
 BASE = "base"  # journal key: the branch and commit a job's work starts from
 GOES_ON = "goes on"  # journal key: the work before, for every attempt the same
@@ -21,12 +19,14 @@ SUBMODULE = "160000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """A draft of the bot's, `head_sha` on `base_sha` of `base_branch`, and what was asked for when it was begun.
+    """A pull request of the bot's, `branch` at `head_sha` on `base_sha` of `base_branch`, and what was asked for when
+    it was begun.
 
     `by_label`: the issue's own text was the request. `model` and `draft` are its flags.
     """
 
     pull_request: int
+    branch: str
     head_sha: str
     base_branch: str
     base_sha: str
@@ -51,24 +51,26 @@ async def earlier_work(job: Job, *, store: JobStore, github: GitHub, journal: Jo
         if row.job.id == job.id or not isinstance(row.job.command, Start | Continue):
             continue
         written = {entry.key: entry.data for entry in await store.journal(row.job.id) if entry.kind == "effect"}
-        if OPENED not in written:
+        number = written.get(OPENED, {}).get("number") or written.get(GOES_ON, {}).get("pull_request")
+        if number is None or BRANCH_ADVANCED not in written:
             continue
-        earlier = _earlier(row, written, end=await _end_of(row, store))
-        await _look_after(earlier, row.job, github)
+        earlier = _earlier(row, number, written, end=await _end_of(row, store))
+        await _look_after(earlier, github)
         await journal.record(entry=Entry("effect", GOES_ON, asdict(earlier)))
         return earlier
     raise UserError("No pull request came of this thread yet, so there is no work to go on with: say what to do.")
 
 
-def _earlier(row: JobRow, written: dict[str, Json], *, end: JobFinished | None) -> Earlier:
-    number, job, before = written[OPENED]["number"], row.job, written.get(GOES_ON, {})
+def _earlier(row: JobRow, number: int, written: dict[str, Json], *, end: JobFinished | None) -> Earlier:
+    job, before = row.job, written.get(GOES_ON, {})
     if end is None:
         raise UserError(f"The work on #{number} is not over yet.")
     if end.conclusion is Conclusion.SUCCESS:
         raise UserError(f"The work on #{number} was finished: say what is still to be done.")
     return Earlier(
         pull_request=number,
-        head_sha=written[HEAD_COMMIT]["sha"],
+        branch=written[BRANCH_ADVANCED]["branch"],
+        head_sha=written[BRANCH_ADVANCED]["sha"],
         base_branch=written[BASE]["branch"],
         base_sha=written[BASE]["sha"],
         prompt=before.get("prompt", job.instruction),
@@ -83,12 +85,16 @@ async def _end_of(row: JobRow, store: JobStore) -> JobFinished | None:
     return ends[-1] if ends else None
 
 
-async def _look_after(earlier: Earlier, job: Job, github: GitHub) -> None:
-    """Only the bot's own work is gone on with. Raises UserError."""
-    number, branch = earlier.pull_request, branch_name(job)
-    head = await github.ref(branch)
+async def _look_after(earlier: Earlier, github: GitHub) -> None:
+    """Only where the bot's own work is what it was, and people have not ended it. Raises UserError."""
+    number, branch = earlier.pull_request, earlier.branch
+    head, state = await github.ref(branch), (await github.pull_request(number)).state
+    if state == "merged":
+        raise UserError(f"#{number} was merged: say what is still to be done.")
     if head is None:
         raise UserError(f"The branch `{branch}` of #{number} is gone, so there is no work to go on with.")
+    if state == "closed":
+        raise UserError(f"#{number} was closed: reopen it to have it gone on with, or ask for something else.")
     if head != earlier.head_sha:
         raise UserError(f"Others have pushed to #{number} since: go on there by hand, or ask for what is missing.")
 
@@ -118,8 +124,3 @@ def so_far(earlier: Earlier, files: Sequence[ExportedFile]) -> str:
         f"the work tree already, as in draft #{earlier.pull_request}; read them with git diff, and go on from there. "
         f"What you submit is the whole change, its part and yours. Changed are:\n{listed}"
     )
-
-
-def replaced(earlier: Earlier | None) -> str:
-    """For the pull request's readers: which draft it makes needless, or ""."""
-    return f"This goes on with the work of #{earlier.pull_request} and takes its place." if earlier else ""

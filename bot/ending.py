@@ -41,7 +41,10 @@ def failing(outcome: Outcome) -> str:
     return f"{CHECKS_FAIL}; they could not be run on its base, so they may have failed before."
 
 
-def ended(job: Job, outcome: Outcome, opened: PullRequest | None, *, budget_usd: float = 0.0) -> JobFinished:
+def ended(
+    job: Job, outcome: Outcome, opened: PullRequest | None, *, budget_usd: float = 0.0, goes_on: bool = False
+) -> JobFinished:
+    """`goes_on`: the pull request was there before."""
     message = answers.ended(
         outcome.kind,
         message=outcome.message,
@@ -51,6 +54,7 @@ def ended(job: Job, outcome: Outcome, opened: PullRequest | None, *, budget_usd:
         draft=opened.draft if opened else False,
         why_draft="its checks fail" if _fails_its_checks(outcome) else "",
         next_command=go_on(budget_usd) if opened and budget_usd else "",
+        verb="Updated" if goes_on else "Opened",
     )
     return JobFinished(outcome.conclusion, _paragraphs(message, outcome.afterword))
 

@@ -1,10 +1,12 @@
-"""`/backspace continue`: a job that was stopped left a draft; the next one goes on with its tree."""
+"""`/backspace continue`: a job that was stopped left a draft; the next one goes on in it."""
 
 from pathlib import Path
 
 import pytest
 
 from bot.domain.events import Conclusion
+from bot.stage import Stage
+from bot.standins.github.state import Issue, PullRequest
 from bot.standins.messages import Answer, Observed, by_turn, think, use
 from tests.repositories import CHECK, PYTHON, python_bug, submit, write
 from tests.repositories import commit as committed
@@ -20,12 +22,15 @@ AT_FIRST = by_turn(
     use("bash", command="rm .gitignore; chmod +x calc/mean.py"),
     use("bash", command="true"),
 )
+A_LITTLE = by_turn(use("write", file_path="more.txt", content="more\n"), *(use("bash", command="true"),) * 2)
 THEN = by_turn(
     [
         think(),
         use("edit", file_path="calc/mean.py", old_string="(len(numbers))", new_string="len(numbers)"),
         use(
-            "bash", command="test -x calc/mean.py && rm notes.txt && git checkout -q .gitignore; chmod -x calc/mean.py"
+            "bash",
+            command="test -x calc/mean.py && rm -f notes.txt more.txt && git checkout -q .gitignore; "
+            "chmod -x calc/mean.py",
         ),
     ],
     *submit(title="Divide the sum by the count"),
@@ -36,6 +41,10 @@ def in_two_runs(seen: Observed) -> Answer:
     return THEN(seen) if "# Work so far" in seen.task else AT_FIRST(seen)
 
 
+def in_three_runs(seen: Observed) -> Answer:
+    return A_LITTLE(seen) if "# Work so far" in seen.task and "- more.txt" not in seen.task else in_two_runs(seen)
+
+
 def short_of_turns(root: Path) -> Path:
     """The repository with the wrong mean, whose jobs have three turns each."""
     python_bug(root)
@@ -43,67 +52,128 @@ def short_of_turns(root: Path) -> Path:
     return committed(root)
 
 
-async def test_unfinished_work_is_gone_on_with(tmp_path: Path) -> None:
+async def say(stage: Stage, issue: int, *words: str) -> None:
+    """One comment after the other, each when the job before has ended."""
+    for text in words:
+        stage.github.comment(stage.repository, issue, "alice", text)
+        await finished(stage, issue)
+
+
+def opened_issue(stage: Stage) -> int:
+    return stage.github.open_issue(stage.repository, "alice", "It is broken", "Please see to it.").number
+
+
+def the_one(stage: Stage) -> tuple[Issue, PullRequest]:
+    (opened,) = stage.github.pull_requests(stage.repository)
+    assert opened.pull is not None
+    return opened, opened.pull
+
+
+def branches(stage: Stage) -> list[str]:
+    return [ref for ref in stage.github.refs(stage.repository) if ref.startswith("refs/heads/")]
+
+
+def changed(stage: Stage, ref: str) -> set[str]:
+    base, there = stage.github.tree(stage.repository, "main"), stage.github.tree(stage.repository, ref)
+    return {path for path in base.keys() | there.keys() if base.get(path) != there.get(path)}
+
+
+async def test_unfinished_work_is_gone_on_with_in_its_pull_request(tmp_path: Path) -> None:
     """The draft, its words, and then one change with all of both runs on the base the first one had."""
     async with bot(tmp_path, short_of_turns, in_two_runs) as (stage, messages):
-        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "Please see to it.").number
-        stage.github.comment(stage.repository, issue, "alice", ASKED)
-        await finished(stage, issue)
-        (draft,) = stage.github.pull_requests(stage.repository)
-        assert draft.pull is not None
-        assert draft.pull.draft
+        issue = opened_issue(stage)
+        await say(stage, issue, ASKED)
+        draft, pull = the_one(stage)
+        left, branch = pull.head_sha, pull.head_ref
+        assert pull.draft
         assert f"/backspace continue --budget 3` on #{issue} goes on with it." in (draft.body or "")
         assert any("`/backspace continue --budget 3`" in body for body in said(stage, issue))
-        stage.github.comment(stage.repository, issue, "alice", "/backspace continue --budget 3")
-        await finished(stage, issue)
+        await say(stage, issue, "/backspace continue --budget 3")
         end = await end_of(stage, issue)
-        assert end.conclusion is Conclusion.SUCCESS, end.message
-        new = next(one for one in stage.github.pull_requests(stage.repository) if one.number != draft.number)
-        assert new.pull is not None
-        assert not new.pull.draft
-        base = stage.github.tree(stage.repository, "main")
-        changed = {
-            path
-            for path, entry in stage.github.tree(stage.repository, new.pull.head_ref).items()
-            if base.get(path) != entry
-        }
-        assert changed == {"calc/mean.py"}
-        assert f"This goes on with the work of #{draft.number} and takes its place." in (new.body or "")
-        assert f"Fixes #{issue}" in (new.body or "")
+        assert (end.conclusion, end.message) == (Conclusion.SUCCESS, f"**Updated #{draft.number}**")
+        now, pull = the_one(stage)
+        assert (now.number, now.title) == (draft.number, "Divide the sum by the count")
+        assert (pull.draft, pull.head_ref) == (False, branch)
+        assert changed(stage, branch) == {"calc/mean.py"}
+        assert stage.repository.git.commit(pull.head_sha).parents == (left,)
+        assert branches(stage) == [f"refs/heads/{branch}", "refs/heads/main"]
+        assert f"Fixes #{issue}" in (now.body or "")
+        assert "Unfinished" not in (now.body or "")
+        assert [one.login for one in pull.requested_reviewers] == ["alice"]
         first = "".join(block["text"] for block in messages.requests[-1]["messages"][0]["content"])
         assert "the mean is wrong, please mend it" in first
         assert "- .gitignore (deleted)\n- calc/mean.py\n- notes.txt" in first
+        runs = stage.github.check_runs(stage.repository)
+        assert all(run.status == "completed" for run in runs)
+        assert [run.conclusion for run in runs if run.head_sha == pull.head_sha] == ["success"]
 
 
-async def test_where_others_pushed_to_the_draft_nothing_is_gone_on_with(tmp_path: Path) -> None:
-    """Red when the head is not looked at: their commit would be silently left out (seen)."""
+async def test_work_may_be_gone_on_with_again_and_again(tmp_path: Path) -> None:
+    async with bot(tmp_path, short_of_turns, in_three_runs) as (stage, _):
+        issue = opened_issue(stage)
+        await say(stage, issue, ASKED, "/backspace continue")
+        draft, pull = the_one(stage)
+        assert pull.draft
+        assert changed(stage, pull.head_ref) == {".gitignore", "calc/mean.py", "more.txt", "notes.txt"}
+        assert f"what there is, is in draft #{draft.number}" in said(stage, issue)[-1]
+        await say(stage, issue, "/backspace continue")
+        _, pull = the_one(stage)
+        assert not pull.draft
+        assert changed(stage, pull.head_ref) == {"calc/mean.py"}
+        assert pull.size.commits == 4, "the start and one of each run"
+
+
+async def test_what_was_asked_for_as_a_draft_stays_one(tmp_path: Path) -> None:
     async with bot(tmp_path, short_of_turns, in_two_runs) as (stage, _):
-        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "").number
-        stage.github.comment(stage.repository, issue, "alice", ASKED)
-        await finished(stage, issue)
-        (draft,) = stage.github.pull_requests(stage.repository)
-        assert draft.pull is not None
-        branch = f"refs/heads/{draft.pull.head_ref}"
-        theirs = stage.repository.git.run(
+        issue = opened_issue(stage)
+        await say(stage, issue, ASKED.replace("/backspace", "/backspace --draft"), "/backspace continue")
+        draft, pull = the_one(stage)
+        assert pull.draft
+        assert (await end_of(stage, issue)).message == f"**Updated draft #{draft.number}**"
+
+
+async def test_what_people_did_to_the_draft_is_respected_and_said(tmp_path: Path) -> None:
+    """Red when its head, or whether it is open, is not looked at: a commit of theirs would be left out (seen)."""
+    async with bot(tmp_path, short_of_turns, in_two_runs) as (stage, _):
+        issue = opened_issue(stage)
+        await say(stage, issue, ASKED)
+        draft, pull = the_one(stage)
+        branch, head = f"refs/heads/{pull.head_ref}", pull.head_sha
+        git, github = stage.repository.git, stage.github
+        github.close_issue(stage.repository, draft.number, "alice")
+        await say(stage, issue, "/backspace continue")
+        assert f"**Not started**: `#{draft.number}` was closed: reopen it" in said(stage, issue)[-1]
+        github.reopen_issue(stage.repository, draft.number, "alice")
+        theirs = git.run(
             *("-c", "user.name=alice", "-c", "user.email=alice@example.test", "commit-tree"),
             *(f"{branch}^{{tree}}", "-p", branch, "-m", "Mine"),
         )
-        stage.repository.git.run("update-ref", branch, theirs.decode().strip())
-        stage.github.comment(stage.repository, issue, "alice", "/backspace continue")
-        await finished(stage, issue)
-        assert "**Not started**: Others have pushed to" in said(stage, issue)[-1]
-        assert len(stage.github.pull_requests(stage.repository)) == 1
+        git.run("update-ref", branch, theirs.decode().strip())
+        await say(stage, issue, "/backspace continue")
+        assert f"**Not started**: Others have pushed to `#{draft.number}` since" in said(stage, issue)[-1]
+        git.run("update-ref", branch, head)
+        await github.merge(stage.repository, draft.number, "alice")
+        github.reopen_issue(stage.repository, issue, "alice")
+        await say(stage, issue, "/backspace continue")
+        assert f"**Not started**: `#{draft.number}` was merged: say what is still to be done." in said(stage, issue)[-1]
+        assert len(github.pull_requests(stage.repository)) == 1
+        assert len(branches(stage)) == 2
+
+
+async def test_a_draft_without_its_branch_is_not_gone_on_with(tmp_path: Path) -> None:
+    async with bot(tmp_path, short_of_turns, in_two_runs) as (stage, _):
+        issue = opened_issue(stage)
+        await say(stage, issue, ASKED)
+        _, pull = the_one(stage)
+        stage.repository.git.delete_ref(f"refs/heads/{pull.head_ref}")
+        await say(stage, issue, "/backspace continue")
+        assert f"**Not started**: The branch `{pull.head_ref}` of `#" in said(stage, issue)[-1]
 
 
 async def test_without_unfinished_work_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
     async with bot(tmp_path, python_bug, PYTHON.script) as (stage, _):
-        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "").number
-        stage.github.comment(stage.repository, issue, "alice", "/backspace continue")
-        await finished(stage, issue)
-        stage.github.comment(stage.repository, issue, "alice", PYTHON.request)
-        await finished(stage, issue)
-        stage.github.comment(stage.repository, issue, "alice", "/backspace continue")
-        await finished(stage, issue)
+        issue = opened_issue(stage)
+        await say(stage, issue, "/backspace continue", PYTHON.request, "/backspace continue")
         assert_published(stage, PYTHON)
         words = " ".join(said(stage, issue))
         assert "**Not started**: No pull request came of this thread yet" in words

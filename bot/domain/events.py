@@ -146,10 +146,13 @@ class BranchMoved:
 
 @dataclass(frozen=True, slots=True)
 class PullRequestOpened:
+    """The work is in a pull request for people to read: a new one (`created`), or the one it goes on with."""
+
     number: int
     url: str
     draft: bool
     stats: tuple[FileStat, ...]
+    created: bool = True
     kind: Literal["pull_request_opened"] = "pull_request_opened"
 
 

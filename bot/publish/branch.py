@@ -1,4 +1,4 @@
-"""The job's own branch: made from the pinned base, known again after a crash, dropped when nothing came of it."""
+"""The job's branch: made from the pinned base or taken up as it was left; known after a crash, dropped when empty."""
 
 from bot.domain.conversation import Json
 from bot.domain.errors import AmbiguousWrite, ProviderError, Unprocessable, UserError
@@ -9,6 +9,7 @@ from bot.ports import Entry, GitHub, Journal
 START_COMMIT = "start_commit"
 HEAD_COMMIT = "head_commit"
 BRANCH_CREATED = "branch_created"
+TAKEN_UP = "taken_up"
 
 
 async def start_branch(job: Job, *, branch: str, message: str, base_sha: str, github: GitHub, journal: Journal) -> str:
@@ -34,8 +35,18 @@ async def start_branch(job: Job, *, branch: str, message: str, base_sha: str, gi
     return head
 
 
+async def take_up_branch(*, branch: str, head_sha: str, journal: Journal) -> None:
+    """The branch of an earlier job, for commits on top of the head it left: that head carries this job's check, too."""
+    if not written(journal, TAKEN_UP):
+        found = BranchMoved(branch=branch, head_sha=head_sha, created=False)
+        await journal.record(found, entry=Entry("effect", TAKEN_UP, {"branch": branch, "sha": head_sha}))
+
+
 async def drop_branch(*, branch: str, github: GitHub, journal: Journal) -> bool:
-    """Delete the branch when it holds the start commit only and no pull request came of it; True when it is gone."""
+    """Delete the branch when it holds this job's start commit only and no pull request came of it; True: it is gone.
+
+    A branch that was taken up has no start commit of this job, and stays.
+    """
     start = written(journal, START_COMMIT).get("sha")
     head = await github.ref(branch)
     if head is None:
@@ -47,11 +58,11 @@ async def drop_branch(*, branch: str, github: GitHub, journal: Journal) -> bool:
 
 
 def own_commits(journal: Journal) -> tuple[str, ...]:
-    """Every commit this job has made so far, by any attempt; each was journalled before a branch could point at it."""
+    """Every commit this job has made so far or began with, each journalled before it moves a branch."""
     return tuple(
         entry.data["sha"]
         for entry in journal.entries()
-        if entry.kind == "effect" and entry.key in (START_COMMIT, HEAD_COMMIT)
+        if entry.kind == "effect" and entry.key in (START_COMMIT, TAKEN_UP, HEAD_COMMIT)
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from bot.domain.errors import AmbiguousWrite, ProviderError, Unprocessable, UserError
 from bot.domain.events import BranchMoved, Noted, PullRequestOpened
 from bot.domain.job import Job, Patch, PullRequest
-from bot.ports import Entry, GitHub, Journal, TreeEntry
-from bot.publish.branch import HEAD_COMMIT, foreign, own_commits, written
+from bot.ports import Commit, Entry, GitHub, Journal, TreeEntry
+from bot.publish.branch import HEAD_COMMIT, TAKEN_UP, foreign, own_commits, written
 from bot.publish.policy import PathRules, problems
 
 BRANCH_ADVANCED = "branch_advanced"
@@ -29,29 +29,42 @@ async def publish(
     still_allowed: Callable[[], Awaitable[None]],
     github: GitHub,
     journal: Journal,
+    known: int | None = None,
 ) -> PullRequest:
-    """Push the patch to the branch `start_branch` made and open the pull request, or find what an earlier try left.
+    """Push the patch to the job's branch and open the pull request, or find what an earlier try left.
 
+    `known`: the pull request that the branch has already: it is worded anew, and a draft no longer unless `draft`.
     `reviewers` are logins; each is asked once, whatever became of the others.
     `still_allowed` looks the requester's permission up again before anything is written and raises UserError.
     Raises UserError for paths that never leave, whoever accepted the patch, and when people got in between (branch
-    deleted, moved or its base gone); ProviderError otherwise.
+    deleted, moved, its base gone or its pull request over); ProviderError otherwise.
     """
     _refuse_forbidden(patch)
     await still_allowed()
+    if known is not None and not written(journal, BRANCH_ADVANCED):
+        await _look_whether_open(known, github=github)
     head = await _head_with(job, patch, branch=branch, message=message, github=github, journal=journal)
     await _advance(job, branch, head, github=github, journal=journal)
-    opened = await github.find_pull_request(branch)
-    if opened is None:
+    if known is not None:
+        opened = await _renewed(known, title=title, body=body, draft=draft, github=github, journal=journal)
+    elif (before := await github.find_pull_request(branch)) is not None:
+        opened = before
+    else:
         opened = await _opened(
             title=title, body=body, branch=branch, base_branch=base_branch, draft=draft, github=github, journal=journal
         )
     if not written(journal, OPENED):
-        event = PullRequestOpened(number=opened.number, url=opened.url, draft=opened.draft, stats=patch.stats)
+        event = PullRequestOpened(opened.number, opened.url, opened.draft, patch.stats, created=known is None)
         await journal.record(event, entry=Entry("effect", OPENED, {"number": opened.number}))
     for login in {login.lower(): login for login in reviewers}.values():
         await _ask_for_review(opened.number, login, github=github, journal=journal)
     return opened
+
+
+async def _look_whether_open(number: int, *, github: GitHub) -> None:
+    state = (await github.pull_request(number)).state
+    if state != "open":
+        raise UserError(f"#{number} was {state} while the job ran, so nothing was pushed to it.")
 
 
 def _refuse_forbidden(patch: Patch) -> None:
@@ -78,11 +91,21 @@ async def _head_with(job: Job, patch: Patch, *, branch: str, message: str, githu
         raise _deleted(branch)
     if parent not in own_commits(journal):
         raise foreign(job, branch, parent)
-    tree = await _tree(patch, github=github)
-    commit = await github.create_commit(message, tree=tree, parents=[parent])
-    data = {"sha": commit.sha, "tree": tree, "verified": commit.verified, "reason": commit.reason}
+    commit = await _as_it_was_left(parent, patch, github=github, journal=journal)
+    if commit is None:
+        tree = await _tree(patch, github=github)
+        commit = await github.create_commit(message, tree=tree, parents=[parent])
+    data = {"sha": commit.sha, "tree": patch.tree_sha, "verified": commit.verified, "reason": commit.reason}
     await journal.record(entry=Entry("effect", HEAD_COMMIT, data))
     return commit.sha
+
+
+async def _as_it_was_left(parent: str, patch: Patch, *, github: GitHub, journal: Journal) -> Commit | None:
+    """The commit that was taken up, where nothing was changed since: no empty one goes on top."""
+    if parent != written(journal, TAKEN_UP).get("sha"):
+        return None
+    left = await github.commit(parent)
+    return left if left.tree_sha == patch.tree_sha else None
 
 
 async def _tree(patch: Patch, *, github: GitHub) -> str:
@@ -148,6 +171,18 @@ async def _opened(
         if found is not None:
             return found
     raise _unconfirmed(branch)
+
+
+async def _renewed(number: int, *, title: str, body: str, draft: bool, github: GitHub, journal: Journal) -> PullRequest:
+    """Each step sets a state, so doing it twice changes nothing. What people took out of draft is never put back."""
+    if not written(journal, OPENED):
+        await github.update_pull_request(number, title=title, body=body)
+        if not draft:
+            try:
+                await github.mark_ready(number)
+            except ProviderError as error:
+                await journal.record(Noted(f"#{number} could not be taken out of draft: {error.message}"))
+    return await github.pull_request(number)
 
 
 async def _ask_for_review(number: int, reviewer: str, *, github: GitHub, journal: Journal) -> None:

@@ -32,7 +32,7 @@ HELP = """\
 | `/backspace status` | where the jobs of this thread are |
 | `/backspace <text>` while a job runs | its agent reads it at its next step; with a flag such as `--new` it waits |
 | `/backspace cancel` | stops the running job |
-| `/backspace continue` | goes on with the newest unfinished draft, with a new budget (`--budget USD`, `--model NAME`) |
+| `/backspace continue` | goes on in the newest unfinished draft, with a new budget (`--budget USD`, `--model NAME`) |
 | `/backspace help` | this list |
 
 Flags go before the text: `--model NAME`, `--budget USD`, `--draft`, `--base BRANCH`, and `--dry-run`, which shows the
@@ -137,16 +137,18 @@ def ended(
     draft: bool = False,
     why_draft: str = "",
     next_command: str = "",
+    verb: str = "Opened",
 ) -> str:
     """The last sentence of a job by how the agent's work ended.
 
     `message` is ours (why it stopped); the submission's summary is the model's and is made safe here; `why_draft`
-    completes "Opened draft #7:"; `next_command` is what to type to go on, where there is such a command.
+    completes "Opened draft #7:", whose first word is `verb`; `next_command` is what to type to go on, where there is
+    such a command.
     """
     summary = safe(submission.summary, own_issue=own_issue, max_bytes=SUMMARY_BYTES) if submission else ""
     match kind:
         case "submitted":
-            opened = f"**Opened {'draft ' if draft else ''}#{pull_request}**"
+            opened = f"**{verb} {'draft ' if draft else ''}#{pull_request}**"
             return f"{opened}: {why_draft}" if why_draft else opened
         case "no_change":
             return _headed("**Nothing to change**", summary or sentence(message))

@@ -96,9 +96,11 @@ def _verify(so_far: Progress) -> Step:
 
 
 def _open(so_far: Progress) -> Step:
-    if so_far.pull_request is None:
-        return Step.of(done=False, words="Open the pull request")
-    return Step.of(done=True, words=f"Opened pull request {so_far.pull_request.number}")
+    """A job whose first head is not its own goes on in the pull request of another."""
+    goes_on, opened = bool(so_far.heads) and not so_far.heads[0].created, so_far.pull_request
+    if opened is None:
+        return Step.of(done=False, words="Push to the pull request" if goes_on else "Open the pull request")
+    return Step.of(done=True, words=f"{'Pushed to' if goes_on else 'Opened'} pull request {opened.number}")
 
 
 def _brief(text: str) -> str:

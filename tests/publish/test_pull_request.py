@@ -14,7 +14,7 @@ from bot.domain.events import BranchMoved, Noted, PullRequestOpened
 from bot.domain.job import Change, FileStat, Mode, Patch, PullRequest
 from bot.github.installation import App
 from bot.github.rest import RestGitHub
-from bot.publish.branch import drop_branch, start_branch
+from bot.publish.branch import drop_branch, start_branch, take_up_branch
 from bot.publish.pull_request import blob_sha, publish
 from bot.standins.github import DropReply, DropRequest, Reply
 from tests.fakes import Crash, MemoryJournal
@@ -99,13 +99,15 @@ async def finish(
     base_branch: str = "main",
     reviewers: Sequence[str] = ("alice",),
     still_allowed: Callable[[], Awaitable[None]] = allowed,
+    title: str = "Say hello",
+    known: int | None = None,
 ) -> PullRequest:
     return await publish(
         here.job(),
         patch,
         branch=branch,
         message="Say hello\n\nCo-authored-by: alice <1+alice@users.noreply.github.com>",
-        title="Say hello",
+        title=title,
         body="Fixes #1",
         base_branch=base_branch,
         draft=draft,
@@ -113,6 +115,7 @@ async def finish(
         still_allowed=still_allowed,
         github=github,
         journal=journal,
+        known=known,
     )
 
 
@@ -445,3 +448,166 @@ async def test_a_branch_with_work_on_it_is_kept(here: Scene, github: RestGitHub,
     assert not await drop_branch(branch=BRANCH, github=github, journal=journal)
     assert not await drop_branch(branch=BRANCH, github=github, journal=MemoryJournal())
     assert f"refs/heads/{BRANCH}" in here.loopback.refs(here.repository)
+
+
+# ---------------------------------------------------------------- going on in the pull request of an earlier job
+
+ON_TOP = (*SMALL, Change("more.txt", "100644", b"more\n"))
+
+
+@pytest.fixture
+def more(here: Scene, tmp_path: Path) -> Patch:
+    (tmp_path / "more").mkdir()
+    return patch_on(here.head, tmp_path / "more", ON_TOP)
+
+
+async def draft_of(here: Scene, github: RestGitHub, patch: Patch, branch: str = BRANCH) -> PullRequest:
+    """What another job left."""
+    journal = MemoryJournal()
+    await start(here, github, journal, branch)
+    return await finish(here, github, journal, patch, branch=branch, draft=True, title="Unfinished")
+
+
+async def go_on(
+    here: Scene, github: RestGitHub, journal: MemoryJournal, patch: Patch, left: PullRequest, branch: str = BRANCH
+) -> PullRequest:
+    await take_up_branch(branch=branch, head_sha=left.head_sha, journal=journal)
+    return await finish(here, github, journal, patch, branch=branch, known=left.number)
+
+
+def assert_gone_on_with(here: Scene, left: PullRequest, branch: str = BRANCH) -> None:
+    """One pull request, ready and worded anew, with one commit more than it had."""
+    number = the_one_pull_request(here, branch)
+    issue = here.repository.issues[number]
+    assert issue.pull is not None
+    assert (number, issue.title, issue.pull.draft, issue.state) == (left.number, "Say hello", False, "open")
+    assert here.loopback.tree(here.repository, branch) == expected(ON_TOP)
+    assert here.repository.git.commit(issue.pull.head_sha).parents == (left.head_sha,)
+
+
+async def test_work_goes_on_in_the_same_pull_request(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    left, journal = await draft_of(here, github, small), MemoryJournal()
+    opened = await go_on(here, github, journal, more, left)
+    assert_gone_on_with(here, left)
+    assert journal.events == [
+        BranchMoved(branch=BRANCH, head_sha=left.head_sha, created=False),
+        BranchMoved(branch=BRANCH, head_sha=opened.head_sha, created=False),
+        PullRequestOpened(left.number, left.url, draft=False, stats=more.stats, created=False),
+    ]
+    events, seen = list(journal.events), len(here.loopback.requests)
+    assert await go_on(here, github, journal, more, left) == opened
+    assert {row.method for row in here.loopback.requests[seen:]} == {"GET"}
+    assert journal.events == events
+
+
+async def test_a_crash_while_work_goes_on_leads_to_one_commit_and_one_pull_request(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    """R2, R4: killed once after each write of its own, then started again."""
+    writes = ["token", "blob", "tree", "commit", "advance", "words", "ready", "review"]
+    for dies_after in range(1, len(writes) + 2):
+        branch, journal = f"backspace/3-{dies_after:08x}", MemoryJournal()
+        left = await draft_of(here, github, small, branch)
+        app = App(
+            here.registered.app.id, here.registered.private_key_pem, api_url=here.url, transport=Dying(dies_after)
+        )
+        try:
+            async with app.repository(here.installation_id, here.repo) as dying:
+                await go_on(here, dying, journal, more, left, branch)
+            assert dies_after > len(writes)
+        except Crash:
+            await go_on(here, github, journal, more, left, branch)
+        assert_gone_on_with(here, left, branch)
+        assert len(journal.of(PullRequestOpened)) == 1
+
+
+async def test_a_crash_after_any_record_while_work_goes_on_leads_to_one_commit(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    for crash_after in range(1, 6):
+        branch, journal = f"backspace/4-{crash_after:08x}", MemoryJournal(crash_after=crash_after)
+        left = await draft_of(here, github, small, branch)
+        with pytest.raises(Crash):
+            await go_on(here, github, journal, more, left, branch)
+        await go_on(here, github, MemoryJournal(journal.entries()), more, left, branch)
+        assert_gone_on_with(here, left, branch)
+
+
+async def test_an_answer_lost_while_work_goes_on_makes_nothing_twice(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    left = await draft_of(here, github, small)
+    for method, path in (("PATCH", "git/refs/"), ("PATCH", "/pulls/"), ("POST", "/graphql$"), ("GET", "/pulls/")):
+        here.loopback.faults.add(DropReply(), method=method, path=path)
+    await go_on(here, github, MemoryJournal(), more, left)
+    assert_gone_on_with(here, left)
+
+
+async def test_work_that_nothing_was_added_to_gets_no_empty_commit(
+    here: Scene, github: RestGitHub, small: Patch
+) -> None:
+    left, journal = await draft_of(here, github, small), MemoryJournal()
+    opened = await go_on(here, github, journal, small, left)
+    assert (opened.head_sha, opened.draft) == (left.head_sha, False)
+
+
+async def test_a_draft_that_cannot_be_made_ready_is_noted_and_not_fatal(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    left, journal = await draft_of(here, github, small), MemoryJournal()
+    here.loopback.faults.add(Reply(200, body={"data": None, "errors": [{"message": "No!"}]}), path="/graphql$")
+    assert (await go_on(here, github, journal, more, left)).draft
+    (noted,) = journal.of(Noted)
+    assert noted.text.startswith(f"#{left.number} could not be taken out of draft: 'No!'")
+
+
+async def test_what_people_took_out_of_draft_is_not_put_back(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    left, journal = await draft_of(here, github, small), MemoryJournal()
+    await github.mark_ready(left.number)
+    await take_up_branch(branch=BRANCH, head_sha=left.head_sha, journal=journal)
+    assert not (await finish(here, github, journal, more, draft=True, known=left.number)).draft
+
+
+async def test_a_pull_request_closed_while_the_job_ran_gets_nothing(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    """Red when `publish` does not look whether it is open (seen: a commit that nobody reviews)."""
+    left, journal = await draft_of(here, github, small), MemoryJournal()
+    here.loopback.close_issue(here.repository, left.number, "alice")
+    with pytest.raises(UserError, match=f"#{left.number} was closed while the job ran, so nothing was pushed to it."):
+        await go_on(here, github, journal, more, left)
+    assert await github.ref(BRANCH) == left.head_sha
+
+
+async def test_a_merge_right_after_the_push_is_no_failure(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    """The worker died after its last record, and somebody was fast."""
+    left, journal = await draft_of(here, github, small), MemoryJournal()
+    await go_on(here, github, journal, more, left)
+    await here.loopback.merge(here.repository, left.number, "alice")
+    assert (await go_on(here, github, journal, more, left)).state == "merged"
+
+
+async def test_a_commit_pushed_to_the_draft_in_mid_job_is_kept(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    """S21. Red when the head that was taken up is not compared (seen)."""
+    left, journal = await draft_of(here, github, small), MemoryJournal()
+    base = await github.commit(left.head_sha)
+    theirs = await github.create_commit("Mine!", tree=base.tree_sha, parents=[left.head_sha])
+    point(here, BRANCH, theirs.sha)
+    with pytest.raises(UserError, match="which this job did not make"):
+        await go_on(here, github, journal, more, left)
+    assert here.loopback.refs(here.repository)[f"refs/heads/{BRANCH}"] == theirs.sha
+
+
+async def test_a_branch_that_was_taken_up_is_never_dropped(here: Scene, github: RestGitHub, small: Patch) -> None:
+    left, journal = await draft_of(here, github, small), MemoryJournal()
+    await take_up_branch(branch=BRANCH, head_sha=left.head_sha, journal=journal)
+    assert not await drop_branch(branch=BRANCH, github=github, journal=journal)
+    assert await github.ref(BRANCH) == left.head_sha
