@@ -9,26 +9,7 @@ from httpx_sse import SSEError, aconnect_sse
 from rich.console import Console
 from rich.text import Text
 
-from bot.domain.events import (
-    BasePinned,
-    BranchMoved,
-    Conclusion,
-    ContextRead,
-    DiffShown,
-    JobFinished,
-    JobQueued,
-    JobStarted,
-    ModelAnswered,
-    ModelSwitched,
-    Noted,
-    PullRequestOpened,
-    Recorded,
-    SandboxReady,
-    Steered,
-    ToolCalled,
-    ToolReturned,
-    Verified,
-)
+from bot.domain import events
 from bot.report.amounts import change_size, cost, duration, token_use
 from bot.report.characters import visible
 from bot.report.check_run import plain
@@ -89,7 +70,7 @@ async def watch(
     if so_far.finished is None:
         console.print(Text("The stream was lost. The job goes on; run the same command again.", style="red"))
         return FAILURE
-    return SUCCESS if so_far.finished.conclusion is Conclusion.SUCCESS else FAILURE
+    return SUCCESS if so_far.finished.conclusion is events.Conclusion.SUCCESS else FAILURE
 
 
 def _stream_url(url: str) -> str:
@@ -102,7 +83,7 @@ def _stream_url(url: str) -> str:
 
 async def _events(
     url: str, *, client: httpx.AsyncClient, console: Console, sleep: Callable[[float], Awaitable[None]]
-) -> AsyncIterator[Recorded]:
+) -> AsyncIterator[events.Recorded]:
     """Each event once, over as many connections as it takes; ends after the last one or when nothing helps.
 
     Raises _BadLink, _NobodyThere.
@@ -120,7 +101,7 @@ async def _events(
                     seen, failures = max(seen, int(message.id or 0)), 0
                     if recorded is not None:
                         yield recorded
-                    if recorded is not None and isinstance(recorded.event, JobFinished):
+                    if recorded is not None and isinstance(recorded.event, events.JobFinished):
                         return
         except (httpx.TransportError, SSEError, ValueError):
             pass
@@ -137,45 +118,45 @@ def _opened(response: httpx.Response) -> None:
         raise _BadLink("This link opens no job. Copy the whole “live log” link from the comment in the thread.")
 
 
-def lines(recorded: Recorded, so_far: Progress) -> list[Text]:
+def lines(recorded: events.Recorded, so_far: Progress) -> list[Text]:
     """One event in a terminal; `so_far` includes it. Every text of others stays text: no markup, no terminal codes."""
     match recorded.event:
-        case JobQueued(instruction=instruction, requested_by=who):
+        case events.JobQueued(instruction=instruction, requested_by=who):
             return [_line("◆", f"{who} asked: {' '.join(instruction.split())[:200]}", "bold")]
-        case JobStarted(attempt=attempt, model=model):
+        case events.JobStarted(attempt=attempt, model=model):
             again = f", attempt {attempt}" if attempt > 1 else ""
             return [_line("◆", f"Started with {model}{again}", "bold")]
-        case BasePinned(branch=branch, sha=sha):
+        case events.BasePinned(branch=branch, sha=sha):
             return [_line("·", f"Base {branch} at {sha[:12]}", "dim")]
-        case SandboxReady(provider=provider, seconds=seconds):
+        case events.SandboxReady(provider=provider, seconds=seconds):
             return [_line("·", f"Sandbox ready ({provider}, {duration(seconds)})", "dim")]
-        case ContextRead(files=files, check=check):
+        case events.ContextRead(files=files, check=check):
             found = f", found {check}" if check else ""
             return [_line("·", f"Read {', '.join(files) or 'the repository'}{found}", "dim")]
-        case ModelAnswered(text=text):
+        case events.ModelAnswered(text=text):
             return [_line(" ", text.strip(), "")] if text.strip() else []
-        case ToolCalled(title=title, tool=tool):
+        case events.ToolCalled(title=title, tool=tool):
             return [_line("→", title or tool, "cyan")]
-        case ToolReturned():
+        case events.ToolReturned():
             return _returned(recorded.event)
-        case Noted(text=text) | ModelSwitched(text=text) | Steered(text=text):
+        case events.Noted(text=text) | events.ModelSwitched(text=text) | events.Steered(text=text):
             return [_line("!", text, "yellow")]
-        case DiffShown(stats=stats):
+        case events.DiffShown(stats=stats):
             return [
                 _line("±", f"Change: {change_size(stats)}", "bold"),
                 *(_stat(s.path, s.additions, s.deletions) for s in stats),
             ]
-        case Verified(receipt=receipt):
+        case events.Verified(receipt=receipt):
             return [_line("✓", " ".join(filter(None, ("Verification:", receipt.command, verdict(receipt)))), "bold")]
-        case BranchMoved(branch=branch, head_sha=sha):
+        case events.BranchMoved(branch=branch, head_sha=sha):
             return [_line("·", f"{branch} is at {sha[:12]}", "dim")]
-        case PullRequestOpened(number=number, url=url):
+        case events.PullRequestOpened(number=number, url=url):
             return [_line("★", f"Pull request {number}: {url}", "bold green")]
-        case JobFinished():
+        case events.JobFinished():
             return _finished(recorded.event, so_far)
 
 
-def _returned(event: ToolReturned) -> list[Text]:
+def _returned(event: events.ToolReturned) -> list[Text]:
     took = f" ({duration(event.seconds)})" if event.seconds >= 1 else ""
     if event.ok:
         return [_line("  ✓", took.strip() or "done", "dim")]
@@ -188,8 +169,8 @@ def _stat(path: str, additions: int | None, deletions: int | None) -> Text:
     return _line("   ", f"{path} {size}", "dim")
 
 
-def _finished(event: JobFinished, so_far: Progress) -> list[Text]:
-    good = event.conclusion is Conclusion.SUCCESS
+def _finished(event: events.JobFinished, so_far: Progress) -> list[Text]:
+    good = event.conclusion is events.Conclusion.SUCCESS
     spent = (cost(so_far.usd, so_far.budget_usd), token_use(so_far.usage), duration(so_far.seconds(0.0)))
     return [
         _line("■", plain(event.message), "bold green" if good else "bold red"),

@@ -69,7 +69,6 @@ class Progress:
     """
 
     state: Literal["queued", "running", "finished"] = "queued"
-    queued_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
     model: str = ""
@@ -120,7 +119,7 @@ def after(so_far: Progress, recorded: Recorded) -> Progress:
     event, at = recorded.event, recorded.at
     match event:
         case JobQueued():
-            return replace(so_far, queued_at=at)
+            return so_far
         case JobStarted():
             return _started(so_far, event, at)
         case BasePinned():
