@@ -11,10 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bot.domain.errors import ProviderError
-from bot.ports import Over
+from bot.ports import Over, Sandbox
 from bot.sandboxes.limits import SandboxLimits
-from bot.sandboxes.remote import Lines, has_begun, reached
-from bot.sandboxes.served import ServedSandbox
+from bot.sandboxes.remote import Lines, begun
 from bot.sandboxes.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -59,15 +58,15 @@ class Daytona:
         with ThreadPoolExecutor(1) as thread:  # an event loop may run here
             return thread.submit(asyncio.run, self._trial()).result()
 
-    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> Sandbox:
         """Every job has the one snapshot, whatever `image` it wishes for."""
         limits, shelf = self._limits, self._shelf
         for _ in range(3):  # somebody else may create or end it meanwhile
             place, was_there = await self._taken(job_id)
             if place is None:
                 continue
-            opened = await reached(place, job_id=job_id, provider=NAME, limits=limits, shelf=shelf)
-            if was_there or await has_begun(opened, shelf, warm):
+            key = "" if was_there else warm
+            if opened := await begun(place, job_id=job_id, provider=NAME, limits=limits, shelf=shelf, key=key):
                 return opened
         raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
 

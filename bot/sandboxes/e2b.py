@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bot.domain.errors import ProviderError
-from bot.ports import Over
+from bot.ports import Over, Sandbox
 from bot.sandboxes.limits import SandboxLimits
-from bot.sandboxes.remote import Lines, has_begun, reached
-from bot.sandboxes.served import ServedSandbox
+from bot.sandboxes.remote import Lines, begun
 from bot.sandboxes.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -54,16 +53,15 @@ class E2B:
         with ThreadPoolExecutor(1) as thread:  # an event loop may run here
             return thread.submit(asyncio.run, self._trial()).result()
 
-    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> Sandbox:
         """Every job has the one template, whatever `image` it wishes for."""
         for _ in range(3):  # somebody else may end it meanwhile
             found = await self._found(job_id)
             place = _Place(found or await self._created(job_id), life_s=self._limits.wall_clock_s)
             if found is None and not await self._is_first(place, job_id):
                 continue
-            limits, shelf = self._limits, self._shelf
-            opened = await reached(place, job_id=job_id, provider=NAME, limits=limits, shelf=shelf)
-            if found is not None or await has_begun(opened, shelf, warm):
+            limits, shelf, key = self._limits, self._shelf, "" if found else warm
+            if opened := await begun(place, job_id=job_id, provider=NAME, limits=limits, shelf=shelf, key=key):
                 return opened
         raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
 

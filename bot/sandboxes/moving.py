@@ -1,4 +1,4 @@
-"""A sandbox that moves to another machine when it is to have another network, files and all."""
+"""A sandbox whose network is its provider's business, by rules that may need another machine, files and all."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from typing import Generic, Protocol, TypeVar
 
 from bot.domain.errors import ProviderError
 from bot.ports import BaseFile, ExecResult, ExportedFile
+from bot.sandboxes.observed import READ_NOTES, told
 from bot.sandboxes.served import ServedSandbox
 
+READ_TIMEOUT_S = 20.0
 Place = TypeVar("Place")
 
 
@@ -22,7 +24,10 @@ class Machine(Generic[Place]):
 
 class Movers(Protocol[Place]):
     async def moved(self, machine: Machine[Place], names: Sequence[str]) -> Machine[Place]:
-        """Another machine with the files of this one, which is not ended. No names: no network."""
+        """One with the files of this one, which is not ended, and that network. No names: none.
+
+        It may be this one; then it ends when its network cannot be told.
+        """
         ...
 
     async def kept(self, machine: Machine[Place], key: str) -> None: ...
@@ -51,18 +56,25 @@ class MovingSandbox(Generic[Place]):
         if self._phase != "before":
             raise ProviderError(self.provider, "its sandboxes can have no network any more")
         await self._move(names)
+        self._machine.served.observe(names)
         self._phase = "setup"
 
     async def end_network(self) -> tuple[str, ...]:
-        """Who was refused is not told. When the other machine cannot be had, the one with network ends all the same."""
+        """When the machine without network cannot be had, the one with network ends all the same."""
         phase, self._phase = self._phase, "after"
-        if phase == "setup":
-            try:
-                await self._move(())
-            except BaseException:
-                await self.close()
-                raise
-        return ()
+        if phase != "setup":
+            return ()
+        if self._machine.served.is_lost:
+            await self.close()
+            return ()
+        try:
+            self._machine.served.observe(())
+            notes = await self.exec(READ_NOTES, timeout_s=READ_TIMEOUT_S)
+            await self._move(())
+        except BaseException:
+            await self.close()
+            raise
+        return told(notes.stdout)
 
     async def keep(self, key: str) -> None:
         await self._movers.kept(self._machine, key)
@@ -99,9 +111,11 @@ class MovingSandbox(Generic[Place]):
         await self._machine.served.close()
 
     async def leave(self) -> None:
+        await self.end_network()
         await self._machine.served.leave()
 
     async def _move(self, names: Sequence[str]) -> None:
         old = self._machine
         self._machine = await self._movers.moved(old, names)
-        await old.served.close()
+        if self._machine is not old:
+            await old.served.close()

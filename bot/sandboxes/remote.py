@@ -10,10 +10,12 @@ from importlib import resources
 from typing import Protocol
 
 from bot.domain.errors import LimitReached, ProviderError
+from bot.ports import Sandbox
 from bot.sandboxes.cage import MADE_PATH, WORK_TREE, environment
 from bot.sandboxes.carried import Carriage
 from bot.sandboxes.landed import NEEDS, landing, path_told
 from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.moving import Machine, MovingSandbox
 from bot.sandboxes.served import ServedSandbox
 from bot.sandboxes.shelf import Shelf
 
@@ -52,7 +54,7 @@ class Place(Protocol):
         ...
 
 
-async def reached(
+async def _reached(
     place: Place, *, job_id: str, provider: str, limits: SandboxLimits, shelf: Shelf | None
 ) -> ServedSandbox:
     """The helper in a machine, whatever another left there. Raises ProviderError, and ends the machine then."""
@@ -91,23 +93,24 @@ async def reached(
         limits=limits.inside() | {"inodes": 0},  # the provider limits its disks itself
         disks=(WORK_TREE,),
         wall_clock_s=limits.wall_clock_s,
-        network=_Wall(place, lifeline),
         shelf=shelf,
     )
 
 
-async def has_begun(opened: ServedSandbox, shelf: Shelf | None, key: str) -> bool:
-    """With what was kept under the key, if anything; False when that failed, and the sandbox with it."""
+async def begun(
+    place: Place, *, job_id: str, provider: str, limits: SandboxLimits, shelf: Shelf | None, key: str
+) -> Sandbox | None:
+    """With what was kept under the key, if anything; None when that failed, and the machine ended. Raises as above."""
+    served = await _reached(place, job_id=job_id, provider=provider, limits=limits, shelf=shelf)
     kept = shelf.find(key) if shelf and key else None
-    if kept is None or shelf is None:
-        return True
-    try:
-        await opened.begin_with(kept)
-    except (OSError, LimitReached, ProviderError, KeyError):
-        await opened.close()
-        shelf.forget(key)
-        return False
-    return True
+    if kept is not None and shelf is not None:
+        try:
+            await served.begin_with(kept)
+        except (OSError, LimitReached, ProviderError, KeyError):
+            await served.close()
+            shelf.forget(key)
+            return None
+    return MovingSandbox(_Walls(), Machine(place, served, served.warm))
 
 
 class Lines:
@@ -176,10 +179,6 @@ class _Lifeline:
         self._place, self._lines, self._carriage = place, lines, carriage
         self._ending: asyncio.Task[None] | None = None
 
-    @property
-    def is_ending(self) -> bool:
-        return self._ending is not None
-
     def kill(self) -> None:
         self._begin(self._place.end)
 
@@ -206,36 +205,22 @@ class _Lifeline:
             return
 
 
-class _Wall:
-    """The provider's own rules for a machine's network, which need nothing inside."""
+class _Walls:
+    """The provider's rules for a machine's network change while it runs, and need nothing inside."""
 
-    def __init__(self, place: Place, lifeline: _Lifeline) -> None:
-        self._place, self._lifeline = place, lifeline
-        self._is_open = False
-
-    def prepare(self) -> bool:
-        return False
-
-    async def open(self, names: Sequence[str]) -> dict[str, str]:
-        self._is_open = True
+    async def moved(self, machine: Machine[Place], names: Sequence[str]) -> Machine[Place]:
         try:
-            await self._place.set_network(names)
+            await machine.place.set_network(names)
         except BaseException:
-            await self.close()
+            if names:
+                await self.moved(machine, ())
+            else:
+                await machine.served.close()
             raise
-        return {}
+        return machine
 
-    async def close(self) -> tuple[str, ...]:
-        """Who was refused is not told. When it cannot be closed, the machine ends."""
-        was_open, self._is_open = self._is_open, False
-        if was_open and not self._lifeline.is_ending:
-            try:
-                await self._place.set_network(())
-            except BaseException:
-                self._lifeline.kill()
-                await self._lifeline.gone()
-                raise
-        return ()
+    async def kept(self, machine: Machine[Place], key: str) -> None:
+        await machine.served.keep(key)
 
 
 def _program(mark: str, argv: Sequence[str]) -> str:

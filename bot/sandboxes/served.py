@@ -9,6 +9,7 @@ from bot.domain.errors import LimitReached, ProviderError
 from bot.ports import BaseFile, ExecResult, ExportedFile
 from bot.sandboxes.exporting import EXPORT_ENVIRONMENT, LIST_UNIGNORED, Reading, changed_files, safe_paths
 from bot.sandboxes.inside.wire import LENGTHS, MAX_HEADER_BYTES, Frame, Header, header_of, lengths, packed
+from bot.sandboxes.observed import observer
 from bot.sandboxes.outside import Lifeline, Network, Stream
 from bot.sandboxes.shelf import Kept, Shelf, Unfinished
 
@@ -47,6 +48,7 @@ class ServedSandbox:
         self._lifeline = lifeline
         self._environment, self._limits, self._disks = dict(environment), dict(limits), list(disks)
         self._network, self._way_out = network, dict[str, str]()
+        self._observed: tuple[str, ...] = ()
         self._shelf, self._warm = shelf, False
         self._turn = asyncio.Lock()
         self._lost = ""
@@ -63,6 +65,14 @@ class ServedSandbox:
     @property
     def warm(self) -> bool:
         return self._warm
+
+    @property
+    def is_lost(self) -> bool:
+        return bool(self._lost)
+
+    def observe(self, names: Sequence[str]) -> None:
+        """From now on commands are observed: which other hosts they ask for. No names: no more."""
+        self._observed = tuple(names)
 
     async def allow_network(self, names: Sequence[str]) -> None:
         if self._network is None:
@@ -139,6 +149,8 @@ class ServedSandbox:
         _check_words(argv, environment)
         request: Header = {"op": "exec", "argv": list(argv), "env": environment, "timeout_s": timeout_s}
         request |= {"max_output": max_output_bytes, "limits": self._limits, "disks": self._disks}
+        if self._observed:
+            request["beside"] = observer(self._observed)
         patience = timeout_s + GRACE_S + len(stdin) / STDIN_BYTES_PER_S
         header, body = await self._call(request, stdin, timeout_s=patience, max_body=2 * max_output_bytes + 4096)
         with self._sense():

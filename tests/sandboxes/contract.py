@@ -394,7 +394,39 @@ class SetupContract:
         assert await sandbox.end_network() == ()
         await sandbox.close()
 
+    async def test_hosts_that_were_asked_for_in_vain_are_told(self, provider: SandboxProvider) -> None:
+        """Where the provider itself tells nothing this is red when commands are not observed: seen."""
+        sandbox = await provider.open("network-2")
+        await sandbox.allow_network(["index.example"])
+        asking = ["python3", "-c", ASKING, "blocked.example:443", "Blocked.example:443", "index.example:22"]
+        told = await sandbox.exec(asking, timeout_s=20)
+        forged = "printf '@everyone\\nx y\\n' >> /tmp/.backspace-refused"
+        await sh(sandbox, forged)
+        assert (told.stdout, await sandbox.end_network()) == (b"403\n" * 3, ("blocked.example", "index.example:22"))
+        alone = await sandbox.exec(["sh", "-c", "echo $HTTPS_PROXY; no-such-program"], timeout_s=20)
+        assert (alone.exit_code, alone.stdout) == (127, b"\n")
+        await sandbox.close()
 
+    async def test_a_setup_that_is_broken_off_ends_without_an_error_of_its_own(self, provider: SandboxProvider) -> None:
+        """Its caller has one to tell already. Red when a lost sandbox is moved to another machine: seen."""
+        sandbox = await provider.open("network-3")
+        await sandbox.allow_network(["index.example"])
+        running = asyncio.create_task(sandbox.exec(["sleep", "100"], timeout_s=100))
+        await asyncio.sleep(0.3)
+        running.cancel()
+        await asyncio.wait([running])
+        assert await sandbox.end_network() == ()
+        await sandbox.close()
+
+
+ASKING = """
+import os, socket, sys, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ["HTTPS_PROXY"])
+for place in sys.argv[1:]:
+    with socket.create_connection((proxy.hostname, proxy.port), 5) as one:
+        one.sendall(f"CONNECT {place} HTTP/1.1\\r\\nHost: {place}\\r\\n\\r\\n".encode())
+        print(one.makefile("rb").readline().split()[1].decode())
+"""
 TRICKS = """
 mkdir /tmp/outside; echo z > /tmp/outside/passwd; ln -s /tmp/outside/passwd link; ln -s /tmp/outside link-dir
 echo x > file; mkdir dir; ln -s file link-in
