@@ -13,10 +13,10 @@ from bot.agent.ground import Ran, content_of, digest, refused
 from bot.agent.hints import hint
 from bot.agent.ledger import Ledger
 from bot.agent.output import visible
+from bot.agent.progress import Progress
 from bot.agent.review import Accepted, History, Review, Shown, Unfit
 from bot.agent.schemas import misfit
 from bot.agent.tools import READ_ONLY, run_tool, title_of
-from bot.agent.transcript import Progress
 from bot.agent.tree import Step, step
 from bot.domain.conversation import Json, ToolUse
 from bot.domain.events import DiffShown, JobEvent, Noted, ToolCalled, ToolReturned, Verified

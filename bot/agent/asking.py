@@ -39,12 +39,13 @@ async def ask(
     seconds_left: Callable[[], float],
     discard: Callable[[ModelError, str], Awaitable[None]],
     reserve: Callable[[int], Awaitable[None]],
-    abandoned: Callable[[], Awaitable[None]],
+    abandoned: Callable[[ModelError | None], Awaitable[None]],
     sleep: Sleep = asyncio.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Reply:
     """Ask until there is a whole reply. `discard` hears of each lost one, with words for watchers; `reserve`, before
-    each attempt, how many tokens its reply may have; `abandoned`, that time or a cancel ended one in mid-reply.
+    each attempt, how many tokens its reply may have; `abandoned`, that time or a cancel ended one in mid-reply, and
+    what the model knows of it.
 
     `max_tokens` doubles, up to 128k, when a reply was cut by it. A reply that cannot be read is asked for once more,
     and after that taken as far as it goes: its calls are then answered with what is wrong with them. Raises the
@@ -56,8 +57,8 @@ async def ask(
         try:
             async with asyncio.timeout(max(0.0, seconds_left())):
                 return await model.ask(conversation, max_tokens=max_tokens)
-        except (TimeoutError, asyncio.CancelledError):
-            await abandoned()
+        except (TimeoutError, asyncio.CancelledError) as error:
+            await abandoned(_known(error))
             raise
         except ModelError as error:
             if error.remedy == "longer" and max_tokens < MOST_MAX_TOKENS:
@@ -78,3 +79,10 @@ async def ask(
             await discard(error, f"{error.message} Attempt {attempt} of {ATTEMPTS} follows in {wait:.0f} s.")
         waited += wait
         await sleep(wait)
+
+
+def _known(error: BaseException | None) -> ModelError | None:
+    """What a model says of the reply it was made to leave: it stands among the causes of the cancel."""
+    while error is not None and not isinstance(error, ModelError):
+        error = error.__cause__
+    return error

@@ -48,6 +48,11 @@ def switch_entry(number: int, *, model: str, family: str, setback: str, progress
     return Entry("effect", f"model {number}", data)
 
 
+def request_entry(number: int, *, model: str, most: Usage, usd: float | None) -> Entry:
+    """Before it is sent: the most that it can use and cost, which counts when no answer is ever written down."""
+    return Entry("effect", f"request {number}", {"model": model, "usage": usage_data(most), "usd": usd})
+
+
 def reply_entry(number: int, reply: Reply, *, usd: float | None, elapsed: float) -> Entry:
     data = {
         "model": reply.model,

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from bot.agent.limits import Limits
+from bot.agent.progress import Progress
 from bot.agent.steering import is_message
-from bot.agent.transcript import Progress, advance, fold
+from bot.agent.transcript import advance, fold
 from bot.domain.events import JobEvent
 from bot.ports import Entry, Journal
 

@@ -12,7 +12,7 @@ from bot.agent import outcome as ending
 from bot.agent import rules
 from bot.agent.acting import answer_calls, side_by_side
 from bot.agent.asking import Sleep, ask
-from bot.agent.entries import receipt_of, reply_entry, usage_data
+from bot.agent.entries import receipt_of, reply_entry, request_entry, usage_data, usage_of
 from bot.agent.hearing import Hearing, Listen
 from bot.agent.ledger import Ledger
 from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp, verdict
@@ -20,7 +20,7 @@ from bot.agent.opening import Opening
 from bot.agent.outcome import Outcome
 from bot.agent.prompt import NUDGE, Task, note, wrap_up
 from bot.agent.review import Accepted, Review
-from bot.agent.spending import Till, Uncounted, likely, may_be_lost, within
+from bot.agent.spending import Till, Uncounted, at_most, unanswered, used, within
 from bot.agent.switching import Chain
 from bot.agent.warming import Warming
 from bot.domain.conversation import Usage
@@ -97,14 +97,16 @@ class _Run:
         self._sleep, self._chance = sleep, chance
         self._warming = Warming(ledger, price=self._price, reserve=self._reserve, settle=till.settle, nap=nap)
         self._chain = Chain(models, ledger, request=task.request, patch=self._patch_again)
+        self._most = Usage()
 
     @property
     def _model(self) -> Model:
         return self._chain.model
 
     async def open(self) -> None:
-        if self._model.family != rules.NAME and may_be_lost(self._ledger.entries()):
-            self._ledger.hold(entry=self._lost(self._estimated()))
+        if lost := unanswered(self._ledger.entries()):
+            self._most = usage_of(lost["usage"])
+            self._ledger.hold(entry=self._lost(None, model=lost["model"]))
         await self._opening.open(self._model)
 
     def may_ask(self) -> bool:
@@ -130,7 +132,6 @@ class _Run:
         conversation = ledger.progress.conversation
         if conversation is None:
             raise ValueError("a run asks only after its header is written")
-        await ledger.flush()
         self._warming.asked()
         try:
             reply = await ask(
@@ -152,6 +153,9 @@ class _Run:
             return await self._stopped(f"{ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
         except LimitReached as error:
             return await self._stopped(str(error), Conclusion.TIMED_OUT)
+        self._warming.answered()
+        if reply.usage.output:  # a gateway may tell nothing of a prompt
+            reply = replace(reply, usage=used(reply.usage, self._most))
         cost = self._price(reply.model, reply.usage)
         number = ledger.progress.replies + 1
         event = ModelAnswered(number, reply.model, reply.text, reply.usage, cost, ledger.elapsed() - began)
@@ -159,38 +163,44 @@ class _Run:
         return None
 
     async def _reserve(self, max_tokens: int) -> None:
-        progress = self._ledger.progress
-        if progress.conversation is not None:
-            within(self._spent(), self._ledger.limits)
-            await self._till.reserve(
-                self._model, progress.conversation, last_prompt=progress.last_prompt, max_tokens=max_tokens
-            )
+        """Before each request: the most that it can cost is set aside, and that it is sent is written down."""
+        ledger, model = self._ledger, self._model
+        progress = ledger.progress
+        if progress.conversation is None:
+            return
+        within(self._spent(), ledger.limits)
+        sizes = {"last_prompt": progress.last_prompt, "max_tokens": max_tokens}
+        await self._till.reserve(model, progress.conversation, **sizes)
+        self._most, entry = Usage(), None
+        if model.family != rules.NAME:
+            self._most = at_most(progress.conversation, **sizes, cached=self._warming.cached(model))
+            number = progress.replies + progress.discarded + progress.warmed + 1
+            usd = self._price(model.name, self._most)
+            entry = request_entry(number, model=model.name, most=self._most, usd=usd)
+        await ledger.record(entry=entry)
 
     async def _discard(self, error: ModelError, words: str) -> None:
         await self._ledger.record(Noted(words), entry=self._lost(error))
 
-    def _lost(self, error: ModelError) -> Entry:
-        usage = error.usage or Usage()
+    def _lost(self, error: ModelError | None, *, model: str = "") -> Entry:
+        """A request that brought no reply to keep; None: whose worker died, or that was left without a word."""
+        usage = used(error.usage, self._most) if error else self._most
+        model = model or self._model.name
         data = {
-            "model": self._model.name,
-            "remedy": error.remedy,
-            "status": error.status,
-            "request_id": error.request_id,
+            "model": model,
+            "remedy": error.remedy if error else "",
+            "status": error.status if error else None,
+            "request_id": error.request_id if error else None,
             "usage": usage_data(usage),
-            "usd": self._price(self._model.name, usage),
+            "usd": self._price(model, usage),
             "elapsed": self._ledger.elapsed(),
         }
         return Entry("model", f"discarded {self._ledger.progress.discarded + 1}", data)
 
-    async def _abandoned(self) -> None:
+    async def _abandoned(self, error: ModelError | None) -> None:
         """The request is paid for, though nobody waits for its answer."""
         with suppress(LeaseLost):  # the next owner of the job counts it
-            await self._discard(self._estimated(), ABANDONED)
-
-    def _estimated(self) -> ModelError:
-        progress = self._ledger.progress
-        usage = likely(progress.conversation, last_prompt=progress.last_prompt) if progress.conversation else None
-        return ModelError(self._model.name, "The answer was lost.", usage=usage)
+            await self._ledger.record(Noted(ABANDONED), entry=self._lost(error))
 
     def _price(self, model: str, usage: Usage) -> float | None:
         """Tokens that were not used cost nothing with any model, not an unknown price."""
@@ -239,7 +249,7 @@ class _Run:
             "heard": self._hearing.unread,
         }
         events = (Noted(seen),) if seen else ()
-        await self._ledger.record(*events, entry=Entry("effect", f"user {number}", data))
+        self._ledger.hold(*events, entry=Entry("effect", f"user {number}", data))
 
     def _spent(self) -> Spent:
         progress = self._ledger.progress

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bot.agent.progress import Progress
 from bot.agent.review import submission_of
 from bot.agent.schemas import misfit
 from bot.agent.steering import speakers
-from bot.agent.transcript import Progress
 from bot.domain.conversation import AssistantTurn, Usage, calls_of
 from bot.domain.events import Conclusion
 from bot.domain.job import Patch, Receipt, Submission

@@ -2,18 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date
 
 from bot.agent.entries import usage_of
 from bot.agent.limits import Limits, Spent
-from bot.domain.conversation import AssistantTurn, Conversation, Text, Turn, Usage
+from bot.domain.conversation import AssistantTurn, Conversation, Json, Text, Turn, Usage
 from bot.domain.errors import LimitReached
-from bot.domain.pricing import most_usd
+from bot.domain.pricing import LEAST_BYTES_A_TOKEN, most_usd
 from bot.ports import Entry, Model, Purse
 
 TOKENS_A_PICTURE = 5_000  # the largest that models make of one, whatever its file's size; it is scaled down before
-BYTES_A_TOKEN = 2  # fewer than any language or code has, so that a prompt is never larger than we say
-LIKELY_BYTES_A_TOKEN = 4  # about what a tokenizer makes of English and code
+BYTES_AROUND_A_BLOCK = 48  # of an API's own words around each of a prompt's texts: its role, its kind
 
 
 def within(spent: Spent, limits: Limits) -> None:
@@ -78,35 +78,42 @@ def most_tokens(conversation: Conversation, *, last_prompt: int) -> int:
     else:
         tools = [(tool.name, tool.description, dict(tool.input_schema)) for tool in conversation.tools]
         size = len((conversation.system + json.dumps(tools)).encode())
-    return last_prompt + (size + sum(_bytes(turn) for turn in turns)) // BYTES_A_TOKEN
+    return last_prompt + (size + sum(_bytes(turn) for turn in turns)) // LEAST_BYTES_A_TOKEN
 
 
-def likely(conversation: Conversation, *, last_prompt: int) -> Usage:
-    """An estimate for a request whose answer was lost: the last prompt is read from the cache, the rest is new.
+def at_most(conversation: Conversation, *, last_prompt: int, cached: int, max_tokens: int) -> Usage:
+    """The most that a request can use; `cached`: tokens of its prompt that are surely in the model's cache."""
+    prompt = most_tokens(conversation, last_prompt=last_prompt)
+    return Usage(cache_read=cached, cache_write_5m=prompt - cached, output=max_tokens)
 
-    What the model wrote meanwhile is not in it: nobody can say how much it was.
+
+def used(told: Usage | None, most: Usage) -> Usage:
+    """What a request used, exactly as its provider told it, and never less than that where it did not.
+
+    None: no answer began, nothing is charged. A prompt that nobody told is `most`'s: what the provider counted in the
+    last one, and for what is new a token for every two bytes, all written to the cache but what is surely in it.
+    The models tell an output that was cut off in the same way, by the bytes that came; a model that thinks unseen just
+    then wrote more. A request whose worker died used `most`, the longest answer it allows included: nobody knows more.
     """
-    new = most_tokens(conversation, last_prompt=last_prompt) - last_prompt
-    return Usage(cache_read=last_prompt, fresh=new * BYTES_A_TOKEN // LIKELY_BYTES_A_TOKEN)
+    if told is None or told.input:
+        return told or Usage()
+    return replace(most, output=told.output)
 
 
-def may_be_lost(entries: Iterable[Entry]) -> bool:
-    """A worker died while a request may have been on its way: its turn was written, and no answer nor an end to it."""
-    waits = False
+def unanswered(entries: Iterable[Entry]) -> Json | None:
+    """The request that was on its way when a worker died: what was written down of it before it was sent."""
+    request: Json | None = None
     for entry in entries:
-        match entry.kind, entry.key.split(" ")[0]:
-            case "effect", "header" | "user":
-                waits = True
-            case "model", "discarded":
-                waits = entry.data["remedy"] in ("again", "longer")  # else it waited, or had given up
-            case "model", "reply":
-                waits = False
-    return waits
+        if entry.kind == "model":
+            request = None
+        elif entry.kind == "effect" and entry.key.startswith("request "):
+            request = entry.data
+    return request
 
 
 def _bytes(turn: Turn) -> int:
     if isinstance(turn, AssistantTurn):
         return len(json.dumps(turn.blocks, ensure_ascii=False, default=dict).encode("utf-8", "replace"))
     texts = (block.text if isinstance(block, Text) else block.call_id + block.text for block in turn.blocks)
-    size = sum(len(text.encode("utf-8", "replace")) for text in (*texts, *turn.notes))
-    return size + len(turn.pictures) * TOKENS_A_PICTURE * BYTES_A_TOKEN
+    size = sum(len(text.encode("utf-8", "replace")) + BYTES_AROUND_A_BLOCK for text in (*texts, *turn.notes))
+    return size + len(turn.pictures) * TOKENS_A_PICTURE * LEAST_BYTES_A_TOKEN

@@ -1,11 +1,11 @@
 """What a job's journal says about a run: entries in, conversation and progress out, always the same."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import reduce
 
 from bot.agent.entries import receipt_of, usage_of
-from bot.agent.tree import KeptTree
+from bot.agent.progress import FIRST_MAX_TOKENS, Progress
 from bot.domain.conversation import (
     AssistantTurn,
     Conversation,
@@ -14,99 +14,14 @@ from bot.domain.conversation import (
     Text,
     ToolResult,
     ToolSpec,
-    ToolUse,
     Turn,
-    Usage,
     UserTurn,
     calls_of,
 )
-from bot.domain.job import Receipt
 from bot.ports import Entry
 
-FIRST_MAX_TOKENS = 16_000
 MOST_MAX_TOKENS = 128_000
 SAME_TREE = "same"  # a new sandbox was given the tree of the one before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """A run as far as it is journalled. `calls` are the newest reply's; `started` and `results` hold them by place.
-
-    `seen`: SHA-256 of files as the model knows them. `shown`: receipts by the diff ids the model was shown.
-    `usd` is None as soon as one price is unknown; `known_usd` adds up the others.
-    `first`: the turn every conversation of the run opens with. `chosen`: the name of the model that works now, and its
-    `family`; `setbacks`: why those before it were set aside. `answered`: the models that did answer, in order.
-    `sandbox`: the mark that tells the work tree of this run from a fresh one. `told`: keys of budget notes.
-    `elapsed`: seconds of work when the last entry came. `untold`: notes that wait for the next user turn; `is_void`:
-    they say that the tree is the base's again, so calls of the newest reply are not run. `said`: what people told the
-    agent; `unheard`: those of it that it has not read yet. `is_sealed`: the run came to an end and hears nobody more.
-    """
-
-    conversation: Conversation | None = None
-    first: UserTurn = field(default_factory=lambda: UserTurn(()))
-    chosen: str = ""
-    family: str = ""
-    setbacks: tuple[str, ...] = ()
-    switches: int = 0
-    answered: tuple[str, ...] = ()
-    nonce: str = ""
-    check: str = ""
-    sandbox: str = ""
-    replies: int = 0
-    usage: Usage = field(default_factory=Usage)
-    first_prompt: int = 0
-    last_prompt: int = 0
-    usd: float | None = 0.0
-    known_usd: float = 0.0
-    elapsed: float = 0.0
-    model: str = ""
-    stop_reason: str = ""
-    last_text: str = ""
-    calls: tuple[ToolUse, ...] = ()
-    started: Mapping[int, Json] = field(default_factory=dict)
-    results: Mapping[int, Json] = field(default_factory=dict)
-    tool_calls: int = 0
-    discarded: int = 0
-    warmed: int = 0
-    max_tokens: int = FIRST_MAX_TOKENS
-    user_turns: int = 0
-    sandboxes: int = 0
-    nudges: int = 0
-    pauses: int = 0
-    told: frozenset[str] = frozenset()
-    bad_replies: int = 0
-    repeats: Mapping[str, int] = field(default_factory=dict)
-    most_repeated: int = 0
-    edit_error: str = ""
-    edit_errors: int = 0
-    seen: Mapping[str, str] = field(default_factory=dict)
-    shown: Mapping[str, Receipt] = field(default_factory=dict)
-    rejections: int = 0
-    accepted: Json | None = None
-    untold: tuple[str, ...] = ()
-    said: tuple[Json, ...] = ()
-    unheard: tuple[Json, ...] = ()
-    is_sealed: bool = False
-    is_void: bool = False
-    tree: KeptTree = field(default_factory=KeptTree)
-
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        return self.conversation.turns if self.conversation else ()
-
-    @property
-    def bad_streak(self) -> int:
-        """Replies in a row, the newest included, that held a call which cannot be run."""
-        return self.bad_replies + 1 if any(result["bad"] for result in self.results.values()) else 0
-
-    @property
-    def has_answer(self) -> bool:
-        """The present conversation holds an answer of a model."""
-        return any(isinstance(turn, AssistantTurn) for turn in self.turns)
-
-    @property
-    def awaits_model(self) -> bool:
-        return bool(self.turns) and isinstance(self.turns[-1], UserTurn)
 
 
 def fold(entries: Iterable[Entry]) -> Progress:
@@ -138,7 +53,7 @@ def advance(progress: Progress, entry: Entry) -> Progress:
         case "model", "discarded":
             return _discarded(progress, entry.data)
         case "model", "warm":
-            return _warmed(progress, entry.data)
+            return replace(_paid(progress, entry.data), warmed=progress.warmed + 1)
         case "tool", "start":
             return replace(progress, started={**progress.started, entry.data["place"]: entry.data})
         case "tool", "result":
@@ -200,6 +115,7 @@ def _switched(progress: Progress, data: Json) -> Progress:
         progress,
         chosen=data["model"],
         family=data["family"],
+        cached=0,
         setbacks=(*progress.setbacks, data["setback"]) if data["setback"] else progress.setbacks,
         switches=progress.switches + 1,
     )
@@ -254,15 +170,12 @@ def _replied(progress: Progress, data: Json) -> Progress:
     usage = usage_of(data["usage"])
     blocks = tuple(data["blocks"])
     return replace(
-        progress,
+        _paid(progress, data),
         conversation=_with_turn(progress, AssistantTurn(blocks, data["message_id"])),
         replies=progress.replies + 1,
-        usage=progress.usage + usage,
         first_prompt=progress.first_prompt if progress.has_answer else usage.input,
         last_prompt=usage.input,
-        usd=_sum(progress.usd, data["usd"]),
-        known_usd=progress.known_usd + (data["usd"] or 0.0),
-        elapsed=data["elapsed"],
+        cached=usage.input - usage.fresh,
         model=data["model"],
         answered=(*progress.answered, data["model"]) if data["model"] not in progress.answered else progress.answered,
         stop_reason=data["stop_reason"],
@@ -275,23 +188,20 @@ def _replied(progress: Progress, data: Json) -> Progress:
 def _discarded(progress: Progress, data: Json) -> Progress:
     longer = data["remedy"] == "longer"
     return replace(
-        progress,
-        usage=progress.usage + usage_of(data["usage"]),
-        usd=_sum(progress.usd, data["usd"]),
-        known_usd=progress.known_usd + (data["usd"] or 0.0),
+        _paid(progress, data),
         discarded=progress.discarded + 1,
-        elapsed=data["elapsed"],
         max_tokens=min(MOST_MAX_TOKENS, progress.max_tokens * 2) if longer else progress.max_tokens,
     )
 
 
-def _warmed(progress: Progress, data: Json) -> Progress:
+def _paid(progress: Progress, data: Json) -> Progress:
+    """What any call of a model cost."""
+    usd = data["usd"]
     return replace(
         progress,
         usage=progress.usage + usage_of(data["usage"]),
-        usd=_sum(progress.usd, data["usd"]),
-        known_usd=progress.known_usd + (data["usd"] or 0.0),
-        warmed=progress.warmed + 1,
+        usd=None if progress.usd is None or usd is None else progress.usd + usd,
+        known_usd=progress.known_usd + (usd or 0.0),
         elapsed=data["elapsed"],
     )
 
@@ -321,7 +231,3 @@ def _returned(progress: Progress, data: Json) -> Progress:
         accepted=data["accepted"] if data.get("accepted") else progress.accepted,
         tree=progress.tree.after(data["tree"]) if "tree" in data else progress.tree,
     )
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other

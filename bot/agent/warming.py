@@ -36,12 +36,23 @@ class Warming:
         self._settle = settle
         self._nap = nap
         self._asked_at = ledger.elapsed()
+        self._cached_until = 0.0
         self._works = True
         self._asking: asyncio.Task[None] | None = None
 
     def asked(self) -> None:
         """A request begins."""
         self._asked_at = self._ledger.elapsed()
+
+    def answered(self) -> None:
+        """It was read, and so is its prompt's entry in the cache."""
+        self._cached_until = self._asked_at + EVERY_S
+
+    def cached(self, model: Model) -> int:
+        """How many tokens of the next prompt are surely in the model's cache: those of a prompt that it has read in
+        this attempt, and less than an entry's life ago."""
+        is_kept = isinstance(model, KeepsWarm) and self._ledger.elapsed() < self._cached_until
+        return self._ledger.progress.cached if is_kept else 0
 
     @asynccontextmanager
     async def during(self, model: Model) -> AsyncIterator[None]:

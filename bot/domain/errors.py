@@ -58,7 +58,9 @@ class AmbiguousWrite(ProviderError):
 
 @dataclass(eq=False)
 class ModelError(ProviderError):
-    """A model gave no whole reply. `remedy` says what can help; `usage` is what the lost reply cost, where known.
+    """A model gave no whole reply. `remedy` says what can help; `usage` is what the lost reply cost, None: nothing.
+
+    Without input tokens in it nobody said how long the prompt was, and what there is of the output is the most it was.
 
     retry: the same call later. next: another model of the chain. longer: a higher `max_tokens`. context: a shorter
     conversation. refused: another model, once. again: the same call, once; after that the reply as far as it can be

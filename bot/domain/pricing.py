@@ -9,6 +9,7 @@ from typing import Literal
 from bot.domain.conversation import Usage
 
 ANTHROPIC_PRICES = "https://platform.claude.com/docs/en/about-claude/pricing"
+LEAST_BYTES_A_TOKEN = 2  # fewer than any language or code has: so many tokens at most are in a text
 _TOKENS_PRICED_TOGETHER = 1_000_000
 _NANO_DOLLAR = Decimal("0.000000001")
 _SNAPSHOT = re.compile(r"-\d{8}$|-\d{4}-\d{2}-\d{2}$")  # claude-haiku-4-5-20251001 is a dated claude-haiku-4-5

@@ -1,5 +1,7 @@
 """Claude through the Messages API: one streaming request, one whole reply or one sorted error."""
 
+import asyncio
+
 import anthropic
 import httpx2
 import structlog
@@ -14,7 +16,7 @@ from bot.models.classify import PROVIDER, Failure, model_error, wait_of
 from bot.models.listening import Listener, Patience
 from bot.models.platforms import Access, client
 from bot.models.render import ABILITIES, LACKING, render
-from bot.models.reply import Gathering, likely_usage, usage_of
+from bot.models.reply import Gathering, usage_of
 
 DEFAULT_MODEL = "claude-opus-5-5"
 WHO = "Claude"
@@ -94,10 +96,12 @@ class AnthropicModel:
             abilities=self._abilities,
             effort=self.effort,
         )
-        gathered = Gathering(likely=lambda: likely_usage(body["messages"], [body.get("system"), body.get("tools")]))
+        gathered = Gathering()
         try:
             opening = self._client.messages.create(**body, stream=True)
             await self._listener.listen(opening, gathered)
+        except asyncio.CancelledError as left:
+            raise left from self._listener.connection_lost(gathered)
         except anthropic.APIStatusError as error:
             if not gathered.is_whole:
                 failure = self._failure(error)
@@ -109,7 +113,7 @@ class AnthropicModel:
                 raise self._listener.too_slow(error, gathered) from error
         except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as error:
             if not gathered.is_whole:
-                raise self._listener.connection_lost(gathered) from error
+                raise self._listener.connection_lost(gathered, error) from error
         return gathered.reply()
 
     async def keep_warm(self, conversation: Conversation) -> Usage:
@@ -120,7 +124,7 @@ class AnthropicModel:
         except anthropic.APIStatusError as error:
             raise model_error(self._failure(error)) from error
         except (anthropic.AnthropicError, httpx2.HTTPError, TimeoutError, ValueError) as error:
-            raise self._listener.connection_lost(Gathering()) from error
+            raise self._listener.connection_lost(Gathering(), error) from error
         told = getattr(message, "usage", None)  # the SDK hands on whatever a gateway answered, a page of HTML too
         if not isinstance(told, ToldUsage):
             raise ModelError(PROVIDER, "What keeps the prompt in the cache was not answered by the Claude API.")

@@ -9,9 +9,10 @@ from bot.domain.errors import ModelError
 from bot.models.chat_failures import PROVIDER
 from bot.models.chat_render import FIELDS
 from bot.models.classify import interrupted
-from bot.models.reply import UNREADABLE_CHARACTERS, BadSample, tokens_of, tool_input
+from bot.models.reply import UNREADABLE_CHARACTERS, BadSample, most_tokens, size_of, tool_input
 
 _ENDS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens", "content_filter": "refusal"}
+BYTES_A_TOKEN = 4  # where nobody counted: about what a tokenizer makes of English and code
 _ROOM_LEFT = 16  # tokens below `max_tokens` at which a reply was cut by the window and not by its limit
 
 
@@ -23,7 +24,7 @@ class ChatGathering:
     """
 
     def __init__(self, *, who: str, max_tokens: int, prompt_bytes: int) -> None:
-        """`prompt_bytes`: of the request, to estimate what it cost where the server does not say."""
+        """`prompt_bytes`: of the request, to estimate it for servers that never say how long it was."""
         self.request_id: str | None = None
         self.is_whole = self.is_answered = False
         self._who = who
@@ -38,12 +39,16 @@ class ChatGathering:
 
     @property
     def usage(self) -> Usage | None:
-        """What the request cost; estimated where the server has not said it. None before a 200 came."""
+        """As the server told it, which it does at the end; None before a 200 came.
+
+        Of an answer that was cut the output is the most that can have come; a whole one is estimated where the server
+        tells nothing.
+        """
         if self._usage is not None:
             return usage_of(self._usage)
-        if not (self.is_answered or self._id or self._heard):
-            return None
-        return Usage(fresh=tokens_of(self._prompt_bytes), output=tokens_of(self._heard))
+        if self.is_whole:
+            return Usage(fresh=tokens_of(self._prompt_bytes), output=tokens_of(self._heard))
+        return Usage(output=most_tokens(self._heard)) if self.is_answered else None
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Raises ModelError for a chunk out of shape."""
@@ -60,7 +65,7 @@ class ChatGathering:
             raise self._interrupted(message) from error
 
     def _take_delta(self, delta: Mapping[str, Any]) -> None:
-        self._heard += len(json.dumps(delta, ensure_ascii=False, default=str).encode("utf-8", "replace"))
+        self._heard += size_of(delta)
         for key, value in delta.items():
             match key:
                 case "role" | "function_call":
@@ -192,3 +197,8 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
         cache_read=read,
         output=raw.get("completion_tokens") or 0,
     )
+
+
+def tokens_of(size: int) -> int:
+    """An estimate, for so many bytes."""
+    return -(-size // BYTES_A_TOKEN)

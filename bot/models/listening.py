@@ -6,9 +6,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import httpx2
+
 from bot.domain.conversation import Usage
 from bot.domain.errors import ModelError
 from bot.models.classify import interrupted
+
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +39,8 @@ class Stream(Protocol):
 
 
 class Gathered(Protocol):
-    """What becomes of the events. `usage`: what the request cost as far as is known. `is_answered`: a 200 came, so that
-    the prompt is paid for whatever follows."""
+    """What becomes of the events. `usage`: what the request used as far as it was told, None before a 200 came.
+    `is_answered`: it came, so that the prompt is paid for whatever follows."""
 
     request_id: str | None
     is_answered: bool
@@ -101,13 +105,16 @@ class Listener:
             message = f"{self.who}'s answer took longer than {self.patience.total_s:g} s."
         else:
             message = f"{self.who} did not begin to answer within {self.patience.first_event_s:g} s."
-        return self._interrupted(message, gathered)
+        return self._interrupted(message, gathered, error)
 
-    def connection_lost(self, gathered: Gathered) -> ModelError:
+    def connection_lost(self, gathered: Gathered, error: Exception | None = None) -> ModelError:
+        """None: it is we who leave."""
         if gathered.request_id is None and gathered.usage is None:
-            return self._interrupted(f"{self.who}'s API could not be reached.", gathered)
-        return self._interrupted(f"The connection to {self.who} broke off.", gathered)
+            return self._interrupted(f"{self.who}'s API could not be reached.", gathered, error)
+        return self._interrupted(f"The connection to {self.who} broke off.", gathered, error)
 
-    def _interrupted(self, message: str, gathered: Gathered) -> ModelError:
-        usage, request_id = gathered.usage, gathered.request_id
-        return interrupted(message, provider=self.provider, usage=usage, request_id=request_id)
+    def _interrupted(self, message: str, gathered: Gathered, error: Exception | None = None) -> ModelError:
+        """A request that was sent may be paid for, though nothing of an answer came."""
+        was_sent = not any(isinstance(one, _NOT_SENT) for one in (error, error and error.__cause__))
+        usage = gathered.usage or (Usage() if was_sent else None)
+        return interrupted(message, provider=self.provider, usage=usage, request_id=gathered.request_id)

@@ -1,6 +1,6 @@
 """Any model behind a chat completions endpoint (OpenAI, Gemini's, vLLM, Ollama): one request, one whole reply."""
 
-import json
+import asyncio
 import logging
 
 import httpx2
@@ -13,10 +13,10 @@ from bot.domain.pricing import Price, plain_name
 from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
 from bot.models.chat_failures import PROVIDER, chat_error
 from bot.models.chat_render import ABILITIES, LACKING, OUTPUT_LIMIT, render
-from bot.models.chat_reply import ChatGathering
+from bot.models.chat_reply import ChatGathering, tokens_of
 from bot.models.classify import Failure, wait_of
 from bot.models.listening import Listener, Patience
-from bot.models.reply import tokens_of
+from bot.models.reply import size_of
 
 PUBLIC_API = "https://api.openai.com/v1"
 FAMILY = "chat"
@@ -101,7 +101,7 @@ class OpenAIModel:
         body = render(
             conversation, model=self._model, max_tokens=max_tokens, abilities=self._abilities, effort=self.effort
         )
-        size = len(json.dumps(body, ensure_ascii=False).encode())
+        size = size_of(body)
         room = max(LEAST_OUTPUT, self._window - tokens_of(size))
         if room < max_tokens:  # a server of one's own refuses what its window cannot hold
             max_tokens = body[OUTPUT_LIMIT if OUTPUT_LIMIT in body else "max_tokens"] = room
@@ -109,6 +109,8 @@ class OpenAIModel:
         try:
             opening = self._client.chat.completions.create(**body, stream=True)
             await self._listener.listen(opening, gathered)
+        except asyncio.CancelledError as left:
+            raise left from self._listener.connection_lost(gathered)
         except openai.BadRequestError:
             raise
         except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
@@ -116,7 +118,7 @@ class OpenAIModel:
                 raise self._listener.too_slow(error, gathered) from error
         except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
             if not gathered.is_whole:
-                raise self._listener.connection_lost(gathered) from error
+                raise self._listener.connection_lost(gathered, error) from error
         except openai.APIError as error:
             if not gathered.is_whole:
                 raise self._told(error, gathered) from error

@@ -1,16 +1,16 @@
 """The events of a Messages API stream, gathered into one whole reply or none."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from bot.domain.conversation import UNREADABLE, Reply, Usage, calls_of
 from bot.domain.errors import ModelError
+from bot.domain.pricing import LEAST_BYTES_A_TOKEN
 from bot.models.classify import PROVIDER, interrupted, refusal
 
 UNREADABLE_CHARACTERS = 2_000  # of what was no JSON, as the model is shown it
-BYTES_A_TOKEN = 4  # where nobody counted: about what a tokenizer makes of English and code
 _APPENDED = {"text_delta": "text", "thinking_delta": "thinking"}
 
 
@@ -25,11 +25,9 @@ class Gathering:
     delta that is left out would be sent back as a block the model never wrote.
     """
 
-    def __init__(self, request_id: str | None = None, *, likely: Callable[[], Usage] = Usage) -> None:
-        """`likely`: what the prompt costs, where the stream ends before it says so."""
+    def __init__(self, request_id: str | None = None) -> None:
         self.request_id = request_id
         self.is_whole = self.is_answered = False
-        self._likely = likely
         self._message: Mapping[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -42,14 +40,14 @@ class Gathering:
 
     @property
     def usage(self) -> Usage | None:
-        """What the request cost as far as the stream told, estimated where it did not; None before a 200 came.
+        """As the stream told it; None before a 200 came.
 
-        The output of a stream that was cut is estimated: its end would have said how much it was.
+        The output of a stream that was cut is the most that can have come: its end would have said how much it was.
         """
-        if not self._usage:
-            return self._likely() if self.is_answered else None
+        if not (self._usage or self.is_answered):
+            return None
         told = usage_of(self._usage)
-        return told if self._stop_reason else replace(told, output=max(told.output, tokens_of(self._heard)))
+        return told if self._stop_reason else replace(told, output=max(told.output, most_tokens(self._heard)))
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Events of unknown types are passed over, as the API's versioning asks. Raises ModelError for a broken one."""
@@ -66,6 +64,7 @@ class Gathering:
                 self._usage = dict(event["message"].get("usage") or {})
             case "content_block_start":
                 self._blocks[event["index"]] = dict(event["content_block"])
+                self._heard += size_of(event["content_block"])
                 self._open.add(event["index"])
             case "content_block_delta":
                 self._take_delta(event["index"], event["delta"])
@@ -81,11 +80,8 @@ class Gathering:
 
     def _take_delta(self, index: int, delta: Mapping[str, Any]) -> None:
         block, kind = self._blocks[index], delta["type"]
-        self._heard += len(
-            "".join(text for key, text in delta.items() if key != "type" and isinstance(text, str)).encode(
-                "utf-8", "replace"
-            )
-        )
+        said = (text for key, text in delta.items() if key != "type" and isinstance(text, str))
+        self._heard += len("".join(said).encode("utf-8", "replace"))
         if key := _APPENDED.get(kind):
             block[key] = (block.get(key) or "") + delta[key]
         elif kind == "signature_delta":
@@ -174,20 +170,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def tokens_of(count: int) -> int:
-    """An estimate, for so many bytes."""
-    return -(-count // BYTES_A_TOKEN)
+def most_tokens(size: int) -> int:
+    """That so many bytes can be."""
+    return -(-size // LEAST_BYTES_A_TOKEN)
 
 
-def likely_usage(messages: Sequence[object], rest: object) -> Usage:
-    """An estimate for a prompt that nobody counted: all but the newest message is read from the cache."""
-    newest, before = tokens_of(_bytes(messages[-1])), tokens_of(_bytes([rest, *messages[:-1]]))
-    if len(messages) == 1:
-        return Usage(cache_write_5m=before + newest)
-    return Usage(cache_read=before, cache_write_5m=newest)
-
-
-def _bytes(part: object) -> int:
+def size_of(part: object) -> int:
+    """Bytes of JSON."""
     return len(json.dumps(part, ensure_ascii=False, default=str).encode("utf-8", "replace"))
 
 

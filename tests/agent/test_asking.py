@@ -57,7 +57,7 @@ class _Asked:
     async def reserve(self, max_tokens: int) -> None:
         self.reserved.append(max_tokens)
 
-    async def abandoned(self) -> None:
+    async def abandoned(self, error: ModelError | None) -> None:
         self.lost.append("abandoned")
 
     async def reply(self) -> Reply:

@@ -118,11 +118,13 @@ async def test_a_crash_after_any_record_ends_in_the_same_tree_without_asking_twi
         assert asked == [1, 3, 5, 7, 9], f"crash after record {crash_after}"
 
 
-async def test_a_crash_at_every_record_still_gets_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("records", [2, 3])
+async def test_a_crash_at_every_few_records_still_gets_there(tmp_path: Path, records: int) -> None:
+    """With each attempt one step further; a request that is written down and not sent is none."""
     on, model = await bench(tmp_path), ScriptedModel(fix_it())
     entries: tuple[Entry, ...] = ()
     for _ in range(60):
-        journal = MemoryJournal(entries, crash_after=1)
+        journal = MemoryJournal(entries, crash_after=records)
         try:
             outcome = await run(on, model, journal=journal)
             break
@@ -134,7 +136,7 @@ async def test_a_crash_at_every_record_still_gets_there(tmp_path: Path) -> None:
 
 
 async def test_a_command_that_a_crash_interrupted_is_not_run_again(tmp_path: Path) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal(crash_after=2)  # header; reply with the start of the command
+    on, journal = await bench(tmp_path), MemoryJournal(crash_after=3)  # header; request; reply with the command's start
     script = steps(
         [use("bash", command="echo once >> log.txt")],
         lambda seen: [submit(outcome="blocked", summary="".join(results(seen)))],
@@ -160,7 +162,7 @@ async def test_a_command_that_a_crash_interrupted_is_not_run_again(tmp_path: Pat
     ],
 )
 async def test_an_interrupted_edit_is_settled_by_the_files_hash(tmp_path: Path, found: bytes, said: str) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal(crash_after=3)
+    on, journal = await bench(tmp_path), MemoryJournal(crash_after=4)
     script = steps([use("edit", **EDIT)], lambda seen: [submit(outcome="blocked", summary="".join(results(seen)))])
     with pytest.raises(Crash):
         await run(on, ScriptedModel(script), journal=journal)

@@ -96,7 +96,7 @@ async def test_a_used_up_day_ends_the_run_with_what_there_is(tmp_path: Path) -> 
 
 
 async def test_a_call_whose_worker_died_before_settling_is_settled_by_the_next(tmp_path: Path) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal(crash_after=2)
+    on, journal = await bench(tmp_path), MemoryJournal(crash_after=3)
     died, resumed = CountedPurse(), CountedPurse()
     with pytest.raises(Crash):
         await run(on, editing(), died, journal)
@@ -128,11 +128,11 @@ def test_the_next_prompt_is_the_last_one_and_what_came_after_it() -> None:
     tools = (ToolSpec("read", "Reads.", {"type": "object"}),)
     first = UserTurn((Text("x" * 1000),))
     begun = Conversation("s" * 100, tools, (first,))
-    assert 550 <= most_tokens(begun, last_prompt=0) <= 600
+    assert 550 <= most_tokens(begun, last_prompt=0) <= 620
     answered = AssistantTurn(({"type": "text", "text": "y" * 200},))
     told = UserTurn((ToolResult("c", "é" * 100), Text("z")))
     grown = Conversation("s" * 100, tools, (first, answered, told))
-    assert 7000 + 200 <= most_tokens(grown, last_prompt=7000) <= 7000 + 230
+    assert 7000 + 200 <= most_tokens(grown, last_prompt=7000) <= 7000 + 280
 
 
 async def test_one_reply_of_unknown_price_does_not_lift_the_limit_on_dollars(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ class Endless(ScriptedModel):
 
 @pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "out-of-time"])
 async def test_a_reply_that_nobody_waits_for_is_in_the_bill(tmp_path: Path, is_cancelled: bool) -> None:
-    """Red when the end in mid-reply writes nothing."""
+    """With the most it can cost, for a model that says nothing of it. Red when the end in mid-reply writes nothing."""
     on, journal, model = await bench(tmp_path), MemoryJournal(), Endless()
     limits = Limits(minutes=30 if is_cancelled else 0.01)
     worked = asyncio.create_task(
@@ -188,4 +188,4 @@ async def test_a_reply_that_nobody_waits_for_is_in_the_bill(tmp_path: Path, is_c
     assert worked.cancelled() == is_cancelled
     (entry,) = [entry for entry in journal.entries() if entry.kind == "model"]
     assert entry.key == "discarded 1"
-    assert 0.001 < entry.data["usd"] < 0.1
+    assert 0.32 < entry.data["usd"] < 0.36, "16,000 tokens of output, and the prompt"

@@ -247,7 +247,9 @@ async def test_a_crash_after_any_record_goes_on_with_the_model_that_had_taken_ov
         assert outcome.patch is not None
         assert outcome.patch.diff_id == straight.patch.diff_id, f"crash after record {crash_after}"
         assert outcome.models == ("scripted", "second")
-        assert outcome.usage.output == straight.usage.output, "every answer is counted once; a lost prompt is estimated"
+        lost = [entry for entry in after.entries() if entry.key.startswith("discarded ") and not entry.data["remedy"]]
+        assert outcome.usage.output == straight.usage.output + 16_000 * len(lost), "each answer once, lost ones at most"
+        assert len(lost) == (before.entries()[-1].key.startswith("request ")), "a request was under way, or none"
         switched = [event for event in (*before.events, *after.events) if isinstance(event, ModelSwitched)]
         assert len(switched) == 1
 
@@ -293,9 +295,9 @@ async def test_what_was_lost_is_paid_by_the_model_that_lost_it(tmp_path: Path) -
     lost = replace(SPENT, usage=Usage(fresh=1_000_000))
     on, journal = await bench(tmp_path), MemoryJournal()
     first = ScriptedModel(lambda seen: lost, name="claude-haiku-4-5")
-    second = ScriptedModel(lambda seen: [submit(outcome="no_change")], name="claude-opus-5-5", usage=Usage(output=1000))
+    second = ScriptedModel(lambda seen: [submit(outcome="no_change")], name="claude-opus-5-5", usage=Usage(fresh=1000))
     outcome = await run(on, first, second, journal=journal)
-    assert outcome.usd == pytest.approx(1.00 + 0.02)
+    assert outcome.usd == pytest.approx(1.00 + 0.004)
 
 
 async def test_text_with_the_runs_own_fence_cannot_end_the_summary(tmp_path: Path) -> None:

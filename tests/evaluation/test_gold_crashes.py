@@ -23,8 +23,6 @@ pytestmark = pytest.mark.anyio
 
 LOOK = "cat .git/ran"
 MARK = "echo ran >> .git/ran && "
-OUTPUT_USD = 20 / 1e6  # a token that claude-opus-5-5 writes
-PROMPT_SHORT = 0.001  # dollars by which the estimate of a lost prompt may fall short (0.0004 seen)
 REQUESTS = 5  # read, edit, bash, submit, and submit of the shown diff
 
 
@@ -113,12 +111,7 @@ async def died_and_went_on(at: Path, made: Material, *, dies_at: int, before: bo
                 outcome = (await on.attempt(another))[0]
                 assert await times_run(another) <= 1, where
         assert_is_gold(made, outcome, where)
-        unseen = max(charge.output for charge in on.server.ledger) * OUTPUT_USD + PROMPT_SHORT
-        await assert_asked_and_paid_once(on, where, before=before, unseen=unseen)
-        entries = await on.store.journal("job-a")
-        if not any(entry.key.startswith("discarded") for entry in entries):  # no request was under way: exact
-            paid = [entry.data["usd"] for entry in entries if entry.kind == "model"]
-            assert sum(paid) == pytest.approx(sum(charge.dollars for charge in on.server.ledger), abs=1e-9), where
+        await assert_asked_and_paid_once(on, where, before=before)
 
 
 async def test_a_worker_that_dies_after_an_answer_or_a_result_leaves_a_gold_replay_to_another(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from bot.standins.messages.faults import (
     Status,
     StopReason,
 )
+from bot.standins.messages.metering import booked, charging, written_by
 from bot.standins.messages.prompt import prompt_of
 from bot.standins.messages.refusals import Refused, error_body
 from bot.standins.messages.rules import check_body, check_headers
@@ -43,8 +44,10 @@ from bot.standins.messages.stream import (
     cut_to,
     cutting_point,
     frames,
+    piece_of,
     random_writes,
     spoiled,
+    tells_output,
     with_error,
 )
 
@@ -88,7 +91,7 @@ class LoopbackMessages:
             largest_write=largest_write,
             now=now,
             played=lambda observed: _played(script, observed),
-            settle=self.ledger.append,
+            ledger=self.ledger,
         )
 
     def asgi(self) -> ASGIApp:
@@ -203,22 +206,20 @@ class LoopbackMessages:
         )
         self._diagnosis.remember(envelope.message_id, body)
         headers = {"request-id": request_id}
+        output = sum(block.tokens for block in blocks)
         if not body.get("stream"):
             if isinstance(fault, SlowStart):
                 await asyncio.sleep(fault.seconds)
-            self._settle(number, body, visit, blocks)
-            output = sum(block.tokens for block in blocks)
+            self._settle(number, body, visit)(output)
             content = [block.whole() for block in blocks]
             return JSONResponse(envelope.message(content, stop_reason, output), headers=headers)
-        events = frames(blocks, envelope, fault, chance)
-        if isinstance(fault, ErrorEvent):
-            events = with_error(events, fault, request_id)
+        streamed = frames(blocks, envelope, fault, chance)
+        events = list(with_error(streamed, fault, request_id) if isinstance(fault, ErrorEvent) else streamed)
         if isinstance(fault, CutInside):
-            listed = list(events)
-            fault = Cut(cutting_point(listed, blocks, fault), fault.cleanly)
-            events = iter(listed)
-        writes = self._split(events, number)
-        stream = delivered(writes, fault, begun=lambda: self._settle(number, body, visit, blocks))
+            fault = Cut(cutting_point(events, blocks, fault), fault.cleanly)
+        written = written_by(events, piece_of, ended=tells_output, whole=output)
+        sends = charging(lambda: self._settle(number, body, visit), written)
+        stream = delivered(self._split(iter(events), number), fault, sends=sends)
         return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
 
     def _split(self, events: Iterator[bytes], number: int) -> Iterator[bytes]:
@@ -252,13 +253,14 @@ class LoopbackMessages:
                     blocks.append(Wire(start, json.dumps(part.input, ensure_ascii=False)))
         return blocks
 
-    def _settle(self, number: int, body: Mapping[str, Any], visit: Visit, blocks: list[Wire]) -> None:
-        """The answer begins: the cache holds the prompt, and the request costs money."""
+    def _settle(self, number: int, body: Mapping[str, Any], visit: Visit) -> Callable[[int], None]:
+        """The answer begins: the cache holds the prompt, and the request costs money, more with its output."""
         self._cache.keep(visit)
-        spent, output = visit.usage, sum(block.tokens for block in blocks)
-        counts = (spent.fresh, spent.write_5m, spent.write_1h, spent.read, output)
-        nanos = sum(count * price for count, price in zip(counts, MODELS[body["model"]].prices, strict=True))
-        self.ledger.append(Charge(number, body["model"], spent, output, nanos / 1_000_000_000))
+        spent = visit.usage
+        prices = MODELS[body["model"]].prices
+        counts = (spent.fresh, spent.write_5m, spent.write_1h, spent.read)
+        prompt = sum(count * price for count, price in zip(counts, prices[:4], strict=True))
+        return booked(self.ledger, number, body["model"], spent, prompt_nanos=prompt, output_nanos=prices[4])
 
 
 def _played(script: Script, observed: Observed) -> Answer:

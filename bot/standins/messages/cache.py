@@ -38,7 +38,8 @@ class InputUsage:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one answered request cost by this server's own count; lost answers are charged in full."""
+    """What one answered request cost by this server's own count: its prompt, and what was written of its answer until
+    that ended or was cut off."""
 
     number: int
     model: str

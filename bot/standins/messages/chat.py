@@ -29,6 +29,7 @@ from bot.standins.messages.faults import (
     Status,
     StopReason,
 )
+from bot.standins.messages.metering import booked, charging, written_by
 from bot.standins.messages.prompt import tokens_in
 from bot.standins.messages.refusals import Refused
 from bot.standins.messages.script import Answer, Observed, Say, Think
@@ -43,14 +44,14 @@ FINISH = {"tool_use": "tool_calls", "end_turn": "stop", "max_tokens": "length"}
 
 @dataclass(slots=True)
 class Chat:
-    """`played` asks the script, `settle` books an answer, `now` is the cache's clock in seconds."""
+    """`played` asks the script, `ledger` takes the charges, `now` is the cache's clock in seconds."""
 
     api_key: str
     seed: int
     largest_write: int | None
     now: Callable[[], float]
     played: Callable[[Observed], Answer]
-    settle: Callable[[Charge], None]
+    ledger: list[Charge]
     _prefixes: dict[str, float] = field(default_factory=dict)
     _said: dict[str, str] = field(default_factory=dict)
 
@@ -79,49 +80,25 @@ class Chat:
         )
         headers = {"x-request-id": f"req_{chance.getrandbits(64):016x}"}
 
-        def begun() -> None:
-            self._book(number, body, spent, output, blocks)
-
         if not body.get("stream"):
             if isinstance(fault, SlowStart):
                 await asyncio.sleep(fault.seconds)
-            begun()
+            self._book(number, body, spent, blocks)(output)
             return JSONResponse(completion.whole(wire.message_of(blocks, refusal)), headers=headers)
-        writes = self._writes(body, blocks, completion, fault, chance, number)
-        cut = self._cut(body, blocks, completion, fault, number)
-        stream = delivered(writes, cut, begun=begun, ping=wire.PING)
+        with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        streamed = wire.chunks(blocks, completion, fault, chance, with_usage=with_usage)
+        events = list(wire.with_error(streamed, fault) if isinstance(fault, ErrorEvent) else streamed)
+        if isinstance(fault, CutInside):
+            fault = Cut(wire.cutting_point(events, fault), fault.cleanly)
+        written = written_by(events, wire.piece_of, ended=wire.tells_output, whole=output)
+        sends = charging(lambda: self._book(number, body, spent, blocks), written)
+        stream = delivered(self._split(iter(events), number), fault, sends=sends, ping=wire.PING)
         return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
 
-    def _writes(
-        self,
-        body: Json,
-        blocks: list[Wire],
-        completion: wire.Completion,
-        fault: Fault | None,
-        chance: random.Random,
-        number: int,
-    ) -> Iterator[bytes]:
-        events = self._events(body, blocks, completion, fault, number)
-        if isinstance(fault, ErrorEvent):
-            events = wire.with_error(events, fault)
+    def _split(self, events: Iterator[bytes], number: int) -> Iterator[bytes]:
         if self.largest_write is None:
             return events
         return random_writes(events, random.Random(f"{self.seed} split {number}"), largest=self.largest_write)
-
-    def _events(
-        self, body: Json, blocks: list[Wire], completion: wire.Completion, fault: Fault | None, number: int
-    ) -> Iterator[bytes]:
-        with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        chance = random.Random(f"{self.seed} chunks {number}")
-        return wire.chunks(blocks, completion, fault, chance, with_usage=with_usage)
-
-    def _cut(
-        self, body: Json, blocks: list[Wire], completion: wire.Completion, fault: Fault | None, number: int
-    ) -> Fault | None:
-        if not isinstance(fault, CutInside):
-            return fault
-        events = list(self._events(body, blocks, completion, fault, number))
-        return Cut(wire.cutting_point(events, fault), fault.cleanly)
 
     def _blocks(
         self, body: Json, made: Answer, fault: Fault | None, chance: random.Random, limit: int
@@ -169,7 +146,7 @@ class Chat:
         writes = CHAT_MODELS[body["model"]].prices[1] and sum(sizes) >= LEAST_CACHED
         return InputUsage(fresh=0 if writes else rest, write_5m=rest if writes else 0, write_1h=0, read=cached)
 
-    def _book(self, number: int, body: Json, spent: InputUsage, output: int, blocks: list[Wire]) -> None:
+    def _book(self, number: int, body: Json, spent: InputUsage, blocks: list[Wire]) -> Callable[[int], None]:
         """The answer begins: its prompt is in the cache, its calls are ours, and it costs money."""
         for prefix in _prefixes(body):
             self._prefixes[prefix] = self.now() + CACHED_S
@@ -177,10 +154,10 @@ class Chat:
         calls = message.get("tool_calls") or []
         if all(_is_json(call["function"]["arguments"]) for call in calls):  # what is none cannot come back as it was
             self._said |= {call["id"]: _digest(body, body["messages"], message) for call in calls}
-        counts = (spent.fresh, spent.write_5m, spent.read, output)
         prices = CHAT_MODELS[body["model"]].prices
-        nanos = sum(count * price for count, price in zip(counts, prices, strict=True))
-        self.settle(Charge(number, body["model"], spent, output, nanos / 1_000_000_000))
+        counts = (spent.fresh, spent.write_5m, spent.read)
+        prompt = sum(count * price for count, price in zip(counts, prices[:3], strict=True))
+        return booked(self.ledger, number, body["model"], spent, prompt_nanos=prompt, output_nanos=prices[3])
 
 
 def decoded(raw: bytes) -> Any:

@@ -110,5 +110,23 @@ def cutting_point(events: Sequence[bytes], fault: CutInside) -> int:
     return inside[(len(inside) - 1) // 2]
 
 
+def piece_of(event: bytes) -> tuple[object, str] | None:
+    """The part of the message that a chunk adds to, and the text; None for one that adds none."""
+    if not event.startswith(b"data: {"):
+        return None
+    for choice in json.loads(event[6:]).get("choices") or ():
+        for call in choice["delta"].get("tool_calls") or ():
+            return call["index"], call["function"].get("arguments", "")
+        for key in ("reasoning_content", "content"):
+            if text := choice["delta"].get(key):
+                return key, text
+    return None
+
+
+def tells_output(event: bytes) -> bool:
+    """The end is told; with the usage, where that was asked for."""
+    return b'"finish_reason": "' in event
+
+
 def _data(value: Mapping[str, Any]) -> bytes:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()

@@ -13,24 +13,27 @@ class Dropped(Exception):
 
 
 async def delivered(
-    writes: Iterator[bytes], fault: Fault | None, *, begun: Callable[[], None], ping: bytes = PING
+    writes: Iterator[bytes], fault: Fault | None, *, sends: Callable[[int], None], ping: bytes = PING
 ) -> AsyncIterator[bytes]:
-    """The writes as a fault lets them through; `begun` is called before the first. Raises Dropped."""
+    """The writes as a fault lets them through; `sends` hears before each how many bytes are sent with it, and before
+    the first that the answer begins: 0. Raises Dropped."""
     if isinstance(fault, SlowStart):
         async for sign in _waiting(fault, ping):
             yield sign
-    begun()
+    sends(0)
     sent = 0
     for piece in writes:
         if isinstance(fault, Cut) and sent + len(piece) >= fault.byte:
+            sends(fault.byte)
             yield piece[: fault.byte - sent]
             if fault.cleanly:
                 return
             raise Dropped
         if isinstance(fault, Stall) and sent <= fault.byte < sent + len(piece):
             await asyncio.sleep(fault.seconds)
-        yield piece
         sent += len(piece)
+        sends(sent)
+        yield piece
         await asyncio.sleep(0)
 
 

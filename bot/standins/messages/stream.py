@@ -146,6 +146,19 @@ def cutting_point(events: Sequence[bytes], blocks: Sequence[Wire], fault: CutIns
     return inside[(len(inside) - 1) // 2] if inside else sizes[-1] // 2
 
 
+def piece_of(event: bytes) -> tuple[int, str] | None:
+    """The block that an event adds to, and the text; None for an event beside the blocks."""
+    if not event.startswith(b"event: content_block"):
+        return None
+    data = json.loads(event.split(b"data: ", 1)[1])
+    delta = data.get("delta", {})
+    return data["index"], "".join(delta.get(key, "") for _, key in DELTAS.values())
+
+
+def tells_output(event: bytes) -> bool:
+    return event.startswith(b"event: message_delta")
+
+
 def random_writes(events: Iterator[bytes], chance: random.Random, *, largest: int) -> Iterator[bytes]:
     """The same bytes in pieces of 1 to `largest` that respect neither events nor characters."""
     waiting = b""
