@@ -106,30 +106,26 @@ async def test_unfinished_work_is_gone_on_with_in_its_pull_request(tmp_path: Pat
         runs = stage.github.check_runs(stage.repository)
         assert all(run.status == "completed" for run in runs)
         assert [run.conclusion for run in runs if run.head_sha == pull.head_sha] == ["success"]
+        for delivery in [one for one in stage.github.deliveries if one.event == "issue_comment"]:
+            stage.github.redeliver(delivery)
+        await finished(stage, issue)
+        assert len(await stage.jobs(issue)) == 2
 
 
-async def test_work_may_be_gone_on_with_again_and_again(tmp_path: Path) -> None:
+async def test_work_may_be_gone_on_with_again_and_what_was_asked_for_as_a_draft_stays_one(tmp_path: Path) -> None:
     async with bot(tmp_path, short_of_turns, in_three_runs) as (stage, _):
         issue = opened_issue(stage)
-        await say(stage, issue, ASKED, "/backspace continue")
+        await say(stage, issue, ASKED.replace("/backspace", "/backspace --draft"), "/backspace continue")
         draft, pull = the_one(stage)
         assert pull.draft
         assert changed(stage, pull.head_ref) == {".gitignore", "calc/mean.py", "more.txt", "notes.txt"}
         assert f"what there is, is in draft #{draft.number}" in said(stage, issue)[-1]
         await say(stage, issue, "/backspace continue")
         _, pull = the_one(stage)
-        assert not pull.draft
-        assert changed(stage, pull.head_ref) == {"calc/mean.py"}
-        assert pull.size.commits == 4, "the start and one of each run"
-
-
-async def test_what_was_asked_for_as_a_draft_stays_one(tmp_path: Path) -> None:
-    async with bot(tmp_path, short_of_turns, in_two_runs) as (stage, _):
-        issue = opened_issue(stage)
-        await say(stage, issue, ASKED.replace("/backspace", "/backspace --draft"), "/backspace continue")
-        draft, pull = the_one(stage)
         assert pull.draft
         assert (await end_of(stage, issue)).message == f"**Updated draft #{draft.number}**"
+        assert changed(stage, pull.head_ref) == {"calc/mean.py"}
+        assert pull.size.commits == 4, "the start and one of each run"
 
 
 async def test_what_people_did_to_the_draft_is_respected_and_said(tmp_path: Path) -> None:
@@ -151,6 +147,9 @@ async def test_what_people_did_to_the_draft_is_respected_and_said(tmp_path: Path
         git.run("update-ref", branch, theirs.decode().strip())
         await say(stage, issue, "/backspace continue")
         assert f"**Not started**: Others have pushed to `#{draft.number}` since" in said(stage, issue)[-1]
+        git.delete_ref(branch)
+        await say(stage, issue, "/backspace continue")
+        assert f"**Not started**: The branch `{pull.head_ref}` of `#{draft.number}` is gone" in said(stage, issue)[-1]
         git.run("update-ref", branch, head)
         await github.merge(stage.repository, draft.number, "alice")
         github.reopen_issue(stage.repository, issue, "alice")
@@ -158,16 +157,6 @@ async def test_what_people_did_to_the_draft_is_respected_and_said(tmp_path: Path
         assert f"**Not started**: `#{draft.number}` was merged: say what is still to be done." in said(stage, issue)[-1]
         assert len(github.pull_requests(stage.repository)) == 1
         assert len(branches(stage)) == 2
-
-
-async def test_a_draft_without_its_branch_is_not_gone_on_with(tmp_path: Path) -> None:
-    async with bot(tmp_path, short_of_turns, in_two_runs) as (stage, _):
-        issue = opened_issue(stage)
-        await say(stage, issue, ASKED)
-        _, pull = the_one(stage)
-        stage.repository.git.delete_ref(f"refs/heads/{pull.head_ref}")
-        await say(stage, issue, "/backspace continue")
-        assert f"**Not started**: The branch `{pull.head_ref}` of `#" in said(stage, issue)[-1]
 
 
 async def test_without_unfinished_work_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:

@@ -169,6 +169,9 @@ def said(summary: str) -> Submission:
         pytest.param({"kind": "submitted", "pull_request": 42}, "**Opened #42**", id="submitted"),
         pytest.param({"kind": "submitted", "pull_request": 42, "draft": True}, "**Opened draft #42**", id="draft"),
         pytest.param(
+            {"kind": "submitted", "pull_request": 42, "verb": "Updated"}, "**Updated #42**", id="gone-on-with"
+        ),
+        pytest.param(
             {"kind": "submitted", "pull_request": 42, "draft": True, "why_draft": "its checks fail"},
             "**Opened draft #42**: its checks fail",
             id="draft-with-failing-checks",

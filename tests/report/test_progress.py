@@ -5,11 +5,13 @@ import pytest
 from bot.domain.conversation import Usage
 from bot.domain.events import (
     BasePinned,
+    BranchMoved,
     ContextRead,
     DiffShown,
     JobEvent,
     JobStarted,
     ModelAnswered,
+    PullRequestOpened,
     ToolCalled,
     ToolReturned,
     Verified,
@@ -90,6 +92,13 @@ def test_the_checklist_says_where_it_is(events: tuple[JobEvent, ...], line: str)
 def test_the_current_step_is_the_first_that_is_not_done() -> None:
     assert current_step(progress(log(running()))).plain == "Implement: editing export/cli.py"
     assert current_step(progress(log(finished()))).plain == "Opened pull request 42"
+
+
+def test_work_that_goes_on_is_pushed_to_the_pull_request_that_is_there() -> None:
+    left = BranchMoved("backspace/12-aabbccdd", "1" * 40, created=False)
+    assert "- [ ] Push to the pull request" in checklist(progress(log([STARTED, left])))
+    pushed = PullRequestOpened(42, "https://github.com/acme/widget/pull/42", False, (), created=False)
+    assert "- [x] Pushed to pull request 42" in checklist(progress(log([STARTED, left, pushed])))
 
 
 def check(tail: str, exit_code: int | None = 0) -> Check:
