@@ -230,3 +230,23 @@ async def test_a_worker_may_die_at_any_record(tmp_path: Path, before: bool, keep
     source, sha = repository(tmp_path)
     for dies_at in range(1, await commits_of_a_whole_run(tmp_path, source, sha) + 1):
         await died_and_went_on(tmp_path, source, sha, dies_at=dies_at, before=before, keeps=keeps)
+
+
+async def test_workers_that_die_at_one_turn_one_after_the_other_each_leave_what_they_paid(tmp_path: Path) -> None:
+    """Each had its answer and died before that was written down. Red when a request is not written down before it is
+    sent, and when one that a dead worker sent is counted only once a turn: seen."""
+    source, sha = repository(tmp_path)
+    async with machine(tmp_path, "twice", source, sha) as on:
+        async with on.sandbox() as sandbox:
+            for answer_at in (3, 2):  # after the header and the request; after the request
+                assert (await on.attempt(sandbox, dies_at=answer_at, before=True))[0] is None
+            outcome = (await on.attempt(sandbox))[0]
+        assert_ended_well(outcome)
+        assert on.asked[:4] == [0, 0, 0, 1]
+        journal = await on.store.journal("job-a")
+        assert [entry.key for entry in journal if entry.kind == "model"][:3] == [
+            "discarded 1",
+            "discarded 2",
+            "reply 1",
+        ]
+        await assert_asked_and_paid_once(on, "two workers died", before=True)
