@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.agent.loop import Outcome
+from bot.agent.outcome import Kind, Outcome
 from bot.domain.conversation import Usage
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Change, Check, PullRequest, Receipt, Submission
@@ -35,9 +35,9 @@ def failing(*runs: Check) -> Outcome:
     return replace(READY, conclusion=Conclusion.NEUTRAL, receipt=Receipt(command="make test", runs=runs))
 
 
-def without_patch(kind: str, summary: str, conclusion: Conclusion) -> Outcome:
+def without_patch(kind: Kind, summary: str, conclusion: Conclusion) -> Outcome:
     said = Submission(outcome="blocked", title="t", summary=summary, testing="")
-    return replace(READY, kind=kind, conclusion=conclusion, submission=said, patch=None)  # type: ignore[arg-type]
+    return replace(READY, kind=kind, conclusion=conclusion, submission=said, patch=None)
 
 
 STOPPED = replace(READY, kind="stopped", conclusion=Conclusion.TIMED_OUT, message="60 of 60 turns are used.")

@@ -398,7 +398,7 @@ class Lasting:
                     await really()
 
             self._closes.append(really)
-            sandbox.close = close  # type: ignore[method-assign]
+            sandbox.close = close  # type: ignore[method-assign]  # its bot is dead
             self._opened[job_id] = sandbox
         return self._opened[job_id]
 

@@ -111,7 +111,7 @@ class Daytona:
             place = place or await self._created(client, job_id)
         finally:
             if place is None:
-                await client.close()  # type: ignore[no-untyped-call]
+                await client.close()  # type: ignore[no-untyped-call]  # Daytona's
         return place, was_there
 
     async def _found(self, client: "daytona.AsyncDaytona", job_id: str) -> "_Place | None":
@@ -213,7 +213,7 @@ class _Place:
         if self._terminal is not None and self._watching is not None:
             await self._terminal.disconnect()
             await asyncio.wait([self._watching])
-        await self._client.close()  # type: ignore[no-untyped-call]
+        await self._client.close()  # type: ignore[no-untyped-call]  # Daytona's
 
 
 async def _over(terminal: "AsyncPtyHandle", lines: Lines) -> None:

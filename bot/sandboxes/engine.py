@@ -133,7 +133,7 @@ class Engine:
             reader, writer = await self._connected()
             try:
                 await _upgraded(reader, writer, f"/exec/{made['Id']}/start", {"Detach": False, "Tty": False})
-            except BaseException:
+            except BaseException:  # cancelled too: nobody else could close it
                 writer.close()
                 raise
         except (OSError, EOFError, ValueError) as error:

@@ -28,7 +28,7 @@ async def entered(sandbox: "modal.Sandbox", job_id: str, *, holder: str, limits:
     lifeline = _Lifeline(sandbox, holder, carriage)
     try:
         process = await sandbox.exec.aio(*argv, text=False, workdir="/", timeout=int(limits.wall_clock_s))
-    except BaseException:
+    except BaseException:  # cancelled too: else it would run on
         lifeline.kill()
         raise
 
@@ -47,7 +47,7 @@ async def entered(sandbox: "modal.Sandbox", job_id: str, *, holder: str, limits:
         lifeline.kill()
         await lifeline.gone()
         raise ProviderError(NAME, f"a sandbox could not start ({words}): {NEEDS}", retryable=True) from None
-    except BaseException:
+    except BaseException:  # cancelled too: else it would run on
         writer.close()
         lifeline.kill()
         raise
@@ -94,7 +94,7 @@ class _Lifeline:
             async with asyncio.timeout(END_TIMEOUT_S):
                 if ends and (await self._sandbox.get_tags.aio()).get(HOLDER) == self._holder:
                     await self._sandbox.terminate.aio(wait=True)
-                await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]
+                await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]  # Modal's
         except (modal.exception.Error, OSError, TimeoutError):
             return
 

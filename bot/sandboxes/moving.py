@@ -71,7 +71,7 @@ class MovingSandbox(Generic[Place]):
             self._machine.served.observe(())
             notes = await self.exec(READ_NOTES, timeout_s=READ_TIMEOUT_S)
             await self._move(())
-        except BaseException:
+        except BaseException:  # cancelled too: the machine may have network still
             await self.close()
             raise
         return told(notes.stdout)

@@ -151,7 +151,7 @@ class AllowListProxy:
             place = f"{where.name}:{where.port}"
             writer.write(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{self._proxy_credential()}\r\n".encode())
             status = (await _head(reader)).split(b"\r\n", 1)[0].decode("latin-1")
-        except BaseException:
+        except BaseException:  # cancelled too: nobody else could close it
             writer.close()
             raise
         if status.split(" ")[1:2] != ["200"]:

@@ -81,7 +81,7 @@ async def _reached(
         await lifeline.gone()
         words = lines.complaint or getattr(error, "message", "") or f"{type(error).__name__}: {error}"
         raise ProviderError(provider, f"a sandbox could not start ({words}): {NEEDS}", retryable=True) from None
-    except BaseException:
+    except BaseException:  # cancelled too: else it would run on
         lifeline.kill()
         raise
     return ServedSandbox(
@@ -211,7 +211,7 @@ class _Walls:
     async def moved(self, machine: Machine[Place], names: Sequence[str]) -> Machine[Place]:
         try:
             await machine.place.set_network(names)
-        except BaseException:
+        except BaseException:  # cancelled too: nobody knows which rules hold now
             if names:
                 await self.moved(machine, ())
             else:

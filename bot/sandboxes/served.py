@@ -242,7 +242,7 @@ class ServedSandbox:
                 self._fail("it did not answer in time")
             except (OSError, EOFError, ValueError, RecursionError):
                 self._fail("it stopped answering")
-            except BaseException:
+            except BaseException:  # cancelled too: the answer would be taken for that of the next request
                 self._let_go("a call was broken off")
                 raise
 

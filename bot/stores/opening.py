@@ -22,7 +22,7 @@ async def open_store(database_url: str, *, limits: QueueLimits | None = None) ->
     database = await _database(database_url)
     try:
         await database.write(migrate)
-    except BaseException:
+    except BaseException:  # cancelled too: nobody else could close it
         await database.close()
         raise
     return Store(database, limits or QueueLimits())

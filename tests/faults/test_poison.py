@@ -74,7 +74,7 @@ async def test_a_job_that_kills_three_workers_is_closed_and_the_thread_is_told(
             async with serving(host, tmp_path, settings=settings) as bot:
                 if deaths == 0:
                     issue, _ = await commented(host)
-                await until(lambda: len(messages.requests) > deaths)  # noqa: B023
+                await until(lambda: len(messages.requests) > deaths)  # noqa: B023  # awaited before `deaths` changes
                 await asyncio.sleep(0.3)
                 await killed(bot)
             leases_end(url)

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bot.agent.outcome import Outcome
+from bot.agent.outcome import Kind, Outcome
 from bot.cli import app
 from bot.domain.conversation import Usage
 from bot.domain.errors import UserError
@@ -177,9 +177,9 @@ def test_what_cannot_start_is_one_sentence_and_exit_code_2(
         ("stopped", Conclusion.TIMED_OUT, 5),
     ],
 )
-def test_each_end_has_its_exit_code(kind: str, conclusion: Conclusion, code: int) -> None:
+def test_each_end_has_its_exit_code(kind: Kind, conclusion: Conclusion, code: int) -> None:
     made = Outcome(
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         conclusion=conclusion,
         message="m",
         submission=None,

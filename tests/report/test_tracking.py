@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.events import Conclusion, JobFinished, JobQueued, JobStarted, ModelSwitched, Verified
+from bot.domain.events import Conclusion, JobEvent, JobFinished, JobQueued, JobStarted, ModelSwitched, Verified
 from bot.domain.job import Receipt
 from bot.report.tracking import marker, tracking_comment
 from tests.report.samples import LINKS, finished, job, log, running
@@ -16,8 +16,8 @@ LOG = "[log](https://bot.example/jobs/k7f3?t=wwww)"
 LIVE = "[live log](https://bot.example/jobs/k7f3?t=wwww)"
 
 
-def comment(*events: object, now: float = 1_400.0) -> str:
-    return tracking_comment(job(), log(events), now=now, links=CHECKED)  # type: ignore[arg-type]
+def comment(*events: JobEvent, now: float = 1_400.0) -> str:
+    return tracking_comment(job(), log(events), now=now, links=CHECKED)
 
 
 def test_a_running_job_shows_its_checklist() -> None:
@@ -116,7 +116,7 @@ def test_a_verdict_that_quotes_the_sandbox_notifies_nobody() -> None:
         ),
     ],
 )
-def test_every_other_end_says_what_happened_and_names_the_run(events: tuple[object, ...], body: str) -> None:
+def test_every_other_end_says_what_happened_and_names_the_run(events: tuple[JobEvent, ...], body: str) -> None:
     assert comment(*events) == f"<!-- backspace:job:k7f3 -->\n{body}"
 
 

@@ -111,8 +111,8 @@ class TestModalContainment(Containment):
     """The sizes of disks, their inodes and the user namespaces of its own kernel are Modal's business."""
 
     SERVER = "loopback"
-    test_disk_is_full_at_its_size = None  # type: ignore[assignment]
-    test_inodes_end_the_command_that_takes_them_all = None  # type: ignore[assignment]
+    test_disk_is_full_at_its_size = None  # type: ignore[assignment]  # so pytest leaves it out
+    test_inodes_end_the_command_that_takes_them_all = None  # type: ignore[assignment]  # so pytest leaves it out
 
     @pytest.fixture(autouse=True)
     def _applies(self, request: pytest.FixtureRequest) -> None:
@@ -444,7 +444,7 @@ async def test_a_bot_killed_as_the_setup_phase_ends_leaves_no_sandbox_with_netwo
         name=f"{machine.definition.name}.setup",
         client=client,
     )
-    await left.detach.aio()  # type: ignore[no-untyped-call]
+    await left.detach.aio()  # type: ignore[no-untyped-call]  # Modal's
     await client.close.aio()
     again = await bots.open("job-1")
     assert living(standin) == [machine]

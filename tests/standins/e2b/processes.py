@@ -156,4 +156,4 @@ def _err(piece: bytes) -> pb.ProcessEvent.DataEvent:
 
 
 def _event(event: "Oneof[str, object]") -> pb.StartResponse:
-    return pb.StartResponse(event=pb.ProcessEvent(event=event))  # type: ignore[arg-type]
+    return pb.StartResponse(event=pb.ProcessEvent(event=event))  # type: ignore[arg-type]  # wants a union of names
