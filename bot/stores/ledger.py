@@ -112,7 +112,13 @@ def _write(connection: Connection, claim: Claim, day: int, *, spent: int, reserv
 
 
 def _recorded(connection: Connection, job_id: str) -> int:
-    """The sum of what the journal says about each model call."""
-    data = select(JOURNAL.c.data).where(JOURNAL.c.job_id == bindparam("of"), JOURNAL.c.kind == "model")
-    entries = (json.loads(row.data) for row in connection.execute(data, {"of": job_id}))
-    return sum(nanos(entry.get("usd") or 0.0) for entry in entries)
+    """What the journal says about each model call; the last one may have been lost with the job's last worker."""
+    calls = (JOURNAL.c.kind == "model") | ((JOURNAL.c.kind == "effect") & JOURNAL.c.key.like("request %"))
+    rows = (
+        select(JOURNAL.c.kind, JOURNAL.c.data).where(JOURNAL.c.job_id == bindparam("of"), calls).order_by(JOURNAL.c.n)
+    )
+    answered = unanswered = 0
+    for row in connection.execute(rows, {"of": job_id}):
+        cost = nanos(json.loads(row.data).get("usd") or 0.0)
+        answered, unanswered = (answered + cost, 0) if row.kind == "model" else (answered, cost)
+    return answered + unanswered

@@ -124,6 +124,20 @@ async def test_a_job_closed_as_poison_gives_back_what_was_set_aside(opened: Open
     assert await reserve(store, other, 29.0) is None
 
 
+async def test_a_request_that_was_lost_with_a_jobs_last_worker_is_in_the_days_bill(
+    opened: Open, database_url: str
+) -> None:
+    """The next attempt would have counted it, and there is none. Red when only answers are added up: seen."""
+    store = await opened(database_url, lease_s=0.05, deaths=1)
+    (claim,) = await claims(store, 1)
+    asked = [Entry("effect", f"request {number}", {"usd": 0.5}) for number in (1, 2)]
+    await store.commit(claim, entries=[asked[0], Entry("model", "reply 1", {"usd": 0.25}), asked[1]])
+    await reserve(store, claim, 0.5, spent=0.25)
+    await asyncio.sleep(0.1)
+    assert await store.claim("another") is None
+    assert await spent(store) == 0.75
+
+
 async def test_a_worker_that_lost_its_job_reserves_nothing(opened: Open, database_url: str) -> None:
     """R5. Red when the ledger does not ask for the fence (tried)."""
     store = await opened(database_url, lease_s=0.05)
