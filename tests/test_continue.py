@@ -6,6 +6,7 @@ import pytest
 
 from bot.domain.events import Conclusion
 from bot.stage import Stage
+from bot.standins.github import Reply
 from bot.standins.github.state import Issue, PullRequest
 from bot.standins.messages import Answer, Observed, by_turn, think, use
 from tests.repositories import CHECK, PYTHON, python_bug, submit, write
@@ -115,11 +116,12 @@ async def test_unfinished_work_is_gone_on_with_in_its_pull_request(tmp_path: Pat
 async def test_work_may_be_gone_on_with_again_and_what_was_asked_for_as_a_draft_stays_one(tmp_path: Path) -> None:
     async with bot(tmp_path, short_of_turns, in_three_runs) as (stage, _):
         issue = opened_issue(stage)
-        await say(stage, issue, ASKED.replace("/backspace", "/backspace --draft"), "/backspace continue")
+        await say(stage, issue, ASKED.replace("/backspace", "/backspace --draft"))
+        stage.github.faults.add(Reply(403), method="PATCH", path=r".*/pulls/\d+$")
+        await say(stage, issue, "/backspace continue")
         draft, pull = the_one(stage)
-        assert pull.draft
         assert changed(stage, pull.head_ref) == {".gitignore", "calc/mean.py", "more.txt", "notes.txt"}
-        assert f"what there is, is in draft #{draft.number}" in said(stage, issue)[-1]
+        assert "**Failed**" in said(stage, issue)[-1], "after its push"
         await say(stage, issue, "/backspace continue")
         _, pull = the_one(stage)
         assert pull.draft

@@ -94,13 +94,17 @@ class Storm:
         *,
         chance: random.Random | None = None,
         between: Callable[[int], None] = lambda _: None,
+        on: Issue | None = None,
+        ask: str = ASK,
     ) -> Outcome:
         """One job from its comment to its end; each kill falls once. With `chance`, some fall at random instants.
+
+        The comment stands `on` an issue of its own unless one is given.
 
         `between` is what happens while no worker lives; it is told how many have died.
         """
         self.jobs += 1
-        job, issue = await self._asked()
+        job, issue = await self._asked(on, ask)
         log = self.root / f"effects-{self.jobs}"
         self.github.faults.clear()
         if self.drops:
@@ -133,12 +137,13 @@ class Storm:
         """What the person who asks may do from now on."""
         self.github.set_role(self.repository, "alice", role)
 
-    async def _asked(self) -> tuple[Job, Issue]:
-        issue = self.github.open_issue(self.repository, "alice", f"The value is broken {self.jobs}", "Please fix.")
-        self.github.comment(self.repository, issue.number, "alice", ASK)
+    async def _asked(self, on: Issue | None, ask: str) -> tuple[Job, Issue]:
+        title = f"The value is broken {self.jobs}"
+        issue = on or self.github.open_issue(self.repository, "alice", title, "Please fix.")
+        self.github.comment(self.repository, issue.number, "alice", ask)
         await self.github.deliver()
         await self._say_again(issue)
-        (row,) = await self.store.jobs_on(self.repository.id, issue.number)
+        row, *_ = await self.store.jobs_on(self.repository.id, issue.number)
         return row.job, issue
 
     async def _kill_at_random(self, pid: int, chance: random.Random) -> None:
@@ -235,15 +240,21 @@ def last_of(log: Path) -> Kill:
 
 @asynccontextmanager
 async def storm(
-    root: Path, *, database_url: str = "", drops: bool = False, duplicates: bool = False
+    root: Path,
+    *,
+    database_url: str = "",
+    drops: bool = False,
+    duplicates: bool = False,
+    make: Callable[[Path], Path] = repository,
+    claude: Claude | None = None,
 ) -> AsyncIterator[Storm]:
     """`drops`: of each kind of write the first answer in each job is lost. `duplicates`: GitHub delivers everything
-    again and again. SQLite, unless a `database_url` is given."""
+    again and again. SQLite, unless a `database_url` is given. `make` lays out the repository."""
     source = root / "source"
     source.mkdir(parents=True)
-    github, claude = LoopbackGitHub(root / "github"), Claude()
+    github, claude = LoopbackGitHub(root / "github"), claude or Claude()
     github.world.rate_limit = 1_000_000  # hundreds of jobs in a few minutes are no flood here
-    repo = github.add_repository("acme", "widget", source=repository(source))
+    repo = github.add_repository("acme", "widget", source=make(source))
     github.set_role(repo, "alice", "write")
     secret, port = secrets.token_hex(16), free_port()
     registered = github.create_app(webhook_url=f"http://127.0.0.1:{port}/webhook", webhook_secret=secret, owner="acme")
