@@ -1,7 +1,9 @@
 """One repository on GitHub through its REST API: the GitHub port on githubkit."""
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from copy import copy
 from typing import Any
 
 from bot.domain.errors import NotFound, Unprocessable
@@ -35,26 +37,14 @@ _SUBJECTS = 8
 class RestGitHub:
     """`ports.GitHub`; made by `App.repository`."""
 
-    def __init__(
-        self,
-        client: Client,
-        credentials: Credentials,
-        *,
-        app_id: int,
-        git_url: str,
-        priority: Priority = Priority.RESULT,
-    ) -> None:
+    def __init__(self, client: Client, credentials: Credentials, *, app_id: int, git_url: str) -> None:
         self._client, self._credentials = client, credentials
-        self._app_id, self._git_url, self._priority = app_id, git_url, priority
+        self._app_id, self._git_url, self._priority = app_id, git_url, Priority.RESULT
 
     def progress(self) -> "RestGitHub":
-        return RestGitHub(
-            self._client,
-            self._credentials,
-            app_id=self._app_id,
-            git_url=self._git_url,
-            priority=Priority.PROGRESS,
-        )
+        other = copy(self)
+        other._priority = Priority.PROGRESS
+        return other
 
     # ------------------------------------------------------------ facts
 
@@ -195,26 +185,25 @@ class RestGitHub:
         return await self._newest_comment(issue, lambda body: marker in body)
 
     async def _newest_comment(self, issue: int, wanted: Callable[[str], bool]) -> Comment | None:
-        """GitHub lists the oldest first, so the last pages are read, from the end."""
-        template = _REPO + "/issues/{number}/comments"
-        first = await self._call("GET", template, at={"number": issue}, query={"per_page": _PAGE})
-        for page in range(first.last_page, max(0, first.last_page - _COMMENT_PAGES), -1):
-            query = {"per_page": _PAGE, "page": page}
-            answer = first if page == 1 else await self._call("GET", template, at={"number": issue}, query=query)
-            for comment in reversed(items(answer.data)):
-                if self._is_own(comment) and wanted(text_or_nothing(comment, "body")):
-                    return comment_of(comment)
+        async with aclosing(self._last_pages(issue, _COMMENT_PAGES)) as pages:
+            async for page in pages:
+                for comment in reversed(page):
+                    if self._is_own(comment) and wanted(text_or_nothing(comment, "body")):
+                        return comment_of(comment)
         return None
 
     async def comments(self, issue: int) -> tuple[Said, ...]:
-        """GitHub lists the oldest first: the last two pages."""
+        """Those of the last two pages, the oldest first."""
+        pages = [page async for page in self._last_pages(issue, 2)]
+        return tuple(said(comment) for page in reversed(pages) for comment in page)
+
+    async def _last_pages(self, issue: int, most: int) -> AsyncGenerator[list[object], None]:
+        """At most `most` pages of comments, from the last one on: GitHub lists the oldest first."""
         template, at = _REPO + "/issues/{number}/comments", {"number": issue}
         first = await self._call("GET", template, at=at, query={"per_page": _PAGE})
-        shown: list[object] = []
-        for page in range(max(1, first.last_page - 1), first.last_page + 1):
+        for page in range(first.last_page, max(0, first.last_page - most), -1):
             query = {"per_page": _PAGE, "page": page}
-            shown += items((first if page == 1 else await self._call("GET", template, at=at, query=query)).data)
-        return tuple(map(said, shown))
+            yield items((first if page == 1 else await self._call("GET", template, at=at, query=query)).data)
 
     async def rendered(self, issue: int, comment_id: int | None) -> str:
         shown = [self._html(_REPO + "/issues/{number}", {"number": issue})]
@@ -231,7 +220,8 @@ class RestGitHub:
             return comment_of(await self._post(_REPO + "/issues/{number}/comments", {"body": body}, {"number": issue}))
 
         def same(other: str) -> bool:
-            return _words(other) == _words(body)
+            """Line ends and outer space may change in GitHub's storing."""
+            return other.split() == body.split()
 
         return await made(write, lambda: self._newest_comment(issue, same), sleep=self._client.sleep)
 
@@ -295,11 +285,6 @@ def _own(branch: str) -> str:
     if not branch.startswith(OWN_BRANCHES):
         raise Unprocessable("github", f"the bot never writes to the branch {branch[:80]!a}")
     return branch
-
-
-def _words(body: str) -> list[str]:
-    """What survives GitHub's storing: line ends and outer space may change."""
-    return body.split()
 
 
 def _check(check: CheckRun) -> dict[str, Any]:

@@ -27,6 +27,7 @@ PULL = {
     "number": 4,
     "html_url": "https://x/4",
     "draft": False,
+    "state": "open",
     "head": {"ref": "backspace/1", "sha": SHA, "repo": {"id": 7}},
 }
 RUN = {"id": 8, "external_id": "k", "head_sha": SHA}
