@@ -95,7 +95,9 @@ class _Run:
         self._ledger, self._till, self._hearing = ledger, till, hearing
         self._opening = Opening(task, ledger, sandbox=sandbox, review=review, journal=journal, hearing=hearing)
         self._sleep, self._chance = sleep, chance
-        self._warming = Warming(ledger, price=self._price, reserve=self._reserve, settle=till.settle, nap=nap)
+        self._warming = Warming(
+            ledger, price=self._price, reserve=self._reserve, lost=self._lost, settle=till.settle, nap=nap
+        )
         self._chain = Chain(models, ledger, request=task.request, patch=self._patch_again)
         self._most = Usage()
 

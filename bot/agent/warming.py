@@ -9,11 +9,12 @@ from bot.agent.asking import Sleep
 from bot.agent.entries import usage_data
 from bot.agent.ledger import Ledger
 from bot.domain.conversation import AssistantTurn, Conversation, Usage
-from bot.domain.errors import LeaseLost, LimitReached, ProviderError
+from bot.domain.errors import LeaseLost, LimitReached, ModelError, ProviderError
 from bot.domain.events import Noted
 from bot.ports import Entry, KeepsWarm, Model
 
 EVERY_S = 270.0  # an entry of the cache lives five minutes from the start of the request that read it last
+SURELY_KEPT_S = 290.0  # of that
 PATIENCE_S = 5.0  # with a request that is on its way when the step ends; a bot told to go has ten
 
 
@@ -26,13 +27,16 @@ class Warming:
         *,
         price: Callable[[str, Usage], float | None],
         reserve: Callable[[int], Awaitable[None]],
+        lost: Callable[[ModelError | None], Entry],
         settle: Callable[[], Awaitable[None]],
         nap: Sleep,
     ) -> None:
-        """`reserve` sets money aside for a reply of so many tokens, and `settle` says what was paid."""
+        """`reserve` sets money aside for a reply of so many tokens, `lost` says what a failed request cost, or at most
+        one that was left, and `settle` what was paid."""
         self._ledger = ledger
         self._price = price
         self._reserve = reserve
+        self._lost = lost
         self._settle = settle
         self._nap = nap
         self._asked_at = ledger.elapsed()
@@ -46,7 +50,7 @@ class Warming:
 
     def answered(self) -> None:
         """It was read, and so is its prompt's entry in the cache."""
-        self._cached_until = self._asked_at + EVERY_S
+        self._cached_until = self._asked_at + SURELY_KEPT_S
 
     def cached(self, model: Model) -> int:
         """How many tokens of the next prompt are surely in the model's cache: those of a prompt that it has read in
@@ -92,10 +96,17 @@ class Warming:
         with suppress(LeaseLost):  # the step itself finds out
             try:
                 await self._reserve(0)
-                usage = await model.keep_warm(conversation)
-            except (ProviderError, LimitReached):  # of the store that counts the day's money too
+            except (ProviderError, LimitReached):  # of the store that counts the day's money
                 self._works = False
                 return
+            began = self._ledger.elapsed()
+            try:
+                usage = await model.keep_warm(conversation)
+            except (ModelError, asyncio.CancelledError) as error:
+                self._works = False
+                self._ledger.hold(entry=self._lost(error if isinstance(error, ModelError) else None))
+                return
+            self._cached_until = began + SURELY_KEPT_S
             await self._kept(model.name, usage)
 
     async def _kept(self, model: str, usage: Usage) -> None:

@@ -101,11 +101,20 @@ class Counted(AnthropicModel):
             self._seen_at.put_nowait(self._now())
 
 
-async def twelve_minutes(tmp_path: Path, faults: Mapping[int, Fault]) -> tuple[LoopbackMessages, MemoryJournal]:
+class Unheard(Counted):
+    async def keep_warm(self, conversation: Conversation) -> Usage:
+        await super().keep_warm(conversation)
+        self._seen_at.put_nowait(self._now())
+        raise ModelError("anthropic", "lost", usage=Usage())
+
+
+async def twelve_minutes(
+    tmp_path: Path, faults: Mapping[int, Fault], kind: type[Counted] = Counted
+) -> tuple[LoopbackMessages, MemoryJournal]:
     clock, seen, journal = Clock(), asyncio.Queue[float](), MemoryJournal()
     server = LoopbackMessages(LONG, now=clock, faults=faults)
     async with serve(server.asgi()) as url:
-        model = Counted(url, seen, clock)
+        model = kind(url, seen, clock)
         await worked(tmp_path, model, clock, seen, journal)
         await model.aclose()
     return server, journal
@@ -149,6 +158,15 @@ async def test_a_model_that_cannot_is_asked_once_and_the_run_goes_on(tmp_path: P
     assert [body["max_tokens"] for body in server.requests] == [16_000, 0, 16_000]
     assert server.ledger[-1].input.read == 0, "and the cache was cold"
     assert fold(journal.entries()).accepted is not None
+
+
+async def test_a_request_that_keeps_warm_and_whose_answer_is_lost_is_in_the_bill(tmp_path: Path) -> None:
+    """Red when it is not written down: seen, 0.0006 too little."""
+    server, journal = await twelve_minutes(tmp_path, {}, Unheard)
+    assert [body["max_tokens"] for body in server.requests] == [16_000, 0, 16_000]
+    usd = fold(journal.entries()).usd
+    assert usd is not None
+    assert 0 <= usd - sum(charge.dollars for charge in server.ledger) < 0.001
 
 
 @pytest.mark.parametrize("meanwhile", ["the answer", "the writing"])
