@@ -1,5 +1,6 @@
 """What goes wrong with a model, at the first, a middle and the last turn, through the whole loop and the real SDKs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -213,6 +214,33 @@ async def test_input_that_is_no_json_twice_is_answered_with_what_is_wrong(tmp_pa
     assert said == ["bash: the input was not one JSON object; send the call again."]
     assert len(server.refused) == LEARNT[door]
     assert outcome.usd == pytest.approx(sum(charge.dollars for charge in server.ledger), abs=1e-6)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "out-of-time"])
+async def test_a_reply_that_is_left_in_its_middle_costs_what_had_come_of_it(tmp_path: Path, is_cancelled: bool) -> None:
+    """Red when the model does not say what it had heard: seen, the whole reservation was counted."""
+    asked = asyncio.Event()
+
+    def script(seen: Observed) -> Answer:
+        asked.set()
+        return by_what_is_there(seen)
+
+    server, journal = LoopbackMessages(script, faults={1: Stall(1500, 8.0)}), MemoryJournal()
+    limits = Limits(minutes=30 if is_cancelled else 0.02)
+    async with serve(server.asgi()) as url:
+        model = AnthropicModel("test-key", base_url=url, patience=PATIENCE)
+        running = asyncio.create_task(run(await bench(tmp_path), [model], journal, limits))
+        await asked.wait()
+        await asyncio.sleep(0.3)
+        if is_cancelled:
+            running.cancel()
+        await asyncio.wait({running})
+        await model.aclose()
+    assert running.cancelled() == is_cancelled
+    (lost,) = [entry for entry in journal.entries() if entry.kind == "model"]
+    (charge,) = server.ledger
+    assert (lost.key, lost.data["usage"]["cache_write_5m"]) == ("discarded 1", charge.input.write_5m)
+    assert 0 <= lost.data["usd"] - charge.dollars < OUTPUT_USD
 
 
 @pytest.mark.parametrize("door", ["claude", "chat"])
