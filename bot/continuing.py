@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from bot.domain.conversation import Json
 from bot.domain.errors import UserError
-from bot.domain.events import Conclusion, JobFinished
+from bot.domain.events import Conclusion
 from bot.domain.job import Continue, Job, Options, Start
-from bot.ports import Entry, ExportedFile, GitHub, JobRow, JobStore, Journal
+from bot.ports import Entry, ExportedFile, GitHub, JobStore, Journal
 from bot.publish.mirror import Mirror
-from bot.publish.pull_request import BRANCH_ADVANCED, OPENED
 from bot.publish.workspace import PinnedWorkspace
+from bot.report.progress import Progress, progress
 
 BASE = "base"  # journal key: the branch and commit a job's work starts from
 GOES_ON = "goes on"  # journal key: the work before, for every attempt the same
 SUBMODULE = "160000"
+NOTHING = "No pull request came of this thread yet, so there is no work to go on with: say what to do."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,42 +47,47 @@ async def earlier_work(job: Job, *, store: JobStore, github: GitHub, journal: Jo
     known = next((entry for entry in journal.entries() if entry.key == GOES_ON), None)
     if known is not None:
         return Earlier(**known.data)
-    for row in await store.jobs_on(job.repo.id, job.issue.number):
-        if row.job.id == job.id or not isinstance(row.job.command, Start | Continue):
-            continue
-        written = {entry.key: entry.data for entry in await store.journal(row.job.id) if entry.kind == "effect"}
-        number = written.get(OPENED, {}).get("number") or written.get(GOES_ON, {}).get("pull_request")
-        if number is None or BRANCH_ADVANCED not in written:
-            continue
-        earlier = _earlier(row, number, written, end=await _end_of(row, store))
-        await _look_after(earlier, github)
-        await journal.record(entry=Entry("effect", GOES_ON, asdict(earlier)))
-        return earlier
-    raise UserError("No pull request came of this thread yet, so there is no work to go on with: say what to do.")
+    past = [
+        (row.job, progress(await store.events(row.job.id)))
+        for row in await store.jobs_on(job.repo.id, job.issue.number)
+        if row.job.id != job.id and isinstance(row.job.command, Start | Continue)
+    ]
+    earlier = unfinished(past)
+    await _look_after(earlier, github)
+    await journal.record(entry=Entry("effect", GOES_ON, asdict(earlier)))
+    return earlier
 
 
-def _earlier(row: JobRow, number: int, written: dict[str, Json], *, end: JobFinished | None) -> Earlier:
-    job, before = row.job, written.get(GOES_ON, {})
-    if end is None:
+def unfinished(past: Sequence[tuple[Job, Progress]]) -> Earlier:
+    """What the newest pull request of a thread came to by all jobs that worked on its branch, one after the other.
+
+    `past` are the thread's jobs, newest first, with how far each came. Raises UserError when nothing is unfinished.
+    """
+    for _, so_far in past:
+        if so_far.pull_request is not None and so_far.heads:
+            number, branch = so_far.pull_request.number, so_far.heads[-1].branch
+            break
+    else:
+        raise UserError(NOTHING)
+    of_it = [(job, so_far) for job, so_far in past if so_far.heads and so_far.heads[-1].branch == branch]
+    (_, newest), (first, begun) = of_it[0], of_it[-1]
+    if not isinstance(first.command, Start) or begun.base is None:
+        raise UserError(NOTHING)
+    if newest.finished is None:
         raise UserError(f"The work on #{number} is not over yet.")
-    if end.conclusion is Conclusion.SUCCESS:
+    if newest.finished.conclusion is Conclusion.SUCCESS:
         raise UserError(f"The work on #{number} was finished: say what is still to be done.")
     return Earlier(
         pull_request=number,
-        branch=written[BRANCH_ADVANCED]["branch"],
-        head_sha=written[BRANCH_ADVANCED]["sha"],
-        base_branch=written[BASE]["branch"],
-        base_sha=written[BASE]["sha"],
-        prompt=before.get("prompt", job.instruction),
-        by_label=before.get("by_label", job.comment_id is None),
-        model=job.options.model or before.get("model"),
-        draft=before.get("draft", job.options.draft),
+        branch=branch,
+        head_sha=newest.heads[-1].head_sha,
+        base_branch=begun.base.branch,
+        base_sha=begun.base.sha,
+        prompt=first.instruction,
+        by_label=first.comment_id is None,
+        model=next((job.options.model for job, _ in of_it if job.options.model), None),
+        draft=first.options.draft,
     )
-
-
-async def _end_of(row: JobRow, store: JobStore) -> JobFinished | None:
-    ends = [recorded.event for recorded in await store.events(row.job.id) if isinstance(recorded.event, JobFinished)]
-    return ends[-1] if ends else None
 
 
 async def _look_after(earlier: Earlier, github: GitHub) -> None:
