@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from bot.domain.errors import UserError
 from bot.domain.hosts import host_pattern
+from bot.intake.patterns import Patterns
 
 PATH = ".github/backspace.yml"
 MAX_BYTES = 64_000
@@ -53,8 +54,15 @@ class BudgetWish(_Section):
     minutes: Annotated[float, Field(gt=0)] | None = None
 
 
+def _to_be_matched(lines: tuple[str, ...]) -> tuple[str, ...]:
+    Patterns(lines)
+    return lines
+
+
 class PathsWish(_Section):
-    deny: Annotated[tuple[Line, ...], BeforeValidator(_listed), Field(max_length=100)] = ()
+    deny: Annotated[
+        tuple[Line, ...], BeforeValidator(_listed), Field(max_length=100), AfterValidator(_to_be_matched)
+    ] = ()
     max_files: Annotated[int, Field(gt=0)] | None = None
     max_lines: Annotated[int, Field(gt=0)] | None = None
 

@@ -40,7 +40,9 @@ async def read_thread(
     Raises ProviderError."""
     named = pictures_of(job, author_writes=author_writes, by_label=by_label)
     addresses = partial(_addresses, named, job, github, private=private)
-    reading = reading_of(job, author_writes=author_writes, everyone=everyone, by_label=by_label)
+    reading = await asyncio.to_thread(
+        reading_of, job, author_writes=author_writes, everyone=everyone, by_label=by_label
+    )
     known = next((entry for entry in journal.entries() if entry.key == READ), None)
     if known is not None:
         kept = [Remark(**{**data, "hidden": tuple(data["hidden"])}) for data in known.data.get("remarks", ())]
@@ -49,7 +51,7 @@ async def read_thread(
         return await _with_pictures(reading, addresses, fetch, journal)
     comments = said_before(job, await github.comments(job.issue.number))
     writers = await _writers(job, comments, github, author_writes=author_writes)
-    remarks, unread = remarks_of(comments, writers=writers, everyone=everyone)
+    remarks, unread = await asyncio.to_thread(remarks_of, comments, writers=writers, everyone=everyone)
     subjects = await _subjects(base_sha, github)
     reading = replace(with_remarks(reading, remarks, unread=unread), subjects=subjects)
     told = [{**asdict(remark), "hidden": list(remark.hidden)} for remark in remarks]

@@ -22,7 +22,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.report": PURE | {"bot.intake"},
     "bot.agent": PURE | {"bot.intake", "bot.report"},
     "bot.publish": PURE | {"bot.intake", "bot.report"},
-    "bot.repo_config": PURE,
+    "bot.repo_config": PURE | {"bot.intake.patterns"},
     "bot.setup": PURE | {"bot.agent.ground", "bot.agent.output", "bot.report"},
     "bot.recorder": PURE | {"bot.report"},
     "bot.reporter": PURE | {"bot.report", "bot.recorder"},

@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pathspec import GitIgnoreSpec
-
 from bot.agent.checks import detected, lint, wanted_files
 from bot.agent.output import visible
+from bot.intake.patterns import Patterns
 from bot.intake.reading import SUBJECTS_BYTES
 from bot.ports import Workspace
 
@@ -140,11 +139,7 @@ def _matching(paths: Sequence[str], contents: Mapping[str, bytes], wanted: Calla
     lines = (line.split() for line in contents.get(ATTRIBUTES, b"").decode("utf-8", "replace").split("\n"))
     patterns = [words[0] for words in lines if words and words[0][0] not in "#!" and any(map(wanted, words[1:]))]
     try:
-        return (
-            frozenset(GitIgnoreSpec.from_lines(patterns[:MOST_PATTERNS]).match_files(paths))
-            if patterns
-            else frozenset()
-        )
+        return frozenset(Patterns(patterns[:MOST_PATTERNS]).among(paths) if patterns else ())
     except ValueError:
         return frozenset()
 

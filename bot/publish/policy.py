@@ -4,9 +4,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from pathspec import GitIgnoreSpec
-
 from bot.domain.job import Change, Patch
+from bot.intake.patterns import Patterns
 from bot.publish.paths import (
     collisions,
     is_dot_git,
@@ -140,17 +139,17 @@ def _link_problems(path: str, content: bytes) -> Iterator[str]:
 
 def _too_large(change: Change, rules: PathRules) -> Iterator[str]:
     size = len(change.content or b"")
-    if size > rules.max_file_bytes and not _matching((change.path,), rules.allow_large):
+    if size > rules.max_file_bytes and not _named((change.path,), rules.allow_large):
         yield f"has {size} bytes and {rules.max_file_bytes} are allowed in one file: leave it out or make it smaller."
 
 
 def _denied(patch: Patch, rules: PathRules) -> Iterator[str]:
-    for path in _matching((change.path for change in patch.changes), rules.deny):
+    for path in _named((change.path for change in patch.changes), rules.deny):
         yield f"{shown(path)} is closed to the bot by `paths.deny` in .github/backspace.yml: leave it as it was."
 
 
-def _matching(paths: Iterable[str], patterns: tuple[str, ...]) -> Iterator[str] | tuple[str, ...]:
-    return tuple(GitIgnoreSpec.from_lines(patterns).match_files(paths)) if patterns else ()
+def _named(paths: Iterable[str], patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return Patterns(patterns).among(paths) if patterns else ()
 
 
 def _collisions(patch: Patch, base_paths: Collection[str]) -> Iterator[str]:

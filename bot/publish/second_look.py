@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from pathspec import GitIgnoreSpec
-
 from bot.domain.job import Change, FileStat, Patch
+from bot.intake.patterns import Patterns
 from bot.publish.paths import visible
 
 _BINARY_PROBE_BYTES = 8000  # as far as git itself looks for a NUL
@@ -49,7 +48,7 @@ _KINDS = (
     ),
     ("changes how git treats files", ".gitattributes .lfsconfig .gitconfig .mailmap"),
 )
-_SPECS = tuple((kind, GitIgnoreSpec.from_lines(patterns.lower().split())) for kind, patterns in _KINDS)
+_SPECS = tuple((kind, Patterns(patterns.lower().split())) for kind, patterns in _KINDS)
 
 
 def worth_a_second_look(patch: Patch) -> tuple[str, ...]:
@@ -64,7 +63,7 @@ def worth_a_second_look(patch: Patch) -> tuple[str, ...]:
 
 
 def _reasons(change: Change, stat: FileStat | None) -> Iterator[str]:
-    kind = next((kind for kind, spec in _SPECS if spec.match_file(change.path.lower())), None)
+    kind = next((kind for kind, spec in _SPECS if spec.among([change.path.lower()])), None)
     if kind:
         yield kind
     if change.mode is None:
