@@ -143,6 +143,31 @@ def is_relative(path: str) -> bool:
     return bool(path) and not normal.startswith("/") and first not in ("..", ".", ".git", "~") and "\0" not in path
 
 
+def described(recipe: Recipe) -> str:
+    """One line, imperative, as a pull request title has it."""
+    match recipe:
+        case ApplyPatch(text):
+            return f"Apply the given patch to {_patched(text)}"
+        case WriteFile(path, _):
+            return f"Write {path}"
+        case ReplaceText(old, new, path):
+            return f"Replace `{old}` with `{new}`" + (f" in {path}" if path else "")
+        case RenameFile(old, new):
+            return f"Rename {old} to {new}"
+        case DeletePath(path, _):
+            return f"Delete {path}"
+        case RunFormatter(name):
+            return f"Run `{name}`"
+        case AddLine(line, path):
+            return f"Add `{line}` to {path}"
+
+
+def _patched(text: str) -> str:
+    paths = re.findall(r"^(?:\+\+\+ b/|--- a/|rename to )(\S+)", text, re.M)
+    names = list(dict.fromkeys(paths))
+    return names[0] if len(names) == 1 else f"{len(names)} files" if names else "the repository"
+
+
 def _split(text: str) -> tuple[str, list[_Fence]]:
     """Prose outside of fenced code blocks, and the blocks; an unclosed block reaches to the end."""
     prose: list[str] = []

@@ -4,18 +4,7 @@ import re
 
 from bot.agent.carrying_out import Call, Impossible, Script, carry_out
 from bot.agent.prompt import LOST_TREE, request_in
-from bot.agent.recipes import (
-    UNDERSTOOD,
-    AddLine,
-    ApplyPatch,
-    DeletePath,
-    Recipe,
-    RenameFile,
-    ReplaceText,
-    RunFormatter,
-    WriteFile,
-    recipes,
-)
+from bot.agent.recipes import UNDERSTOOD, Recipe, described, recipes
 from bot.agent.review import NOTHING_CHANGED
 from bot.agent.showing import DIFF_ID
 from bot.domain.conversation import (
@@ -152,28 +141,3 @@ def _title(wanted: tuple[Recipe, ...]) -> str:
 
 def _listed(wanted: tuple[Recipe, ...]) -> str:
     return "\n".join(f"- {described(recipe)}" for recipe in wanted)
-
-
-def described(recipe: Recipe) -> str:
-    """One line, imperative, as a pull request title has it."""
-    match recipe:
-        case ApplyPatch(text):
-            return f"Apply the given patch to {_patched(text)}"
-        case WriteFile(path, _):
-            return f"Write {path}"
-        case ReplaceText(old, new, path):
-            return f"Replace `{old}` with `{new}`" + (f" in {path}" if path else "")
-        case RenameFile(old, new):
-            return f"Rename {old} to {new}"
-        case DeletePath(path, _):
-            return f"Delete {path}"
-        case RunFormatter(name):
-            return f"Run `{name}`"
-        case AddLine(line, path):
-            return f"Add `{line}` to {path}"
-
-
-def _patched(text: str) -> str:
-    paths = re.findall(r"^(?:\+\+\+ b/|--- a/|rename to )(\S+)", text, re.M)
-    names = list(dict.fromkeys(paths))
-    return names[0] if len(names) == 1 else f"{len(names)} files" if names else "the repository"

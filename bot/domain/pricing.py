@@ -8,7 +8,6 @@ from typing import Literal
 
 from bot.domain.conversation import Usage
 
-ANTHROPIC_PRICES = "https://platform.claude.com/docs/en/about-claude/pricing"
 LEAST_BYTES_A_TOKEN = 2  # fewer than any language or code has: so many tokens at most are in a text
 _TOKENS_PRICED_TOGETHER = 1_000_000
 _NANO_DOLLAR = Decimal("0.000000001")
@@ -64,7 +63,8 @@ def _row(
     )
 
 
-# From ANTHROPIC_PRICES and OpenAI's price page as known on 2026-11-21. "lead": seen only in others' price tables.
+# From https://platform.claude.com/docs/en/about-claude/pricing and OpenAI's price page as known on 2026-11-21.
+# "lead": seen only in others' price tables.
 PRICES: tuple[Price, ...] = (
     _row("claude-fable-5-2", "8 ? ? ? 40", source="lead"),
     *(_row(model, "10 12.50 20 0.25 50") for model in ("claude-fable-5-1", "claude-mythos-5-1")),

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Literal
+from typing import Literal, TypedDict
 
 import anthropic
 import httpx2
@@ -42,6 +42,15 @@ class Access:
         return tuple(secret for secret in (self.api_key, self.aws_secret_key, self.aws_session_token) if secret)
 
 
+class _Manners(TypedDict):
+    """What all of the clients are told alike."""
+
+    max_retries: int
+    timeout: httpx2.Timeout
+    open_telemetry: Literal[False]
+    http_client: httpx2.AsyncClient
+
+
 def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.AsyncClient | None = None) -> Client:
     """Never retries by itself, follows no redirect, logs no prompt.
 
@@ -49,17 +58,11 @@ def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.Async
     """
     logging.getLogger("anthropic").setLevel(logging.INFO)  # at DEBUG the SDK logs request bodies: prompts
     http = http_client or anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
+    manners: _Manners = {"max_retries": 0, "timeout": timeout, "open_telemetry": False, "http_client": http}
     match access.platform:
         case "anthropic":
             _check(access.api_key, "Anthropic")
-            return anthropic.AsyncAnthropic(
-                api_key=access.api_key,
-                base_url=access.base_url or PUBLIC_API,
-                max_retries=0,
-                timeout=timeout,
-                open_telemetry=False,
-                http_client=http,
-            )
+            return anthropic.AsyncAnthropic(api_key=access.api_key, base_url=access.base_url or PUBLIC_API, **manners)
         case "bedrock":
             _check_installed("botocore", "bedrock")
             return anthropic.AsyncAnthropicBedrock(
@@ -69,10 +72,7 @@ def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.Async
                 aws_secret_key=access.aws_secret_key or None,
                 aws_session_token=access.aws_session_token or None,
                 base_url=access.base_url,
-                max_retries=0,
-                timeout=timeout,
-                open_telemetry=False,
-                http_client=http,
+                **manners,
             )
         case "vertex":
             _check_installed("google.auth", "vertex")
@@ -81,22 +81,12 @@ def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.Async
                 project_id=access.project,
                 access_token=access.api_key or None,
                 base_url=access.base_url,
-                max_retries=0,
-                timeout=timeout,
-                open_telemetry=False,
-                http_client=http,
+                **manners,
             )
         case "foundry":
             _check(access.api_key, "Foundry")
             base_url = access.base_url or f"https://{access.resource}.services.ai.azure.com/anthropic/"
-            return anthropic.AsyncAnthropicFoundry(
-                api_key=access.api_key,
-                base_url=base_url,
-                max_retries=0,
-                timeout=timeout,
-                open_telemetry=False,
-                http_client=http,
-            )
+            return anthropic.AsyncAnthropicFoundry(api_key=access.api_key, base_url=base_url, **manners)
 
 
 def _check_installed(module: str, extra: str) -> None:

@@ -16,7 +16,6 @@ from bot.standins.github.state import App, Json, Repository, User
 from bot.standins.github.world import World
 
 VERSIONS = ("2022-11-28", "2026-03-10")
-RATE_WINDOW_S = 3_600
 MOST_PER_PAGE = 100
 
 
