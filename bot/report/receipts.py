@@ -1,16 +1,13 @@
 """The verification receipt in words: what the harness ran, and how it ended on base and on head."""
 
-import re
-
 from bot.domain.job import Check, Receipt
 from bot.report.amounts import duration
 from bot.report.characters import visible
 from bot.report.restricted_markdown import fenced, words
 from bot.report.safe_text import code
+from bot.report.tallies import tally
 
 TAIL_CHARACTERS = 4_000  # the last lines; the whole output is in the log
-_PASSED = re.compile(r"\b(\d{1,7}) (?:tests? )?pass(?:ed|ing)\b|^# pass (\d{1,7})\b|^Ran (\d{1,7}) tests?\b", re.M)
-_FAILED = re.compile(r"\b(\d{1,7}) (?:tests? )?fail(?:ed|ing|ures?)\b|^# fail (\d{1,7})\b|\bfailures=(\d{1,7})", re.M)
 
 
 def verdict(receipt: Receipt) -> str:
@@ -32,10 +29,10 @@ def result(run: Check) -> str:
         return f"timed out after {duration(run.seconds)}"
     if run.exit_code is None:
         return "killed"
-    number = _last_number(_PASSED if run.exit_code == 0 else _FAILED, run.tail)
+    counts = tally(run.tail)
     if run.exit_code == 0:
-        return f"{number} passed" if number else "passed"
-    return f"{number} failed" if number else f"failed (exit {run.exit_code})"
+        return f"{counts.passed} passed" if counts and counts.passed else "passed"
+    return f"{counts.failed} failed" if counts and counts.failed else f"failed (exit {run.exit_code})"
 
 
 def receipt_section(receipt: Receipt) -> str:
@@ -54,8 +51,3 @@ def receipt_section(receipt: Receipt) -> str:
     return (
         f"{table}\n\n<details><summary>Last lines on {receipt.runs[-1].where}</summary>\n\n{fenced(tail)}\n\n</details>"
     )
-
-
-def _last_number(pattern: re.Pattern[str], text: str) -> str:
-    found = [next(group for group in match.groups() if group) for match in pattern.finditer(text)]
-    return found[-1] if found else ""

@@ -16,9 +16,8 @@ from bot.domain.events import (
     ToolReturned,
     Verified,
 )
-from bot.domain.job import Check, Receipt
+from bot.domain.job import Receipt
 from bot.report.progress import Action, progress
-from bot.report.receipts import result, verdict
 from bot.report.steps import checklist, current_step
 from tests.report.samples import DIFF, PASSED, STATS, finished, log, running
 
@@ -99,46 +98,3 @@ def test_work_that_goes_on_is_pushed_to_the_pull_request_that_is_there() -> None
     assert "- [ ] Push to the pull request" in checklist(progress(log([STARTED, left])))
     pushed = PullRequestOpened(42, "https://github.com/acme/widget/pull/42", False, (), created=False)
     assert "- [x] Pushed to pull request 42" in checklist(progress(log([STARTED, left, pushed])))
-
-
-def check(tail: str, exit_code: int | None = 0) -> Check:
-    return Check(where="head", exit_code=exit_code, seconds=1.0, tail=tail)
-
-
-@pytest.mark.parametrize(
-    ("run", "words"),
-    [
-        pytest.param(check("== 2 failed, 5 passed in 1s =="), "5 passed", id="exit-0-decides"),
-        pytest.param(check("== 2 failed, 5 passed in 1s ==", 1), "2 failed", id="pytest"),
-        pytest.param(check("Tests:       1 failed, 7 passed, 8 total", 1), "1 failed", id="jest"),
-        pytest.param(check("# tests 3\n# pass 3\n# fail 0"), "3 passed", id="node"),
-        pytest.param(check("  12 passing (40ms)"), "12 passed", id="mocha"),
-        pytest.param(check("Ran 4 tests in 0.1s\n\nOK"), "4 passed", id="unittest"),
-        pytest.param(check("FAILED (failures=2)", 1), "2 failed", id="unittest-failed"),
-        pytest.param(check("test result: ok. 9 passed; 0 failed; 0 ignored"), "9 passed", id="cargo"),
-        pytest.param(check(""), "passed", id="silent"),
-        pytest.param(check("boom", 2), "failed (exit 2)", id="silent-failure"),
-        pytest.param(check("", None), "killed", id="killed"),
-    ],
-)
-def test_a_run_is_told_by_its_exit_code(run: Check, words: str) -> None:
-    assert result(run) == words
-
-
-@pytest.mark.parametrize(
-    ("receipt", "words"),
-    [
-        pytest.param(PASSED, "214 passed on base, 219 on head", id="both-passed"),
-        pytest.param(
-            Receipt(
-                command="t", runs=(Check(where="base", exit_code=1, seconds=1.0, tail="1 failed"), check("2 passed"))
-            ),
-            "1 failed on base, 2 passed on head",
-            id="fixed",
-        ),
-        pytest.param(Receipt(command="t", runs=(check("2 passed"),)), "2 passed on head", id="head-only"),
-        pytest.param(Receipt(command=None, reason="it timed out"), "not run: it timed out", id="not-run"),
-    ],
-)
-def test_a_verdict_compares_base_and_head(receipt: Receipt, words: str) -> None:
-    assert verdict(receipt) == words
