@@ -34,7 +34,7 @@ __all__ = ["Outcome", "Task", "work"]
 
 MOST_NUDGES = 2
 MOST_PAUSES = 3  # replies in a row that only ask to be resumed
-ABANDONED = "The reply was not waited for; what it cost is estimated."
+ABANDONED = "The reply was not waited for; what had come of it is in the bill."
 CHANGED_AFTERWARDS = "The work tree changed after the accepted submit. Look at it, then submit again."
 
 

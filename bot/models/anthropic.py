@@ -29,6 +29,8 @@ log = structlog.get_logger()
 class AnthropicModel:
     """The `Model` port on the `anthropic` SDK. The SDK never retries here: the agent's loop decides that."""
 
+    family = FAMILY
+
     def __init__(
         self,
         api_key: str = "",
@@ -49,7 +51,7 @@ class AnthropicModel:
         """
         self._access = access or Access(api_key=api_key, base_url=base_url)
         self._model = model
-        self._name = name or model
+        self.name = name or model
         self.effort = effort
         self._handoff_tokens = handoff_tokens
         self.price = price
@@ -59,21 +61,12 @@ class AnthropicModel:
         at_home = self._access.platform == "anthropic"
         self._window = known.window
         self._abilities = Abilities(
-            self._name,
+            self.name,
             has=ABILITIES - (set() if at_home else {"diagnostics"}) - (set() if known.notes else {"notes"}),
             words=LACKING,
             most_output=known.most_output,
         )
-        timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.silence_s, write=60.0, pool=10.0)
-        self._client = client(self._access, timeout=timeout, http_client=http_client)
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def family(self) -> str:
-        return FAMILY
+        self._client = client(self._access, timeout=patience.timeout, http_client=http_client)
 
     @property
     def longest_prompt(self) -> int:
@@ -133,7 +126,7 @@ class AnthropicModel:
     def _told(self, error: ModelError) -> ModelError:
         """The operator hears of what only the operator can mend."""
         if error.for_operator:
-            log.error("a model's settings are wrong", model=self._name, problem=error.message)
+            log.error("a model's settings are wrong", model=self.name, problem=error.message)
         return error
 
     def _failure(self, error: anthropic.APIStatusError) -> Failure:

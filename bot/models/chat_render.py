@@ -14,10 +14,9 @@ from bot.domain.conversation import (
     Turn,
     UserTurn,
 )
+from bot.models.render import NO_PICTURE, PICTURES, effort_for, sendable
 
 OUTPUT_LIMIT = "max_completion_tokens"  # OpenAI's name for it; most other servers know "max_tokens" only
-PICTURES = "pictures"
-NO_PICTURE = "[a picture was here; this model reads none]"
 ABILITIES = frozenset({PICTURES, "usage", OUTPUT_LIMIT, "effort", "fields"})
 LACKING: Mapping[str, str] = {  # by ability: what a 400 says where it is not known
     "usage": r"stream_options|include_usage",
@@ -45,16 +44,15 @@ def render(
     """The body without `stream`. A longer conversation's messages have a shorter one's as their exact prefix."""
     messages: list[Message] = []
     if conversation.system:
-        messages.append({"role": "system", "content": _sendable(conversation.system)})
+        messages.append({"role": "system", "content": sendable(conversation.system)})
     for turn in conversation.turns:
         messages += _messages(turn, abilities)
     body: dict[str, Any] = {"model": model, "messages": messages}
     if conversation.tools:
         body["tools"] = [_tool(tool) for tool in conversation.tools]
     body[OUTPUT_LIMIT if OUTPUT_LIMIT in abilities else "max_tokens"] = max_tokens
-    effort = effort if conversation.effort is None else conversation.effort
-    if effort and "effort" in abilities:
-        body["reasoning_effort"] = EFFORT.get(effort, effort)
+    if wanted := effort_for(conversation, effort, abilities):
+        body["reasoning_effort"] = EFFORT.get(wanted, wanted)
     if "usage" in abilities:
         body["stream_options"] = {"include_usage": True}
     return body
@@ -68,8 +66,8 @@ def _messages(turn: Turn, abilities: Container[str]) -> Iterator[Message]:
             for block in blocks:
                 if isinstance(block, ToolResult):
                     yield {"role": "tool", "tool_call_id": block.call_id, "content": _result(block)}
-            texts = [_sendable(block.text) for block in blocks if isinstance(block, Text) and block.text]
-            texts += map(_sendable, notes)
+            texts = [sendable(block.text) for block in blocks if isinstance(block, Text) and block.text]
+            texts += map(sendable, notes)
             if pictures and PICTURES not in abilities:
                 texts.append(NO_PICTURE)
             words = "\n\n".join(texts)
@@ -85,7 +83,7 @@ def _picture(picture: Picture) -> Message:
 
 def _result(result: ToolResult) -> str:
     """This API has no mark for a failure, so the words say it."""
-    text = _sendable(result.text) or NO_OUTPUT
+    text = sendable(result.text) or NO_OUTPUT
     return f"Error: {text}" if result.is_error else text
 
 
@@ -110,10 +108,5 @@ def _call(block: Json, *, fields: bool) -> Message:
 
 def _tool(tool: ToolSpec) -> Message:
     """Not strict: strict schemas of this API allow no optional fields."""
-    function = {"name": tool.name, "description": _sendable(tool.description), "parameters": tool.input_schema}
+    function = {"name": tool.name, "description": sendable(tool.description), "parameters": tool.input_schema}
     return {"type": "function", "function": function}
-
-
-def _sendable(text: str) -> str:
-    """Lone surrogates, which UTF-8 cannot hold, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")

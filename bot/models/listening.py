@@ -25,6 +25,11 @@ class Patience:
     total_s: float = 600.0
     after_the_end_s: float = 1.0
 
+    @property
+    def timeout(self) -> httpx2.Timeout:
+        """Of one connection."""
+        return httpx2.Timeout(connect=self.connect_s, read=self.silence_s, write=60.0, pool=10.0)
+
 
 class Event(Protocol):
     def to_dict(self, *, warnings: bool) -> dict[str, object]: ...

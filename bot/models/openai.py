@@ -31,6 +31,8 @@ log = structlog.get_logger()
 class OpenAIModel:
     """The `Model` port on the `openai` SDK, which never retries here: the agent's loop decides that."""
 
+    family = FAMILY
+
     def __init__(
         self,
         api_key: str,
@@ -51,7 +53,7 @@ class OpenAIModel:
         logging.getLogger("openai").setLevel(logging.INFO)  # at DEBUG the SDK logs request bodies: prompts
         self._api_key = api_key
         self._model = model
-        self._name = name or model
+        self.name = name or model
         self.effort = effort
         self._handoff_tokens = handoff_tokens
         self.price = price
@@ -61,28 +63,19 @@ class OpenAIModel:
         self._window = known.window
         renamed = OUTPUT_LIMIT if base_url is None else "max_tokens"
         self._abilities = Abilities(
-            self._name,
+            self.name,
             has=(ABILITIES - {OUTPUT_LIMIT}) | {renamed},
             words=LACKING,
             instead={"max_tokens": OUTPUT_LIMIT},
             most_output=known.most_output,
         )
-        timeout = httpx2.Timeout(connect=patience.connect_s, read=patience.silence_s, write=60.0, pool=10.0)
         self._client = openai.AsyncOpenAI(
             api_key=api_key or NO_KEY,
             base_url=base_url or PUBLIC_API,
             max_retries=0,
-            timeout=timeout,
-            http_client=http_client or openai.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout),
+            timeout=patience.timeout,
+            http_client=http_client or openai.DefaultAsyncHttpxClient(follow_redirects=False, timeout=patience.timeout),
         )
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def family(self) -> str:
-        return FAMILY
 
     @property
     def longest_prompt(self) -> int:
@@ -128,7 +121,7 @@ class OpenAIModel:
         """As an error for the loop; the operator hears of what only the operator can mend."""
         told = chat_error(self._failure(error), who=self._model, usage=gathered.usage if gathered else None)
         if told.for_operator:
-            log.error("a model's settings are wrong", model=self._name, problem=told.message)
+            log.error("a model's settings are wrong", model=self.name, problem=told.message)
         return told
 
     def _failure(self, error: openai.APIError) -> Failure:

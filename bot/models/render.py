@@ -10,7 +10,7 @@ BLOCKS_SEEN_BY_A_MARK = 18  # the API looks back 20 blocks from a mark; two are 
 MID_MARK_BEFORE_END = 15
 
 PICTURES = "pictures"
-NO_PICTURE = {"type": "text", "text": "[a picture was here; this model reads none]"}
+NO_PICTURE = "[a picture was here; this model reads none]"
 ABILITIES = frozenset({PICTURES, "strict", "notes", "marks", "effort", "diagnostics"})
 LACKING: Mapping[str, str] = {  # by ability: what a 400 says where it is not known
     "notes": r"role '?\W?system",
@@ -43,16 +43,20 @@ def render(
         messages[message]["content"][block]["cache_control"] = CACHE_MARK
     body: dict[str, Any] = {"model": model, "max_tokens": max_tokens}
     if conversation.system:
-        body["system"] = [{"type": "text", "text": _sendable(conversation.system), "cache_control": CACHE_MARK}]
+        body["system"] = [{"type": "text", "text": sendable(conversation.system), "cache_control": CACHE_MARK}]
     if conversation.tools:
         body["tools"] = [_tool(tool, strict=tool.strict and "strict" in abilities) for tool in conversation.tools]
-    effort = effort if conversation.effort is None else conversation.effort
-    if effort and "effort" in abilities:
-        body["output_config"] = {"effort": effort}
+    if wanted := effort_for(conversation, effort, abilities):
+        body["output_config"] = {"effort": wanted}
     body["messages"] = messages
     if "diagnostics" in abilities:
         body["diagnostics"] = {"previous_message_id": _last_message_id(conversation)}
     return body
+
+
+def effort_for(conversation: Conversation, effort: str, abilities: Container[str]) -> str:
+    """How hard the model is told to think: what the conversation began with; "" where it is told nothing."""
+    return (effort if conversation.effort is None else conversation.effort) if "effort" in abilities else ""
 
 
 def _last_message_id(conversation: Conversation) -> str | None:
@@ -90,8 +94,8 @@ def _messages(turn: Turn, abilities: Container[str]) -> Iterator[dict[str, Any]]
     match turn:
         case UserTurn(blocks, said, pictures):
             content = [made for block in blocks if (made := _user_block(block)) is not None]
-            content += [_picture(picture) if PICTURES in abilities else dict(NO_PICTURE) for picture in pictures]
-            words: list[Block] = [{"type": "text", "text": _sendable(text)} for text in said]
+            content += [_picture(picture) if PICTURES in abilities else _text(NO_PICTURE) for picture in pictures]
+            words = [_text(text) for text in said]
             if content and "notes" in abilities:
                 yield {"role": "user", "content": content}
                 yield {"role": "system", "content": words}
@@ -106,14 +110,18 @@ def _user_block(block: ToolResult | Text) -> Block | None:
         case Text(""):
             return None
         case Text(text):
-            return {"type": "text", "text": _sendable(text)}
+            return _text(text)
         case ToolResult(call_id, text, is_error):
             made: Block = {"type": "tool_result", "tool_use_id": call_id}
             if text:
-                made["content"] = _sendable(text)
+                made["content"] = sendable(text)
             if is_error:
                 made["is_error"] = True
             return made
+
+
+def _text(text: str) -> Block:
+    return {"type": "text", "text": sendable(text)}
 
 
 def _picture(picture: Picture) -> Block:
@@ -128,10 +136,10 @@ def _is_empty_text(block: Mapping[str, Any]) -> bool:
 
 def _tool(tool: ToolSpec, *, strict: bool) -> Block:
     """`strict`: the API holds the model to the schema."""
-    made = {"name": tool.name, "description": _sendable(tool.description), "input_schema": tool.input_schema}
+    made = {"name": tool.name, "description": sendable(tool.description), "input_schema": tool.input_schema}
     return {**made, "strict": True} if strict else made
 
 
-def _sendable(text: str) -> str:
+def sendable(text: str) -> str:
     """Lone surrogates, which UTF-8 cannot hold, become question marks."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
