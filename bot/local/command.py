@@ -15,7 +15,7 @@ from bot.recordings.commands import write_text
 from bot.report.characters import visible
 
 if TYPE_CHECKING:
-    from bot.local.done import Exit
+    from bot.local.done import Done, Exit
 
 app = typer.Typer()
 errors = Console(stderr=True)
@@ -86,6 +86,15 @@ def _run(
             _failed(str(error), Exit.FAILED, as_json=as_json)
 
     it = asyncio.run(done())
+    try:
+        _hand_back(it, patch, wants_patch=patch is not None or not (branch or as_json), as_json=as_json)
+    except UserError as error:
+        _failed(str(error), Exit.FAILED, as_json=False)
+    raise typer.Exit(int(it.exit_code))
+
+
+def _hand_back(it: "Done", patch: Path | None, *, wants_patch: bool, as_json: bool) -> None:
+    """Raises UserError when the patch cannot be written."""
     diff = it.outcome.patch.diff if it.outcome.patch is not None else ""
     said = it.outcome.submission
     if said is not None and said.summary:
@@ -94,14 +103,10 @@ def _run(
         errors.print(f"The change is on branch {it.branch}.", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         sys.stdout.write(json.dumps(it.as_data()) + "\n")
-    try:
-        if patch is not None and patch != Path("-"):
-            write_text(patch, diff)
-        elif patch is not None or not (branch or as_json):
-            sys.stdout.buffer.write(diff.encode("utf-8", "surrogateescape"))
-    except UserError as error:
-        _failed(str(error), Exit.FAILED, as_json=False)
-    raise typer.Exit(int(it.exit_code))
+    if patch is not None and patch != Path("-"):
+        write_text(patch, diff)
+    elif wants_patch:
+        sys.stdout.buffer.write(diff.encode("utf-8", "surrogateescape"))
 
 
 def asked(prompt: str | None, file: Path | None) -> str:

@@ -79,18 +79,22 @@ def commit(
     for ending in (event for event in events if isinstance(event, JobFinished)):
         statement = statement.values(conclusion=ending.conclusion.value)
     row = _owned(connection.execute(statement, _held(claim)).one_or_none(), claim)
-    first_entry = row.next_entry - len(entries)
+    _write_down(connection, claim, row.next_entry - len(entries), row.at, entries)
+    return append(connection, claim.job.id, row.next_event - len(events), row.at, events)
+
+
+def _write_down(connection: Connection, claim: Claim, first_n: int, at: float, entries: Sequence[Entry]) -> None:
     rows = [
         {
             "job_id": claim.job.id,
-            "n": first_entry + n,
+            "n": n,
             "kind": entry.kind,
             "key": codec.printable(entry.key),
             "data": codec.data_text(entry.data),
             "fence": claim.fence,
-            "at": row.at,
+            "at": at,
         }
-        for n, entry in enumerate(entries)
+        for n, entry in enumerate(entries, first_n)
     ]
     if rows:
         connection.execute(_ADD_ENTRY, rows)
@@ -101,7 +105,6 @@ def commit(
     ]
     if kept:
         connection.execute(_ADD_CONTENT, kept)
-    return append(connection, claim.job.id, row.next_event - len(events), row.at, events)
 
 
 def renew(connection: Connection, claim: Claim, *, lease_s: float) -> str | None:
