@@ -489,6 +489,18 @@ def entry(shelf: Shelf, key: str, size: int) -> None:
     shelf.put(made)
 
 
+def test_each_image_has_its_own_on_the_shelf(tmp_path: Path) -> None:
+    """A new image must not be shadowed by what an older one's setup made. Red when the shelf has no images: seen."""
+    shelf = Shelf(tmp_path)
+    entry(shelf.of("sha256:old"), "a", 10)
+    entry(shelf, "b", 10)
+    assert shelf.of("sha256:old").find("a")
+    assert shelf.find("b")
+    assert [shelf.of("sha256:new").find("a"), shelf.find("a"), shelf.of("sha256:old").find("b")] == [None] * 3
+    shelf.of("sha256:new").forget("a")
+    assert shelf.of("sha256:old").find("a")
+
+
 def test_the_shelf_forgets_the_old_and_makes_room_by_use(tmp_path: Path) -> None:
     now = [1_000_000.0]
     shelf = Shelf(tmp_path, max_bytes=2_500, lifetime_s=100, clock=lambda: now[0])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bot.domain.errors import LimitReached, ProviderError
+from bot.domain.errors import ProviderError
 from bot.sandboxes.cage import DISKS, command, environment, files_made_for_it
 from bot.sandboxes.cgroup import ControlGroup, limited_group
 from bot.sandboxes.egress import WayOut
@@ -23,7 +23,7 @@ from bot.sandboxes.handed import HandedNetwork
 from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.proxy import DIALER, Dialer
-from bot.sandboxes.roots import python_of, root_for
+from bot.sandboxes.roots import edition, python_of, root_for
 from bot.sandboxes.seccomp import seccomp_filter
 from bot.sandboxes.served import ServedSandbox
 from bot.sandboxes.shelf import Shelf
@@ -86,18 +86,8 @@ class Bubblewrap:
 
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
         """Every sandbox is a new one; without unpacked images, all are made of this machine's /usr."""
-        kept = self._shelf.find(warm) if self._shelf and warm else None
         opened = await self._opened(job_id, root_for(image, self._rootfs))
-        if kept is None:
-            return opened
-        try:
-            await opened.begin_with(kept)
-        except (OSError, LimitReached, ProviderError, KeyError):
-            await opened.close()
-            if self._shelf:
-                self._shelf.forget(warm)
-            return await self._opened(job_id, root_for(image, self._rootfs))
-        return opened
+        return opened if await opened.begun(warm) else await self._opened(job_id, root_for(image, self._rootfs))
 
     async def _opened(self, job_id: str, root: Path) -> ServedSandbox:
         python = python_of(root)
@@ -135,7 +125,7 @@ class Bubblewrap:
             disks=DISKS,
             wall_clock_s=self._limits.wall_clock_s,
             network=self._network(channel),
-            shelf=self._shelf,
+            shelf=self._shelf and self._shelf.of(edition(root)),
         )
 
     def _network(self, channel: socket.socket) -> HandedNetwork | None:

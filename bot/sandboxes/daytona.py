@@ -60,12 +60,12 @@ class Daytona:
 
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> Sandbox:
         """Every job has the one snapshot, whatever `image` it wishes for."""
-        limits, shelf = self._limits, self._shelf
+        limits = self._limits
         for _ in range(3):  # somebody else may create or end it meanwhile
             place, was_there = await self._taken(job_id)
             if place is None:
                 continue
-            key = "" if was_there else warm
+            key, shelf = "" if was_there else warm, self._shelf and self._shelf.of(place.snapshot)
             if opened := await begun(place, job_id=job_id, provider=NAME, limits=limits, shelf=shelf, key=key):
                 return opened
         raise ProviderError(NAME, "a sandbox could not start: it was ended again", retryable=True)
@@ -169,6 +169,11 @@ class _Place:
         self._client, self._sandbox, self._holder = client, sandbox, holder
         self._terminal: AsyncPtyHandle | None = None
         self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def snapshot(self) -> str:
+        """What it started from, also where that is Daytona's own choice."""
+        return self._sandbox.snapshot or ""
 
     async def start(self, program: str, lines: Lines) -> None:
         import daytona

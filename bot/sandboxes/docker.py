@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bot.domain.errors import LimitReached, NotFound, ProviderError, Unprocessable
+from bot.domain.errors import NotFound, ProviderError, Unprocessable
 from bot.ports import Over
 from bot.sandboxes.cage import DISKS, MADE_PATH, SYSTEM_PATH, environment
 from bot.sandboxes.container import description, forwarder
@@ -70,7 +70,7 @@ class Docker:
                 if found := await self._found(name):
                     return await self._reached(found, job_id, name)
                 opened = await self._reached(await self._created(name, job_id, image), job_id, name)
-                if await self._has_begun(opened, warm):
+                if await opened.begun(warm):
                     return opened
         raise ProviderError(NAME, f"a sandbox could not start (its container ended at once): {NEEDS}", retryable=True)
 
@@ -173,26 +173,13 @@ class Docker:
             disks=DISKS,
             wall_clock_s=self._limits.wall_clock_s,
             network=self._network(container, name),
-            shelf=self._shelf,
+            shelf=self._shelf and self._shelf.of(container["Image"]),
         )
 
     def _network(self, container: Mapping[str, Any], name: str) -> "MountedNetwork | None":
         if self._setup is None or not container["Mounts"]:
             return None
         return MountedNetwork(self._setup, self._setup.folder / name / "socket")
-
-    async def _has_begun(self, opened: ServedSandbox, warm: str) -> bool:
-        """With what was kept under the key, if anything; False when that failed, and the sandbox with it."""
-        kept = self._shelf.find(warm) if self._shelf and warm else None
-        if kept is None or self._shelf is None:
-            return True
-        try:
-            await opened.begin_with(kept)
-        except (OSError, LimitReached, ProviderError, KeyError):
-            await opened.close()
-            self._shelf.forget(warm)
-            return False
-        return True
 
 
 class _Container:

@@ -39,7 +39,7 @@ class E2B:
         shelf: Shelf | None = None,
     ) -> None:
         self._bot, self._key, self._template = bot, key, template
-        self._limits, self._shelf = limits or SandboxLimits(wall_clock_s=LIFE_S), shelf
+        self._limits, self._shelf = limits or SandboxLimits(wall_clock_s=LIFE_S), shelf and shelf.of(template)
 
     @property
     def name(self) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     OnModal = Machine[modal.Sandbox]
 
 APP = "tiny-backspace-sandboxes"
-BOT, JOB, PURPOSE, WARM = "bot", "job", "purpose", "warm"  # tags
+BOT, JOB, PURPOSE, WARM, BASE = "bot", "job", "purpose", "warm", "base"  # tags; the last: a published image's id
 TRIAL_TIMEOUT_S = 15.0
 ROOM_TIMEOUT_S = 120.0
 SNAPSHOT_TIMEOUT_S = 300
@@ -111,14 +111,14 @@ class Modal:
             raise ProviderError(NAME, f"it allows {MOST_NAMES} host names at most, not {len(names)}")
         with told():
             image = await machine.place.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=MOVE_LIFE_S)
-            sandbox, holder = await self._made(machine.served.id, image, names=names)
-            return await self._landed(sandbox, machine.served.id, holder, warm=machine.warm)
+            sandbox, holder = await self._made(machine.served.id, image, base=machine.image, names=names)
+            return await self._landed(sandbox, machine.served.id, holder, base=machine.image, warm=machine.warm)
 
     async def kept(self, machine: "OnModal", key: str) -> None:
         with told():
             client, _ = await self._connected()
             image = await machine.place.snapshot_filesystem.aio(SNAPSHOT_TIMEOUT_S, ttl=WARM_LIFE_S)
-            await image.publish.aio(self._warm_name(key), client=client)
+            await image.publish.aio(self._warm_name(key, machine.image), client=client)
 
     async def _connected(self) -> "tuple[modal.Client, modal.App]":
         import modal
@@ -150,23 +150,33 @@ class Modal:
         """None when there is a sandbox of that job already."""
         import modal
 
-        wished, every = published_name(wish or DEFAULT), published_name(DEFAULT)
-        for name in ([self._warm_name(warm)] if warm else []) + list(dict.fromkeys((wished, every))):
-            is_warm = name not in (wished, every)
+        client, _ = await self._connected()
+        published = await self._published(wish or DEFAULT)
+        for key in dict.fromkeys((warm, "")):
+            base = published.object_id
+            image = modal.Image.from_name(self._warm_name(key, base), client=client) if key else published
             try:
-                client, _ = await self._connected()
-                image = modal.Image.from_name(name, client=client)
-                sandbox, holder = await self._made(job_id, image, warm=warm if is_warm else "")
+                sandbox, holder = await self._made(job_id, image, base=base, warm=key)
             except modal.exception.AlreadyExistsError:
                 return None
             except modal.exception.NotFoundError:
                 continue
             await self._end_named(f"{self._name_of(job_id)}.setup")  # of a bot that was killed in that phase
-            machine = await self._landed(sandbox, job_id, holder, warm=is_warm)
-            if not is_warm or await _made_room(machine):
+            machine = await self._landed(sandbox, job_id, holder, base=base, warm=bool(key))
+            if not key or await _made_room(machine):
                 return machine
             await machine.served.close()
         raise ProviderError(NAME, _missing(wish or DEFAULT))
+
+    async def _published(self, wish: str) -> "modal.Image":
+        """As it is now: a name may be published anew."""
+        import modal
+
+        client, app = await self._connected()
+        for name in dict.fromkeys((published_name(wish), published_name(DEFAULT))):
+            with suppress(modal.exception.NotFoundError):
+                return await modal.Image.from_name(name, client=client).build.aio(app)
+        raise ProviderError(NAME, _missing(wish))
 
     async def _found(self, job_id: str) -> "OnModal":
         """The live sandbox of the job, taken over: whoever held it until now can end it no more."""
@@ -177,17 +187,17 @@ class Modal:
         await self._end_named(f"{self._name_of(job_id)}.setup")  # of a bot that was killed as that phase ended
         tags, holder = await sandbox.get_tags.aio(), secrets.token_hex(8)
         await sandbox.set_tags.aio(tags | {HOLDER: holder})
-        return await self._landed(sandbox, job_id, holder, warm=bool(tags.get(WARM)))
+        return await self._landed(sandbox, job_id, holder, base=tags.get(BASE, ""), warm=bool(tags.get(WARM)))
 
     async def _made(
-        self, job_id: str, image: "modal.Image", *, names: Sequence[str] = (), warm: str = ""
+        self, job_id: str, image: "modal.Image", *, base: str, names: Sequence[str] = (), warm: str = ""
     ) -> "tuple[modal.Sandbox, str]":
         """Nothing of the bot's goes in: no secret, no environment, no mount."""
         import modal
 
         client, app = await self._connected()
         limits, holder = self._limits, secrets.token_hex(8)
-        tags = {BOT: self._bot, JOB: job_id, PURPOSE: "setup" if names else "agent", HOLDER: holder}
+        tags = {BOT: self._bot, JOB: job_id, PURPOSE: "setup" if names else "agent", HOLDER: holder, BASE: base}
         sandbox = await modal.Sandbox.create.aio(
             *("sleep", "infinity"),
             app=app,
@@ -214,15 +224,15 @@ class Modal:
         except modal.exception.NotFoundError:
             return
 
-    async def _landed(self, sandbox: "modal.Sandbox", job_id: str, holder: str, *, warm: bool) -> "OnModal":
-        return Machine(sandbox, await entered(sandbox, job_id, holder=holder, limits=self._limits), warm)
+    async def _landed(self, sandbox: "modal.Sandbox", job_id: str, holder: str, *, base: str, warm: bool) -> "OnModal":
+        return Machine(sandbox, await entered(sandbox, job_id, holder=holder, limits=self._limits), warm, base)
 
     def _name_of(self, job_id: str) -> str:
         """64 characters at most, of those Modal allows."""
         return "job-" + self._hashed(job_id)
 
-    def _warm_name(self, key: str) -> str:
-        return "tiny-backspace-warm-" + self._hashed(key)
+    def _warm_name(self, key: str, base: str) -> str:
+        return "tiny-backspace-warm-" + self._hashed(f"{key}\0{base}")
 
     def _hashed(self, text: str) -> str:
         return hashlib.sha256(f"{self._bot}\0{text}".encode()).hexdigest()[:32]

@@ -15,11 +15,12 @@ Place = TypeVar("Place")
 
 @dataclass(frozen=True, slots=True)
 class Machine(Generic[Place]):
-    """`place` as its provider knows it, `served` what is reached inside."""
+    """`place` as its provider knows it, `served` what is reached inside, `image` what its files were at first."""
 
     place: Place
     served: ServedSandbox
     warm: bool
+    image: str = ""
 
 
 class Movers(Protocol[Place]):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Protocol
 
-from bot.domain.errors import LimitReached, ProviderError
+from bot.domain.errors import ProviderError
 from bot.ports import Sandbox
 from bot.sandboxes.cage import MADE_PATH, WORK_TREE, environment
 from bot.sandboxes.carried import Carriage
@@ -102,15 +102,7 @@ async def begun(
 ) -> Sandbox | None:
     """With what was kept under the key, if anything; None when that failed, and the machine ended. Raises as above."""
     served = await _reached(place, job_id=job_id, provider=provider, limits=limits, shelf=shelf)
-    kept = shelf.find(key) if shelf and key else None
-    if kept is not None and shelf is not None:
-        try:
-            await served.begin_with(kept)
-        except (OSError, LimitReached, ProviderError, KeyError):
-            await served.close()
-            shelf.forget(key)
-            return None
-    return MovingSandbox(_Walls(), Machine(place, served, served.warm))
+    return MovingSandbox(_Walls(), Machine(place, served, served.warm)) if await served.begun(key) else None
 
 
 class Lines:

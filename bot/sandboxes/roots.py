@@ -19,6 +19,11 @@ def root_for(image: str, rootfs: Path | None) -> Path:
     return rootfs
 
 
+def edition(root: Path) -> str:
+    """Another text once an image is unpacked anew. This machine's own programs are told apart by the setup's rules."""
+    return "" if root == HOST else f"{root}@{root.stat().st_ctime_ns}"
+
+
 def python_of(root: Path) -> str | None:
     """Its path inside; None when there is none."""
     return next((path for path in PYTHONS if os.access(f"{root}{path}", os.X_OK)), None)

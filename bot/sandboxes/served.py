@@ -11,7 +11,7 @@ from bot.sandboxes.exporting import EXPORT_ENVIRONMENT, LIST_UNIGNORED, Reading,
 from bot.sandboxes.inside.wire import LENGTHS, MAX_HEADER_BYTES, Frame, Header, header_of, lengths, packed
 from bot.sandboxes.observed import observer
 from bot.sandboxes.outside import Lifeline, Network, Stream
-from bot.sandboxes.shelf import Kept, Shelf, Unfinished
+from bot.sandboxes.shelf import Shelf, Unfinished
 
 GRACE_S = 2.0  # for the helper to end a command and answer; then the host ends the sandbox
 CALL_TIMEOUT_S = 120.0  # for a call that is not a command
@@ -100,12 +100,21 @@ class ServedSandbox:
         except (OSError, LimitReached) as error:
             raise ProviderError(self._provider, f"what the setup phase made could not be saved: {error}") from None
 
-    async def begin_with(self, kept: Kept) -> None:
-        """Lay out what another sandbox's `keep` saved. Raises ProviderError, LimitReached, OSError."""
-        for place, directory in (("tree", self._disks[0]), ("home", self._environment["HOME"])):
-            request = {"op": "unpack", "into": directory, "squeezed": kept.squeezed[place]}
-            await self._unpack(request, kept.chunks(place))
+    async def begun(self, key: str) -> bool:
+        """With what another's `keep` saved under that key, if anything; False when that failed, and this is closed."""
+        kept = self._shelf.find(key) if self._shelf and key else None
+        if kept is None or self._shelf is None:
+            return True
+        try:
+            for place, directory in (("tree", self._disks[0]), ("home", self._environment["HOME"])):
+                request = {"op": "unpack", "into": directory, "squeezed": kept.squeezed[place]}
+                await self._unpack(request, kept.chunks(place))
+        except (OSError, LimitReached, ProviderError, KeyError):
+            await self.close()
+            self._shelf.forget(key)
+            return False
         self._warm = True
+        return True
 
     async def _made_names(self) -> bytes:
         """All of the work tree that is not in the commit, whole directories by one name."""

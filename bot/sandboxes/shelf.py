@@ -1,6 +1,7 @@
 """What setup phases made, kept on this machine for a while: archives by key, the least used ones going first."""
 
 import asyncio
+import copy
 import hashlib
 import json
 import os
@@ -53,9 +54,17 @@ class Shelf:
     ) -> None:
         self._folder = folder
         self._max, self._max_entry, self._lifetime_s, self._clock = max_bytes, max_entry_bytes, lifetime_s, clock
+        self._image = ""
+
+    def of(self, image: str) -> "Shelf":
+        """The same folder for sandboxes of one image: what was made in those of another is not found."""
+        shelf = copy.copy(self)
+        shelf._image = image
+        return shelf
 
     def find(self, key: str) -> Kept | None:
         """What was kept under this key and is not too old; None otherwise."""
+        key = self._named(key)
         entry = self._place(key)
         try:
             facts = json.loads((entry / FACTS).read_text())
@@ -68,19 +77,20 @@ class Shelf:
         return Kept(entry, facts["squeezed"])
 
     def forget(self, key: str) -> None:
-        shutil.rmtree(self._place(key), ignore_errors=True)
+        shutil.rmtree(self._place(self._named(key)), ignore_errors=True)
 
     def begin(self, key: str) -> "Unfinished":
         """Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Unfinished(Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._folder)), key, self._max_entry)
+        directory = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._folder))
+        return Unfinished(directory, self._named(key), self._max_entry)
 
     def put(self, made: "Unfinished") -> None:
         """It takes the place of what was there, and the oldest others make room. Raises OSError."""
         facts = {"key": made.key, "at": self._clock(), "squeezed": made.squeezed}
         (made.directory / FACTS).write_text(json.dumps(facts))
         self._use(made.directory)
-        self.forget(made.key)
+        shutil.rmtree(self._place(made.key), ignore_errors=True)
         with suppress(OSError):  # somebody else was faster with the same
             made.directory.rename(self._place(made.key))
         made.drop()
@@ -104,6 +114,9 @@ class Shelf:
             if stale or (total > self._max and not entry.name.startswith(UNFINISHED)):
                 shutil.rmtree(entry, ignore_errors=True)
                 total -= size
+
+    def _named(self, key: str) -> str:
+        return f"{key} {self._image}".rstrip()
 
     def _place(self, key: str) -> Path:
         return self._folder / hashlib.sha256(key.encode()).hexdigest()

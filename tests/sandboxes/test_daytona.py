@@ -223,6 +223,21 @@ async def test_the_setup_phase_has_the_network_of_its_list_and_then_none(
     assert networks == [{"domainAllowList": "pypi.example,*.npm.example"}, {"networkBlockAll": True}]
 
 
+async def test_what_was_kept_of_one_snapshot_is_not_found_with_another(
+    standin: DaytonaStandIn, daytona: Making, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Daytona's default changes without a word. Red when the shelf is not told the snapshot: seen."""
+    provider = daytona(shelf=Shelf(tmp_path / "warm"))
+    first = await provider.open("job-1")
+    await sh(first, "git init -q; echo made > made")
+    await first.keep("key")
+    await first.close()
+    monkeypatch.setattr(standin, "usual_snapshot", "daytonaio/sandbox:0.6")
+    second = await provider.open("job-2", warm="key")
+    assert (second.warm, await second.list_files()) == (False, ())
+    await second.close()
+
+
 async def test_what_daytona_refuses_is_told_in_its_words(standin: DaytonaStandIn, daytona: Making) -> None:
     with pytest.raises(ProviderError, match="Invalid API key"):
         await daytona(key="dtn_wrong").open("job-1")

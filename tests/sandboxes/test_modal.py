@@ -475,6 +475,22 @@ async def test_what_a_setup_made_is_kept_for_the_next_job(standin: ModalStandIn,
         assert (other.warm, await other.list_files()) == (False, ())
 
 
+async def test_what_was_kept_of_an_image_is_not_found_once_it_is_published_anew(
+    standin: ModalStandIn, bots: Bots
+) -> None:
+    """Red when the image's id is no part of a snapshot's name: seen."""
+    await bots.open("job-1")
+    again = await bots.open("job-1")
+    await again.allow_network(["pypi.example"])
+    await sh(again, SETUP)
+    await again.end_network()
+    await again.keep("key")
+    assert (await bots.open("job-2", warm="key")).warm
+    standin.part(Published).publish(published_name(DEFAULT))
+    renewed = await bots.open("job-3", warm="key")
+    assert (renewed.warm, await renewed.list_files()) == (False, ())
+
+
 async def test_what_was_kept_is_there_for_a_week(standin: ModalStandIn, bots: Bots) -> None:
     first = await bots.open("job-1")
     await sh(first, SETUP)

@@ -61,6 +61,7 @@ class DaytonaStandIn:
     def __init__(self, home: Path) -> None:
         self._home = home
         self.all: dict[str, Live] = {}
+        self.usual_snapshot = "daytonaio/sandbox:0.5"
         self.unanswered: list[str] = []
         self.failing: set[str] = set()
         self.server: Loopback
@@ -210,6 +211,7 @@ class DaytonaStandIn:
             "user": one.asked.get("user", "daytona"),
             "env": one.asked.get("env", {}),
             "labels": one.labels,
+            "snapshot": one.asked.get("snapshot") or self.usual_snapshot,
             "public": bool(one.asked.get("public")),
             "networkBlockAll": bool(one.asked.get("networkBlockAll")),
             "kvm": False,
