@@ -126,7 +126,7 @@ DOORS = {  # vendor: the rooms that may meet it
     "sqlalchemy": {"bot.stores"},
     "psycopg": {"bot.stores"},
 }
-LONGEST = 330  # lines; the aim is 300, a few table-like modules need the rest
+LONGEST = 320  # lines; the aim is 300
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -184,7 +184,7 @@ def test_a_vendor_is_met_at_its_door(name: str, path: Path) -> None:
 @pytest.mark.parametrize(("name", "path"), [pytest.param(n, p, id=n) for n, p in MODULES])
 def test_a_module_can_be_read_in_one_sitting(name: str, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.split("\n")) <= LONGEST, f"{name}: split it"
+    assert text.count("\n") <= LONGEST, f"{name}: split it"
     assert ast.get_docstring(ast.parse(text)), f"{name}: its first line should say what is in it"
 
 
@@ -213,7 +213,6 @@ def test_only_the_entrance_touches_the_environment() -> None:
 
 
 def test_broad_excepts_stand_only_at_the_outermost_lines() -> None:
-    allowed = {"bot.worker", "bot.web.app"}
     for name, path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ExceptHandler):
@@ -221,7 +220,7 @@ def test_broad_excepts_stand_only_at_the_outermost_lines() -> None:
                     isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
                 )
                 reraises = any(isinstance(n, ast.Raise) and n.exc is None for n in ast.walk(node))
-                assert not broad or reraises or name in allowed, f"{name}:{node.lineno}"
+                assert not broad or reraises or name == "bot.worker", f"{name}:{node.lineno}"
 
 
 def test_no_file_names_a_registry_host() -> None:
