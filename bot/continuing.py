@@ -10,6 +10,7 @@ from bot.ports import Entry, ExportedFile, GitHub, JobStore, Journal
 from bot.publish.mirror import Mirror
 from bot.publish.workspace import PinnedWorkspace
 from bot.report.progress import Progress, progress
+from bot.report.wording import runs_before
 
 BASE = "base"  # journal key: the branch and commit a job's work starts from
 GOES_ON = "goes on"  # journal key: the work before, for every attempt the same
@@ -22,7 +23,8 @@ class Earlier:
     """A pull request of the bot's, `branch` at `head_sha` on `base_sha` of `base_branch`, and what was asked for when
     it was begun.
 
-    `by_label`: the issue's own text was the request. `model` and `draft` are its flags.
+    `by_label`: the issue's own text was the request. `model` and `draft` are its flags. `runs`: who worked on it and
+    what that cost, in words.
     """
 
     pull_request: int
@@ -34,6 +36,7 @@ class Earlier:
     by_label: bool
     model: str | None
     draft: bool
+    runs: str
 
     def asked_again(self, job: Job) -> Job:
         """The job as if it asked for the whole; its own flags count more than those of the request before."""
@@ -87,7 +90,13 @@ def unfinished(past: Sequence[tuple[Job, Progress]]) -> Earlier:
         by_label=first.comment_id is None,
         model=next((job.options.model for job, _ in of_it if job.options.model), None),
         draft=first.options.draft,
+        runs=_runs(of_it),
     )
+
+
+def _runs(of_it: Sequence[tuple[Job, Progress]]) -> str:
+    costs = [so_far.usd for _, so_far in of_it if so_far.usd is not None]
+    return runs_before([job.id for job, _ in reversed(of_it)], sum(costs) if len(costs) == len(of_it) else None)
 
 
 async def _look_after(earlier: Earlier, github: GitHub) -> None:

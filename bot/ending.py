@@ -63,7 +63,7 @@ def _paragraphs(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def totals(job: Job, outcome: Outcome, *, sandbox_seconds: float) -> wording.Totals:
+def totals(job: Job, outcome: Outcome, *, sandbox_seconds: float, before: str = "") -> wording.Totals:
     return wording.Totals(
         model=" then ".join(outcome.models),
         turns=outcome.turns,
@@ -73,6 +73,7 @@ def totals(job: Job, outcome: Outcome, *, sandbox_seconds: float) -> wording.Tot
         sandbox_seconds=sandbox_seconds,
         prompt_hash=wording.prompt_hash(job),
         speakers=tuple(login for login in outcome.speakers if login != job.requested_by.login),
+        before=before,
     )
 
 

@@ -78,6 +78,7 @@ class Publication:
         """Raises what `publish` raises, LeakFound and CanaryFound."""
         job = self._job
         submission = outcome.submission or ending.unfinished(job)
+        before = self._earlier.runs if self._earlier else ""
         held, banner = ci_held(rules, reading), ending.banner(outcome, job=job, budget_usd=budget_usd)
         body = wording.pull_request_body(
             job,
@@ -85,7 +86,7 @@ class Publication:
             outcome.receipt or NOT_RUN,
             patch,
             second_look=worth_a_second_look(patch),
-            totals=ending.totals(job, outcome, sandbox_seconds=sandbox_seconds),
+            totals=ending.totals(job, outcome, sandbox_seconds=sandbox_seconds, before=before),
             links=self._links(),
             ci_held=held,
             unfinished=outcome.kind == "stopped",

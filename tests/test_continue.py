@@ -102,6 +102,8 @@ async def test_unfinished_work_is_gone_on_with_in_its_pull_request(tmp_path: Pat
         assert branches(stage) == [f"refs/heads/{branch}", "refs/heads/main"]
         assert f"Fixes #{issue}" in (now.body or "")
         assert "Unfinished" not in (now.body or "")
+        _, first_run = await stage.jobs(issue)
+        assert f" · goes on with run {first_run.job.id} (" in (now.body or "")
         assert [one.login for one in pull.requested_reviewers] == ["alice"]
         first = "".join(block["text"] for block in messages.requests[-1]["messages"][0]["content"])
         assert "the mean is wrong, please mend it" in first

@@ -35,7 +35,7 @@ _DESCRIPTION_HEADING = re.compile(r"(?im)^#{1,6}[ \t]+.*\b(?:description|summary
 class Totals:
     """What the job used. `usd` None: the model's price is not known; `prompt_hash` as `prompt_hash(job)` makes it.
 
-    `speakers`: who else told the agent something at its work, by login.
+    `speakers`: who else told the agent something at its work, by login. `before`: the runs it goes on with, in words.
     """
 
     model: str
@@ -46,6 +46,12 @@ class Totals:
     sandbox_seconds: float
     prompt_hash: str
     speakers: tuple[str, ...] = ()
+    before: str = ""
+
+
+def runs_before(runs: Sequence[str], usd: float | None) -> str:
+    """For `Totals`; `runs` by id, the first one first, and what they cost together, None where it is not known."""
+    return f"goes on with {'run' if len(runs) == 1 else 'runs'} {', '.join(runs)} ({dollars(usd)})"
 
 
 def branch_name(job: Job) -> str:
@@ -183,6 +189,7 @@ def _hidden(what: Sequence[str]) -> str:
 def _footer(job: Job, patch: Patch, totals: Totals, links: Links) -> str:
     facts = (
         f"[Run {job.id}]({links.page})",
+        *((totals.before,) if totals.before else ()),
         f"asked by @{job.requested_by.login}",
         *(f"steered by @{login}" for login in totals.speakers),
         code(totals.model),

@@ -13,6 +13,7 @@ from bot.report.wording import (
     prompt_hash,
     pull_request_body,
     pull_request_title,
+    runs_before,
     start_commit_message,
 )
 from tests.report.samples import LINKS, PASSED, PATCH, SUBMISSION, USAGE, job
@@ -236,3 +237,15 @@ def test_the_longest_body_fits_github() -> None:
     )
     assert len(text) <= 65_536
     assert len(pull_request_title(replace(SUBMISSION, title=huge))) <= 256
+
+
+@pytest.mark.parametrize(
+    ("runs", "usd", "words"),
+    [
+        pytest.param(["k7f3"], 1.5, "goes on with run k7f3 ($1.50)", id="one"),
+        pytest.param(["k7f3", "m2p9"], None, "goes on with runs k7f3, m2p9 (n/a)", id="two-without-a-price"),
+    ],
+)
+def test_the_footer_names_the_runs_before_and_their_cost(runs: list[str], usd: float | None, words: str) -> None:
+    before = replace(TOTALS, before=runs_before(runs, usd))
+    assert f"?t=wwww) · {words} · asked by @alice" in body(totals=before)
