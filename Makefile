@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-LOCK_HOW := pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url
+LOCK_HOW := --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url
 RUNS := .venv/.runs
 TESTS := .venv/.tests
 NEEDS_TO_RUN := git:git bwrap:bubblewrap /usr/bin/python3:python3
@@ -63,8 +63,9 @@ $(TESTS): $(RUNS) requirements-dev.lock
 	@touch $@
 
 lock:
-	uv pip compile $(LOCK_HOW) --all-extras -o requirements-dev.lock
-	uv pip compile $(LOCK_HOW) --extra build -c requirements-dev.lock -o requirements.lock
+	uv pip compile pyproject.toml $(LOCK_HOW) --all-extras -o requirements-dev.lock
+	uv pip compile pyproject.toml $(LOCK_HOW) --extra build -c requirements-dev.lock -o requirements.lock
+	uv pip compile --group door $(LOCK_HOW) -c requirements.lock -o requirements-door.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

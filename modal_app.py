@@ -22,9 +22,11 @@ MOST_JOBS = 100  # the bot's own limits, in the database, come first
 
 app = modal.App("tiny-backspace")
 
-packages = modal.Image.debian_slim("3.11").pip_install_from_requirements(str(HERE / "requirements.lock"))
-at_the_door = packages.add_local_dir(HERE / "bot", "/root/bot", ignore=NO_SOURCE)
-at_work = packages.apt_install("git").add_local_dir(HERE / "bot", "/root/bot", ignore=NO_SOURCE)
+system = modal.Image.debian_slim("3.11")
+for_the_door = system.pip_install_from_requirements(str(HERE / "requirements-door.lock"))
+at_the_door = for_the_door.add_local_dir(HERE / "bot", "/root/bot", ignore=NO_SOURCE)
+for_work = system.pip_install_from_requirements(str(HERE / "requirements.lock")).apt_install("git")
+at_work = for_work.add_local_dir(HERE / "bot", "/root/bot", ignore=NO_SOURCE)
 
 settings = modal.Secret.from_name("backspace-settings", required_keys=["DATABASE_URL"])
 webhook = modal.Secret.from_name("backspace-webhook", required_keys=["GITHUB_WEBHOOK_SECRET"])

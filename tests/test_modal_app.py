@@ -29,6 +29,7 @@ from tests.test_readme import ON_MODAL
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]  # containers take their time on a busy machine
 
+ROOT = Path(__file__).parent.parent
 # Enough of Modal's own variables to run a container; everything else comes from the function's secrets.
 MODALS = {"PATH", "HOME", "TMPDIR", "PYTHONPATH"}
 APP = {"GITHUB_APP_ID", "GITHUB_PRIVATE_KEY"}
@@ -115,9 +116,18 @@ def test_a_job_outlives_its_container_and_the_door_is_always_open(shelf: ModalSt
     assert door.webhook_config.type == api_pb2.WEBHOOK_TYPE_ASGI_APP
 
 
-def test_the_images_are_made_from_the_lock_file_and_only_work_has_git(shelf: ModalStandIn) -> None:
-    images = shelf.part(Images).commands
-    lines = {name: images[one.function.image_id] for name, one in functions_of(shelf).items()}
+def test_the_images_are_made_from_the_lock_files_and_only_work_has_git(shelf: ModalStandIn) -> None:
+    """A container of the loopback Modal has the packages of its image alone: what the door imports is in its lock file.
+
+    Red, here and wherever a door answers, when the door imports what only `work` has: seen.
+    """
+    images = shelf.part(Images)
+    lines = {name: images.commands[one.function.image_id] for name, one in functions_of(shelf).items()}
+    locks = {name: images.requirements[one.function.image_id].strip() for name, one in functions_of(shelf).items()}
+    light, whole = ((ROOT / f"requirements{kind}.lock").read_text().strip() for kind in ("-door", ""))
+    assert locks == {name: light if name == "door" else whole for name in locks}
+    pins = [{line.split()[0] for line in lock.splitlines() if "==" in line} for lock in (light, whole)]
+    assert pins[0] < pins[1], "the same versions"
     assert all(line[0].startswith("FROM python:3.11") for line in lines.values())
     installed = [line for line in lines["door"] if "/.requirements.txt" in line]
     assert installed == ["COPY /.requirements.txt /.requirements.txt", installed[1]]

@@ -135,7 +135,7 @@ def account(standin: ModalStandIn) -> dict[str, str]:
 def copied(folder: Path) -> Path:
     """What is deployed: nobody edits it meanwhile, and nothing else of the project can be reached from it."""
     folder.mkdir()
-    for name in ("modal_app.py", "requirements.lock"):
+    for name in ("modal_app.py", "requirements.lock", "requirements-door.lock"):
         shutil.copy(ROOT / name, folder)
     for name in ("bot", "sandbox_images"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,7 +1,8 @@
 """The part of the Modal stand-in that runs functions: each container is a process of Modal's own container runtime.
 
-A container has a folder for its root, with the function's files laid out in it, an environment of nothing but what
-Modal gives and the function's secrets, and a server of its own to talk to, so that it is known who asks.
+A container has a folder for its root, with the function's files laid out in it, the packages that its image installs
+and no other, an environment of nothing but what Modal gives and the function's secrets, and a server of its own to talk
+to, so that it is known who asks.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from modal_proto.task_command_router_grpc import TaskCommandRouterBase
 
 from tests.standins.modal.apps import Apps
 from tests.standins.modal.functions import TERMINATED, Call, Functions
-from tests.standins.modal.images import Mounts, Secrets
+from tests.standins.modal.images import Images, Mounts, Secrets
+from tests.standins.modal.packages import installed
 from tests.standins.modal.server import ModalStandIn, served
 
 HEARTBEAT_S = 10.0
@@ -148,6 +150,8 @@ class Containers:
         (root / "tmp").mkdir(parents=True)
         (root / "root").mkdir()
         self._standin.part(Mounts).lay_out(definition.function.mount_ids, root)
+        requirements = self._standin.part(Images).requirements.get(definition.function.image_id)
+        packages = installed(requirements, root / "packages") if requirements else None
         listener = socket.create_server(("127.0.0.1", 0))
         arguments = api_pb2.ContainerArguments(
             task_id=task_id,
@@ -161,7 +165,7 @@ class Containers:
             "PATH": PATH,
             "HOME": str(root / "root"),
             "TMPDIR": str(root / "tmp"),
-            "PYTHONPATH": str(root / "root"),
+            "PYTHONPATH": os.pathsep.join(map(str, filter(None, (root / "root", packages)))),
             "MODAL_IS_REMOTE": "1",
             "MODAL_SERVER_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
             "MODAL_TASK_ID": task_id,
@@ -176,9 +180,7 @@ class Containers:
         await container.server.start(sock=listener)
         with (root / "log").open("wb") as log:
             container.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "modal._container_entrypoint",
+                *(sys.executable, *(["-S"] if packages else []), "-m", "modal._container_entrypoint"),
                 cwd=root / "root",
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """The parts of the Modal stand-in that know what a container is made of: images, files and secrets.
 
-An image is not built here: its commands are kept for a test to read, and containers run on this machine's Python. The
-files that are added to it are laid out for real.
+An image is not built here: its commands are kept for a test to read, and containers run on this machine's Python, with
+those of its packages that the image's requirements name. The files that are added to it are laid out for real.
 """
 
 import hashlib
@@ -15,21 +15,28 @@ from modal_proto import api_pb2
 from tests.standins.modal.apps import BUILDER
 from tests.standins.modal.server import ModalStandIn
 
+REQUIREMENTS = "/.requirements.txt"  # the SDK's name for it
+
 
 class Images:
-    """`commands` are a Dockerfile's lines, by image, those of its base image first."""
+    """`commands` are a Dockerfile's lines, by image, those of its base image first; `requirements` what pip installs,
+    "" for nothing."""
 
     def __init__(self, standin: ModalStandIn) -> None:
         self._standin = standin
         self._ids: dict[bytes, str] = {}
         self.commands: dict[str, tuple[str, ...]] = {}
+        self.requirements: dict[str, str] = {}
 
     async def ImageGetOrCreate(self, request: api_pb2.ImageGetOrCreateRequest) -> api_pb2.ImageGetOrCreateResponse:
         key = request.image.SerializeToString(deterministic=True)
         if key not in self._ids:
             self._ids[key] = self._standin.new_id("im")
-            below = [line for base in request.image.base_images for line in self.commands[base.image_id]]
+            bases = [base.image_id for base in request.image.base_images]
+            below = [line for base in bases for line in self.commands[base]]
             self.commands[self._ids[key]] = (*below, *request.image.dockerfile_commands)
+            given = [one.data.decode() for one in request.image.context_files if one.filename == REQUIREMENTS]
+            self.requirements[self._ids[key]] = "\n".join([*(self.requirements[base] for base in bases), *given])
         built = api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_SUCCESS)
         metadata = api_pb2.ImageMetadata(image_builder_version=BUILDER)
         return api_pb2.ImageGetOrCreateResponse(image_id=self._ids[key], result=built, metadata=metadata)
