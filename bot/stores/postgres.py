@@ -1,10 +1,11 @@
 """Postgres: a few threads with a connection each, and LISTEN for what other processes have committed."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import Connection, bindparam, create_engine, event, func, select
@@ -13,12 +14,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.domain.errors import ProviderError
 from bot.stores import failures
+from bot.stores.patience import Line
 
 T = TypeVar("T")
 
 CONNECTIONS = 8
 CHANNEL = "backspace"
 CONNECT_TIMEOUT_S = 5
+CALL_S = 30.0  # longer than any call that the server itself bounds; past it the connection is given up
+# A server whose machine is gone answers nothing: Linux by itself waits two hours for it. libpq, "Parameter Key Words".
+_NOTICES_DEATH: dict[str, Any] = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 SECONDS_BETWEEN_ATTEMPTS = 1.0
 
 # For each transaction, not for the session: behind a pooler the session is somebody else's next.
@@ -36,17 +47,19 @@ _NOTIFY = select(func.pg_notify(CHANNEL, bindparam("job_id")))
 class PostgresDatabase:
     """One server, shared with other processes; every one of them may run jobs."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, call_s: float = CALL_S) -> None:
         self._engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_size=CONNECTIONS,
             max_overflow=0,
-            pool_pre_ping=True,
             hide_parameters=True,  # an error's text must not carry a prompt
             # Prepared statements do not survive a pooler.
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "prepare_threshold": None},
+            connect_args={**_NOTICES_DEATH, "prepare_threshold": None},
         )
         event.listen(self._engine, "begin", _begins)
+        event.listen(self._engine, "checkout", self._taken)
+        self._call_s = call_s
+        self._line = threading.local()
         self._conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="store")
         self._poked = asyncio.Event()
@@ -63,14 +76,27 @@ class PostgresDatabase:
         if self._closed:
             raise ProviderError("store", failures.CLOSED)
 
-        def transaction() -> T:
-            with self._engine.begin() as connection:
-                return act(connection)
+        line = Line()
 
+        def transaction() -> T:
+            self._line.now = line
+            try:
+                with self._engine.begin() as connection:
+                    return act(connection)
+            finally:
+                line.left()
+
+        calling = asyncio.get_running_loop().run_in_executor(self._threads, transaction)
+        late = asyncio.get_running_loop().call_later(self._call_s, line.cut)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, transaction)
+            return await calling
         except SQLAlchemyError as error:
             raise failures.provider_error(error, writing=writing) from error
+        finally:
+            late.cancel()
+
+    def _taken(self, connection: psycopg.Connection[Any], *_: object) -> None:
+        self._line.now.taken(connection)
 
     async def become_runner(self) -> None:
         """Any number of processes may run jobs: leases keep them apart."""
@@ -87,9 +113,7 @@ class PostgresDatabase:
         """Behind a pooler nothing may arrive here: then `changed` returns by its time-out."""
         while True:
             with suppress(psycopg.Error):
-                connecting = psycopg.AsyncConnection.connect(
-                    self._conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
-                )
+                connecting = psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, **_NOTICES_DEATH)
                 async with await connecting as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self.poke()  # what happened before counts as news

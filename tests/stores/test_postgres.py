@@ -1,6 +1,8 @@
 """What is special about Postgres: connections that break, and notices that do not arrive."""
 
 import asyncio
+import tempfile
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,10 +12,11 @@ from sqlalchemy.engine import make_url
 from bot.domain.errors import BotError, ProviderError
 from bot.domain.events import Noted
 from bot.stores import failures, open_store
-from bot.stores.postgres import PostgresDatabase
+from bot.stores.postgres import CONNECTIONS, PostgresDatabase
 from tests.stores.conftest import Open
-from tests.stores.postgres import Postgres
+from tests.stores.postgres import ACCOUNT, Postgres
 from tests.stores.samples import a_job, claimed, deliver
+from tests.stores.silenced import way_to
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +121,26 @@ async def test_no_transaction_waits_or_holds_its_locks_for_ever(postgres: Postgr
     assert await database.read(settings) == ["10s", "5s", "10s", "on"]
     assert await database.write(settings) == ["10s", "5s", "10s", "on"]
     await database.close()
+
+
+async def test_a_server_that_falls_silent_holds_no_call_for_ever(postgres: Postgres) -> None:
+    """Its time-outs are its own and gone with it; nobody here would wait for less than the kernel's two hours.
+
+    Red without the bound of our own: seen.
+    """
+    name = postgres.new_database().split("/")[3].split("?")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        async with way_to(postgres.folder, Path(folder)) as way:
+            url = make_url(f"postgresql://{ACCOUNT}@/{name}?host={folder}")
+            database = PostgresDatabase(url, call_s=1.0)
+
+            def one(connection: Connection) -> int:
+                return int(connection.execute(text("SELECT 1 FROM pg_sleep(0.05)")).scalar_one())
+
+            async with asyncio.timeout(20):
+                assert await asyncio.gather(*(database.read(one) for _ in range(CONNECTIONS))) == [1] * CONNECTIONS
+                way.silence()
+                found = await asyncio.gather(*(database.read(one) for _ in range(12)), return_exceptions=True)
+                assert all(isinstance(problem, ProviderError) and problem.retryable for problem in found)
+                assert await database.write(one) == 1
+            await database.close()
