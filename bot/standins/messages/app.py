@@ -4,8 +4,9 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from starlette.applications import Starlette
@@ -26,11 +27,9 @@ from bot.standins.messages.faults import (
     CutInside,
     ErrorEvent,
     Fault,
-    MaxTokens,
     Refusal,
     SlowStart,
     Status,
-    StopReason,
 )
 from bot.standins.messages.metering import booked, charging, written_by
 from bot.standins.messages.prompt import prompt_of
@@ -41,12 +40,11 @@ from bot.standins.messages.seals import Seals
 from bot.standins.messages.stream import (
     Envelope,
     Wire,
-    cut_to,
+    as_written,
     cutting_point,
     frames,
     piece_of,
     random_writes,
-    spoiled,
     tells_output,
     with_error,
 )
@@ -119,9 +117,12 @@ class LoopbackMessages:
             self.requests.append(decoded(raw))
             return await self._chat.answer(request, raw, number, self.faults.get(number))
         except (ScriptError, Refused) as error:
-            refused = error if isinstance(error, Refused) else Refused(f"script: {error}")
-            self.refused.append((number, refused.message))
-            return chat_refusal(refused)
+            return chat_refusal(self._noted(number, error))
+
+    def _noted(self, number: int, error: ScriptError | Refused) -> Refused:
+        refused = error if isinstance(error, Refused) else Refused(f"script: {error}")
+        self.refused.append((number, refused.message))
+        return refused
 
     async def _models(self, request: Request) -> Response:
         return self._guarded(request, lambda: {"data": [model_card(name) for name in MODELS], "has_more": False})
@@ -179,15 +180,10 @@ class LoopbackMessages:
             self._seals.check(body)
             fault = self.faults.get(number)
             if isinstance(fault, Status):
-                raise _asked_for(fault)
+                raise Refused(**asdict(fault))
             return await self._answer(number, body, fault, chance, request_id)
-        except ScriptError as error:
-            refused = Refused(f"script: {error}")
-            self.refused.append((number, refused.message))
-            return _error(refused, request_id)
-        except Refused as refused:
-            self.refused.append((number, refused.message))
-            return _error(refused, request_id)
+        except (ScriptError, Refused) as error:
+            return _error(self._noted(number, error), request_id)
 
     async def _answer(
         self, number: int, body: dict[str, Any], fault: Fault | None, chance: random.Random, request_id: str
@@ -219,24 +215,16 @@ class LoopbackMessages:
             fault = Cut(cutting_point(events, blocks, fault), fault.cleanly)
         written = written_by(events, piece_of, ended=tells_output, whole=output)
         sends = charging(lambda: self._settle(number, body, visit), written)
-        stream = delivered(self._split(iter(events), number), fault, sends=sends)
+        writes = random_writes(events, random.Random(f"{self._seed} split {number}"), largest=self._largest_write)
+        stream = delivered(writes, fault, sends=sends)
         return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
-
-    def _split(self, events: Iterator[bytes], number: int) -> Iterator[bytes]:
-        if self._largest_write is None:
-            return events
-        return random_writes(events, random.Random(f"{self._seed} split {number}"), largest=self._largest_write)
 
     def _blocks(
         self, body: Mapping[str, Any], made: Answer, fault: Fault | None, chance: random.Random
     ) -> tuple[list[Wire], str]:
         if isinstance(fault, Refusal):
             return [], "refusal"
-        blocks = spoiled(self._wired(body, made, chance), fault)
-        blocks, was_cut = cut_to(blocks, body["max_tokens"])
-        if was_cut or isinstance(fault, MaxTokens):
-            return blocks, "max_tokens"
-        return blocks, fault.reason if isinstance(fault, StopReason) else made.natural_stop_reason
+        return as_written(self._wired(body, made, chance), made, fault, limit=body["max_tokens"])
 
     def _wired(self, body: Mapping[str, Any], made: Answer, chance: random.Random) -> list[Wire]:
         blocks: list[Wire] = []
@@ -269,10 +257,6 @@ def _played(script: Script, observed: Observed) -> Answer:
         return script(observed)
     except (AssertionError, LookupError) as error:
         raise ScriptError(f"turn {observed.turn}: {type(error).__name__}: {error}") from error
-
-
-def _asked_for(fault: Status) -> Refused:
-    return Refused(fault.message, status=fault.status, kind=fault.kind, code=fault.code, retry_after=fault.retry_after)
 
 
 def _error(refused: Refused, request_id: str) -> Response:

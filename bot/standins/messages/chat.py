@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -23,17 +23,15 @@ from bot.standins.messages.faults import (
     CutInside,
     ErrorEvent,
     Fault,
-    MaxTokens,
     Refusal,
     SlowStart,
     Status,
-    StopReason,
 )
 from bot.standins.messages.metering import booked, charging, written_by
 from bot.standins.messages.prompt import tokens_in
 from bot.standins.messages.refusals import Refused
 from bot.standins.messages.script import Answer, Observed, Say, Think
-from bot.standins.messages.stream import Wire, cut_to, random_writes, spoiled
+from bot.standins.messages.stream import Wire, as_written, random_writes
 
 LEAST_CACHED = 1_024  # tokens; OpenAI's smallest cached prefix
 CACHED_S = 600.0  # how long a prefix stays
@@ -63,9 +61,7 @@ class Chat:
         check_chat_body(body)
         self._check_history(body)
         if isinstance(fault, Status):
-            raise Refused(
-                fault.message, status=fault.status, kind=fault.kind, code=fault.code, retry_after=fault.retry_after
-            )
+            raise Refused(**asdict(fault))
         limit = body.get("max_completion_tokens") or body.get("max_tokens") or CHAT_MODELS[body["model"]].max_output
         made = self.played(observed(number, body, max_tokens=limit))
         blocks, finish, refusal = self._blocks(body, made, fault, chance, limit)
@@ -92,13 +88,9 @@ class Chat:
             fault = Cut(wire.cutting_point(events, fault), fault.cleanly)
         written = written_by(events, wire.piece_of, ended=wire.tells_output, whole=output)
         sends = charging(lambda: self._book(number, body, spent, blocks), written)
-        stream = delivered(self._split(iter(events), number), fault, sends=sends, ping=wire.PING)
+        writes = random_writes(events, random.Random(f"{self.seed} split {number}"), largest=self.largest_write)
+        stream = delivered(writes, fault, sends=sends, ping=wire.PING)
         return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
-
-    def _split(self, events: Iterator[bytes], number: int) -> Iterator[bytes]:
-        if self.largest_write is None:
-            return events
-        return random_writes(events, random.Random(f"{self.seed} split {number}"), largest=self.largest_write)
 
     def _blocks(
         self, body: Json, made: Answer, fault: Fault | None, chance: random.Random, limit: int
@@ -106,11 +98,8 @@ class Chat:
         """What is written, how it ends, and the words of a refusal."""
         if isinstance(fault, Refusal):
             return [], "stop" if fault.category else "content_filter", fault.category
-        blocks, was_cut = cut_to(spoiled(self._wired(body, made, chance), fault), limit)
-        if was_cut or isinstance(fault, MaxTokens):
-            return blocks, "length", None
-        natural = made.natural_stop_reason
-        return blocks, fault.reason if isinstance(fault, StopReason) else FINISH.get(natural, natural), None
+        blocks, reason = as_written(self._wired(body, made, chance), made, fault, limit=limit)
+        return blocks, FINISH.get(reason, reason), None
 
     def _wired(self, body: Json, made: Answer, chance: random.Random) -> list[Wire]:
         blocks = []

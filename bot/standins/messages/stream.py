@@ -2,14 +2,23 @@
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.standins.messages.faults import BrokenJson, CutInside, ErrorEvent, Fault, MaxTokens, UnknownBlock, UnknownDelta
+from bot.standins.messages.faults import (
+    BrokenJson,
+    CutInside,
+    ErrorEvent,
+    Fault,
+    MaxTokens,
+    StopReason,
+    UnknownBlock,
+    UnknownDelta,
+)
 from bot.standins.messages.prompt import tokens_in
 from bot.standins.messages.refusals import error_body
-from bot.standins.messages.script import ScriptError
+from bot.standins.messages.script import Answer, ScriptError
 
 DELTAS: Mapping[str, tuple[str, str]] = {
     "text": ("text_delta", "text"),
@@ -73,7 +82,15 @@ class Envelope:
         }
 
 
-def cut_to(blocks: Sequence[Wire], max_tokens: int) -> tuple[list[Wire], bool]:
+def as_written(blocks: Sequence[Wire], made: Answer, fault: Fault | None, *, limit: int) -> tuple[list[Wire], str]:
+    """What a fault and `limit`, in tokens, leave of the blocks of an answer, and its stop reason."""
+    kept, was_cut = _cut_to(_spoiled(blocks, fault), limit)
+    if was_cut or isinstance(fault, MaxTokens):
+        return kept, "max_tokens"
+    return kept, fault.reason if isinstance(fault, StopReason) else made.natural_stop_reason
+
+
+def _cut_to(blocks: Sequence[Wire], max_tokens: int) -> tuple[list[Wire], bool]:
     """The blocks that fit into `max_tokens`; the last may end in its middle. True when something was cut."""
     kept: list[Wire] = []
     left = max_tokens
@@ -86,7 +103,7 @@ def cut_to(blocks: Sequence[Wire], max_tokens: int) -> tuple[list[Wire], bool]:
     return kept, False
 
 
-def spoiled(blocks: Sequence[Wire], fault: Fault | None) -> list[Wire]:
+def _spoiled(blocks: Sequence[Wire], fault: Fault | None) -> list[Wire]:
     """The blocks as a fault wants them. Raises ScriptError when the answer has nothing it could spoil."""
     made = list(blocks)
     match fault:
@@ -159,8 +176,11 @@ def tells_output(event: bytes) -> bool:
     return event.startswith(b"event: message_delta")
 
 
-def random_writes(events: Iterator[bytes], chance: random.Random, *, largest: int) -> Iterator[bytes]:
-    """The same bytes in pieces of 1 to `largest` that respect neither events nor characters."""
+def random_writes(events: Iterable[bytes], chance: random.Random, *, largest: int | None) -> Iterator[bytes]:
+    """The same bytes in pieces of 1 to `largest` that respect neither events nor characters; None: the events."""
+    if largest is None:
+        yield from events
+        return
     waiting = b""
     for event in events:
         waiting += event
