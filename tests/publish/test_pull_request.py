@@ -505,20 +505,18 @@ async def test_work_goes_on_in_the_same_pull_request(
 async def test_a_crash_while_work_goes_on_leads_to_one_commit_and_one_pull_request(
     here: Scene, github: RestGitHub, small: Patch, more: Patch
 ) -> None:
-    """R2, R4: killed once after each write of its own, then started again."""
-    writes = ["token", "blob", "tree", "commit", "advance", "words", "ready", "review"]
-    for dies_after in range(1, len(writes) + 2):
-        branch, journal = f"backspace/3-{dies_after:08x}", MemoryJournal()
+    """R2, R4: killed after the writes that a job of its own has not, then started again."""
+    writes = ["token", "blob", "blob", "tree", "commit", "advance", "words", "ready", "review"]
+    key, at = here.registered.private_key_pem, here.url
+    for last in ("advance", "words", "ready"):
+        branch, journal, dying = f"backspace/3-{last}", MemoryJournal(), Dying(writes.index(last) + 1)
         left = await draft_of(here, github, small, branch)
-        app = App(
-            here.registered.app.id, here.registered.private_key_pem, api_url=here.url, transport=Dying(dies_after)
-        )
-        try:
-            async with app.repository(here.installation_id, here.repo) as dying:
-                await go_on(here, dying, journal, more, left, branch)
-            assert dies_after > len(writes)
-        except Crash:
-            await go_on(here, github, journal, more, left, branch)
+        with pytest.raises(Crash):
+            async with App(here.registered.app.id, key, api_url=at, transport=dying).repository(
+                here.installation_id, here.repo
+            ) as short_lived:
+                await go_on(here, short_lived, journal, more, left, branch)
+        await go_on(here, github, journal, more, left, branch)
         assert_gone_on_with(here, left, branch)
         assert len(journal.of(PullRequestOpened)) == 1
 
@@ -580,6 +578,7 @@ async def test_a_pull_request_closed_while_the_job_ran_gets_nothing(
     here.loopback.close_issue(here.repository, left.number, "alice")
     with pytest.raises(UserError, match=f"#{left.number} was closed while the job ran, so nothing was pushed to it."):
         await go_on(here, github, journal, more, left)
+    assert not await drop_branch(branch=BRANCH, github=github, journal=journal), "what was taken up is not dropped"
     assert await github.ref(BRANCH) == left.head_sha
 
 
@@ -604,10 +603,3 @@ async def test_a_commit_pushed_to_the_draft_in_mid_job_is_kept(
     with pytest.raises(UserError, match="which this job did not make"):
         await go_on(here, github, journal, more, left)
     assert here.loopback.refs(here.repository)[f"refs/heads/{BRANCH}"] == theirs.sha
-
-
-async def test_a_branch_that_was_taken_up_is_never_dropped(here: Scene, github: RestGitHub, small: Patch) -> None:
-    left, journal = await draft_of(here, github, small), MemoryJournal()
-    await take_up_branch(branch=BRANCH, head_sha=left.head_sha, journal=journal)
-    assert not await drop_branch(branch=BRANCH, github=github, journal=journal)
-    assert await github.ref(BRANCH) == left.head_sha
