@@ -1,17 +1,18 @@
 """What a job's model gets to read of its thread: asked of GitHub once, and the same for every attempt."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
 import structlog
 
+from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError
 from bot.domain.events import Noted
 from bot.domain.job import Job, Person
 from bot.intake.admission import MAY_ASK
-from bot.intake.pictures import Fetch, Fetched, pictures_of, signed
+from bot.intake.pictures import MOST_PICTURES, Fetch, Fetched, pictures_of, signed
 from bot.intake.reading import Reading, Remark, reading_of, remarks_of, said_before, subjects_of, with_remarks
 from bot.ports import Entry, GitHub, Journal, Said
 
@@ -39,25 +40,32 @@ async def read_thread(
     the request; `fetch` None: pictures are not looked at; `private`: those of the repository need signed addresses.
     Raises ProviderError."""
     named = pictures_of(job, author_writes=author_writes, by_label=by_label)
-    addresses = partial(_addresses, named, job, github, private=private)
+    with_pictures = partial(
+        _with_pictures, job=job, named=named, github=github, journal=journal, fetch=fetch, private=private
+    )
     reading = await asyncio.to_thread(
         reading_of, job, author_writes=author_writes, everyone=everyone, by_label=by_label
     )
     known = next((entry for entry in journal.entries() if entry.key == READ), None)
     if known is not None:
-        kept = [Remark(**{**data, "hidden": tuple(data["hidden"])}) for data in known.data.get("remarks", ())]
+        kept = [_kept(data) for data in known.data.get("remarks", ())]
         reading = with_remarks(reading, kept, unread=known.data.get("unread", 0))
         reading = replace(reading, subjects=tuple(known.data.get("subjects", ())))
-        return await _with_pictures(reading, addresses, fetch, journal)
+        return await with_pictures(reading)
     comments = said_before(job, await github.comments(job.issue.number))
     writers = await _writers(job, comments, github, author_writes=author_writes)
     remarks, unread = await asyncio.to_thread(remarks_of, comments, writers=writers, everyone=everyone)
     subjects = await _subjects(base_sha, github)
     reading = replace(with_remarks(reading, remarks, unread=unread), subjects=subjects)
-    told = [{**asdict(remark), "hidden": list(remark.hidden)} for remark in remarks]
-    data = {"remarks": told, "unread": unread, "subjects": list(subjects)}
+    data = {"remarks": [asdict(remark) for remark in remarks], "unread": unread, "subjects": list(subjects)}
     await journal.record(*(Noted(note) for note in reading.notes()), entry=Entry("effect", READ, data))
-    return await _with_pictures(reading, addresses, fetch, journal)
+    return await with_pictures(reading)
+
+
+def _kept(data: Json) -> Remark:
+    """JSON knows lists only, and an earlier release no pictures of remarks."""
+    lists = {key: tuple(data.get(key, ())) for key in ("hidden", "pictures")}
+    return Remark(**{**data, **lists})
 
 
 async def _subjects(base_sha: str, github: GitHub) -> tuple[str, ...]:
@@ -68,29 +76,40 @@ async def _subjects(base_sha: str, github: GitHub) -> tuple[str, ...]:
         return ()
 
 
-async def _addresses(addresses: tuple[str, ...], job: Job, github: GitHub, *, private: bool) -> tuple[str, ...]:
-    if not addresses or not private:
-        return addresses
+async def _signed(addresses: tuple[str, ...], job: Job, remarks: Sequence[Remark], github: GitHub) -> tuple[str, ...]:
+    comments = [job.comment_id, *(remark.comment for remark in remarks)]
     try:
-        return signed(addresses, await github.rendered(job.issue.number, job.comment_id))
+        return signed(addresses, await github.rendered(job.issue.number, [one for one in comments if one is not None]))
     except ProviderError as error:  # a picture is a help and never a condition
         log.warning("no signed addresses", error=str(error))
         return addresses
 
 
 async def _with_pictures(
-    reading: Reading, addresses: Callable[[], Awaitable[tuple[str, ...]]], fetch: Fetch | None, journal: Journal
+    reading: Reading,
+    *,
+    job: Job,
+    named: tuple[str, ...],
+    github: GitHub,
+    journal: Journal,
+    fetch: Fetch | None,
+    private: bool,
 ) -> Reading:
-    """Until the agent has begun: from then on its journal holds them."""
+    """Until the agent has begun: from then on its journal holds them. Those `named` in what was asked come first, and
+    of the remarks the newest."""
     if fetch is None or any(entry.key == BEGUN for entry in journal.entries()):
         return reading
-    fetched = await fetch(await addresses())
+    remarks = [remark for remark in reversed(reading.remarks) if remark.pictures][:MOST_PICTURES]
+    addresses = tuple(dict.fromkeys((*named, *(one for remark in remarks for one in remark.pictures))))
+    if addresses and private:
+        addresses = await _signed(addresses, job, remarks, github)
+    fetched = await fetch(addresses)
     if fetched == Fetched():
         return reading
     notes = [f"A picture was left out: it {problem}." for problem in fetched.problems]
     if fetched.pictures:
         count = len(fetched.pictures)
-        notes.append(f"The model sees {'a picture' if count == 1 else f'{count} pictures'} of what was asked.")
+        notes.append(f"The model sees {'a picture' if count == 1 else f'{count} pictures'} of the thread.")
     await journal.record(*map(Noted, notes))
     return replace(reading, pictures=fetched.pictures)
 

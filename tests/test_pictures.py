@@ -34,7 +34,7 @@ async def test_the_model_sees_the_picture_of_a_writers_issue(tmp_path: Path) -> 
         assert [block["source"] for block in content if block["type"] == "image"] == [source]
         assert all(data in str(request["messages"][0]) for request in messages.requests), "history never changes"
         (row,) = await stage.jobs(first)
-        assert "The model sees a picture of what was asked." in str(await stage.store.events(row.job.id))
+        assert "The model sees a picture of the thread." in str(await stage.store.events(row.job.id))
         asked = len(messages.requests)
         second = stage.github.open_issue(stage.repository, "mallory", "Look", f"![shot]({unseen})").number
         stage.github.comment(stage.repository, second, "alice", PYTHON.request)
@@ -55,6 +55,32 @@ async def test_a_private_repositorys_picture_is_had_by_the_pass_that_github_give
         content = messages.requests[0]["messages"][0]["content"]
         data = base64.b64encode(PNG).decode()
         assert [block["source"]["data"] for block in content if block["type"] == "image"] == [data]
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["public", "private"])
+async def test_the_model_sees_the_pictures_in_the_comments_of_people_who_may_write(
+    tmp_path: Path, private: bool
+) -> None:
+    """The newest ones, after the request's; of an outsider's comment none. Red when that one's access is not looked
+    at: seen."""
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.repository.private = private
+        stage.github.set_role(stage.repository, "mallory", "read")
+        contents = [PNG + bytes([number]) for number in range(5)]
+        addresses = [stage.github.attach(content, private=private) for content in contents]
+        issue = stage.github.open_issue(stage.repository, "alice", "It is broken", "").number
+        for login, address in zip(["alice", "alice", "mallory", "alice"], addresses, strict=False):
+            stage.github.comment(stage.repository, issue, login, f"See\n\n![shot]({address})")
+        stage.github.comment(stage.repository, issue, "alice", f"{PYTHON.request}\n\n![shot]({addresses[4]})")
+        await finished(stage, issue)
+        assert_published(stage, PYTHON)
+        content = messages.requests[0]["messages"][0]["content"]
+        expected = [base64.b64encode(contents[number]).decode() for number in (4, 3, 1)]
+        assert [block["source"]["data"] for block in content if block["type"] == "image"] == expected
+        (row,) = await stage.jobs(issue)
+        told = str(await stage.store.events(row.job.id))
+        assert "The model sees 3 pictures of the thread." in told
+        assert "A picture was left out: it is one more than the 3 that are read." in told
 
 
 async def test_without_the_pass_the_work_is_done_all_the_same(tmp_path: Path) -> None:

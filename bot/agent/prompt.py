@@ -122,7 +122,7 @@ class Task:
 
     `issue_trusted`: the issue's author may write to the repository. `remarks`: what was said on the issue before the
     request, the oldest first. `begun`: what an earlier run changed, to go on from, and `so_far`: our words about it.
-    `pictures`: of the request, and of the issue where its author may write to the repository.
+    `pictures`: of the request, the issue and the remarks, where their authors may write.
     `today` is an ISO date. `instructions` is a file of
     the base to read before the repository's other instruction files, or "". `subjects`: first lines of the base's last
     commit messages, the newest first, already projected.

@@ -205,11 +205,11 @@ class RestGitHub:
             query = {"per_page": _PAGE, "page": page}
             yield items((first if page == 1 else await self._call("GET", template, at=at, query=query)).data)
 
-    async def rendered(self, issue: int, comment_id: int | None) -> str:
-        shown = [self._html(_REPO + "/issues/{number}", {"number": issue})]
-        if comment_id is not None:
-            shown.append(self._html(_REPO + "/issues/comments/{comment_id}", {"comment_id": comment_id}))
-        return "\n".join([await one for one in shown])
+    async def rendered(self, issue: int, comments: Sequence[int]) -> str:
+        shown = [await self._html(_REPO + "/issues/{number}", {"number": issue})]
+        for one in comments:
+            shown.append(await self._html(_REPO + "/issues/comments/{comment_id}", {"comment_id": one}))
+        return "\n".join(shown)
 
     async def _html(self, template: str, at: Values) -> str:
         answer = await self._client.call("GET", template, at=at, priority=self._priority, accept=_WITH_HTML)

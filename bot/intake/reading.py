@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from bot.domain.conversation import Picture
 from bot.domain.job import Job
 from bot.intake.invisible import visible_characters
+from bot.intake.pictures import shown
 from bot.intake.visible import Visible, project
 from bot.ports import Said
 
@@ -20,12 +21,15 @@ SUBJECTS_BYTES = 1_000  # of all together; the newest are kept
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
     """A comment that was on the thread before the request, as its readers see it. `writes`: its author has write
-    access. `hidden`: what its readers do not see, by kind; it was taken out."""
+    access. `hidden`: what its readers do not see, by kind; it was taken out. `pictures`: the addresses of those it
+    shows, of any host yet, where its author writes; `comment` is its id then, else None."""
 
     author: str
     text: str
     writes: bool
     hidden: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    comment: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +37,9 @@ class Reading:
     """`request` is what was asked, `title`, `issue` and `remarks` (the oldest first) the text around it.
 
     `outsider`: somebody without write access wrote some of it, so continuous integration is held. `left_out`: whose
-    issue is not here for that reason, or ""; `unread`: how many comments are not. `pictures`: of the request and of the
-    issue, where people with write access wrote them. `subjects`: of the base's last commits, the newest first.
+    issue is not here for that reason, or ""; `unread`: how many comments are not. `pictures`: of the request, the
+    issue and the remarks, where people with write access wrote them. `subjects`: of the base's last commits, the newest
+    first.
     """
 
     request: Visible
@@ -115,22 +120,24 @@ def remarks_of(comments: Sequence[Said], *, writers: Collection[int], everyone: 
     remarks: list[Remark] = []
     room = REMARKS_BYTES
     for comment in reversed(read):
-        shown = project(comment.body)
-        text = shown.text.encode()[:REMARK_BYTES].decode("utf-8", "ignore")
-        cut = len(text) < len(shown.text)
+        seen = project(comment.body)
+        text = seen.text.encode()[:REMARK_BYTES].decode("utf-8", "ignore")
+        cut = len(text) < len(seen.text)
         room -= len(text.encode())
         if room < 0:
             break
         if text.strip():
             text += "\n[this comment was cut here]" if cut else ""
             writes = comment.author.id in writers
-            remarks.insert(0, Remark(author=comment.author.login, text=text, writes=writes, hidden=shown.hidden))
+            pictures = tuple(shown(comment.body)) if writes else ()
+            remark = Remark(author=comment.author.login, text=text, writes=writes, hidden=seen.hidden)
+            remarks.insert(0, replace(remark, pictures=pictures, comment=comment.id if pictures else None))
     return tuple(remarks), len(comments) - len(read)
 
 
 def subjects_of(messages: Sequence[str]) -> tuple[str, ...]:
     """First lines of commit messages as people see them, each cut; invisible characters go, as everywhere."""
-    shown: list[str] = []
+    lines: list[str] = []
     room = SUBJECTS_BYTES
     for message in messages:
         line = " ".join(visible_characters(message)[0].split())
@@ -138,5 +145,5 @@ def subjects_of(messages: Sequence[str]) -> tuple[str, ...]:
         room -= len(line.encode()) + 1
         if room < 0:
             break
-        shown += [line] if line else []
-    return tuple(shown)
+        lines += [line] if line else []
+    return tuple(lines)

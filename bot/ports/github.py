@@ -155,8 +155,8 @@ class GitHub(Protocol):
         """The thread's newest comments, oldest first: all of them up to 100, never more than 200."""
         ...
 
-    async def rendered(self, issue: int, comment_id: int | None) -> str:
-        """The HTML that GitHub makes of the issue's text now, and of that comment's: in it, attachments of a private
+    async def rendered(self, issue: int, comments: Sequence[int]) -> str:
+        """The HTML that GitHub makes of the issue's text now, and of those comments': in it, attachments of a private
         repository have addresses that need no credential for some minutes."""
         ...
 
