@@ -18,6 +18,7 @@ from bot.domain.errors import ProviderError
 from bot.stores import Store
 from bot.wiring import (
     configure_logging,
+    connected,
     github_app,
     known_secrets,
     models,
@@ -127,10 +128,11 @@ async def work(env: Environment, job_id: str, *, spawn: Spawn) -> None:
     Raises ConfigFault, BotError; and CancelledError when the container goes down: the job is back in the queue then.
     """
     config = configured(env, "worker")
-    async with opened(config) as store, models(config) as model_named:
+    provider = connected(sandbox_provider(config))
+    async with opened(config) as store, models(config) as model_named, provider as sandboxes:
         leaks = known_secrets(config)
         app = github_app(config, leaks)
-        one = runner(config, store, model_named, app=app, leaks=leaks)
+        one = runner(config, store, model_named, app=app, sandboxes=sandboxes, leaks=leaks)
         try:
             if not await _worked(one.run_one, store, job_id):
                 await waiting_room(config, store, app).look()
@@ -156,9 +158,9 @@ async def _worked(run_one: Callable[[str], Awaitable[bool]], store: Store, job_i
 async def tend(env: Environment, *, spawn: Spawn) -> None:
     """Every minute: hints that were lost, ends and waits nobody was told, sandboxes whose job is over."""
     config = without_model(env)
-    async with opened(config) as store:
+    async with opened(config) as store, connected(sandbox_provider(config)) as sandboxes:
         await hint_at_due(store, spawn)
-        for one in orphans(store, sandbox_provider(config)):  # first: GitHub may take its time, and these cost money
+        for one in orphans(store, sandboxes):  # first: GitHub may take its time, and these cost money
             try:
                 await one.look()
             except ProviderError as error:

@@ -1,9 +1,11 @@
 """The sandbox provider that the settings name; `auto` takes Modal with a token, else the first that works here."""
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from bot.config import Config
-from bot.ports import SandboxProvider
+from bot.ports import ConnectedSandboxes, SandboxProvider
 from bot.setup_wiring import shelf, way_out
 
 
@@ -24,6 +26,16 @@ def sandbox_provider(config: Config) -> SandboxProvider:
                 return _modal(config)
             docker = _docker(config)
             return docker if docker.problem() is None else _bubblewrap(config)
+
+
+@asynccontextmanager
+async def connected(provider: SandboxProvider) -> AsyncIterator[SandboxProvider]:
+    """Its connection, if it keeps one, is closed at the end."""
+    try:
+        yield provider
+    finally:
+        if isinstance(provider, ConnectedSandboxes):
+            await provider.aclose()
 
 
 def bot_id(config: Config) -> str:

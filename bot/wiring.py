@@ -21,6 +21,7 @@ from bot.log_stream import LogStream
 from bot.model_wiring import models as models
 from bot.ports import DayBudgets, GitHubApp, LastingSandboxes, Model, SandboxProvider
 from bot.probing import prober
+from bot.sandbox_wiring import connected as connected
 from bot.sandbox_wiring import sandbox_provider as sandbox_provider
 from bot.stores import QueueLimits, Store, open_store
 from bot.vitals import Vitals
@@ -225,8 +226,7 @@ async def working(
     vitals.expect("runner", within_s=RUNNER_WITHIN_S)
     leaks = known_secrets(config)
     app = github_app(config, leaks)  # one for all: requests of one installation take turns
-    sandboxes = sandbox_provider(config)
-    async with models(config) as model_named:
+    async with connected(sandbox_provider(config)) as sandboxes, models(config) as model_named:
         parts = (
             runner(config, store, model_named, app=app, sandboxes=sandboxes, vitals=vitals, leaks=leaks),
             prober(config, vitals, app=app, model_named=model_named, sandboxes=sandboxes),

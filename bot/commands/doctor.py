@@ -182,17 +182,17 @@ async def _model(config: Config) -> Sequence[Finding]:
 
 
 async def _sandbox(config: Config) -> Sequence[Finding]:
-    from bot.wiring import sandbox_provider
+    from bot.wiring import connected, sandbox_provider
 
-    provider = sandbox_provider(config)
-    problem = provider.problem()
-    if problem:
-        return [Finding("Sandbox", provider.name, problem)]
-    sandbox = await provider.open("doctor")
-    try:
-        result = await sandbox.exec(["sh", "-c", "id -u"], timeout_s=10)
-    finally:
-        await sandbox.close()
+    async with connected(sandbox_provider(config)) as provider:
+        problem = provider.problem()
+        if problem:
+            return [Finding("Sandbox", provider.name, problem)]
+        sandbox = await provider.open("doctor")
+        try:
+            result = await sandbox.exec(["sh", "-c", "id -u"], timeout_s=10)
+        finally:
+            await sandbox.close()
     if result.exit_code != 0:
         return [Finding("Sandbox", provider.name, f"A command inside ended with {result.exit_code}.")]
     return [Finding("Sandbox", f"{provider.name}, commands run as uid {result.stdout.decode().strip()}")]

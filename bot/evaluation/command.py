@@ -16,7 +16,7 @@ from bot.evaluation.run import BUDGETS, Player, evaluate, gold_player
 from bot.evaluation.swebench import instances
 from bot.evaluation.tasks import SHIPPED, Task, chosen, own_tasks
 from bot.settings.models import MODEL_SETTINGS
-from bot.wiring import configure_logging, sandbox_provider
+from bot.wiring import configure_logging, connected, sandbox_provider
 
 SCRIPTED = "Scripted: each task's gold change is replayed call by call. This measures the bot, not a model."
 
@@ -54,7 +54,8 @@ async def run_eval(
     def told(row: Row) -> None:
         console.print(f"  {row.task}: {row.verdict}: {row.said}", markup=False, highlight=False, soft_wrap=True)
 
-    rows = await evaluate(tasks, player=player, settings=settings, sandboxes=sandboxes, jobs=jobs, told=told)
+    async with connected(sandboxes):
+        rows = await evaluate(tasks, player=player, settings=settings, sandboxes=sandboxes, jobs=jobs, told=told)
     if as_data:
         sys.stdout.write(
             json.dumps(as_json(rows, player=",".join(config.models) if live else "script"), indent=2) + "\n"

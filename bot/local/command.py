@@ -64,6 +64,7 @@ def _run(
     from bot.cli import environment, need_git, need_home, not_started
     from bot.local.done import Done, Exit
     from bot.local.run import Wish, local_config, made_ready, run_locally
+    from bot.sandbox_wiring import connected
 
     async def done() -> Done:
         try:
@@ -81,7 +82,8 @@ def _run(
         except BotError as error:
             _failed(str(error), Exit.NOT_STARTED, as_json=as_json)
         try:
-            return await run_locally(ready, console=errors)
+            async with connected(ready.provider):
+                return await run_locally(ready, console=errors)
         except BotError as error:
             _failed(str(error), Exit.FAILED, as_json=as_json)
 

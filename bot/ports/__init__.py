@@ -28,6 +28,7 @@ from bot.ports.notices import (
 )
 from bot.ports.sandbox import (
     BaseFile,
+    ConnectedSandboxes,
     ExecResult,
     ExportedFile,
     LastingSandboxes,
@@ -62,6 +63,7 @@ __all__ = [
     "Claim",
     "Comment",
     "Commit",
+    "ConnectedSandboxes",
     "DayBudgets",
     "DeliveryAttempt",
     "Entry",

@@ -118,7 +118,7 @@ class Sandbox(Protocol):
         ...
 
     async def leave(self) -> None:
-        """Instead of `close`, for a job that goes on elsewhere: the next `open` of it finds everything as it is now.
+        """Instead of `close`, for a job that goes on elsewhere: nothing runs on, and the next `open` finds all as it is.
 
         Where sandboxes end with their process this is `close`.
         """
@@ -151,6 +151,15 @@ class LastingSandboxes(Protocol):
 
     async def reap(self, over: Over) -> int:
         """Close those of this bot whose name is over, asked about once all are listed; how many."""
+        ...
+
+
+@runtime_checkable
+class ConnectedSandboxes(Protocol):
+    """What a provider has besides, that keeps a connection from call to call."""
+
+    async def aclose(self) -> None:
+        """The connection is closed; sandboxes live on. Nothing is asked of the provider afterwards."""
         ...
 
 

@@ -524,3 +524,27 @@ async def test_what_is_missing_is_said_in_one_sentence(
         await bots.open("job-1")
     monkeypatch.setitem(sys.modules, "modal", None)
     assert "not installed: pip install modal" in str(bots.one().problem())
+
+
+OWNER = """
+import asyncio, sys
+from bot.sandbox_wiring import connected
+from bot.sandboxes.modal import Modal
+async def main():
+    async with connected(Modal(bot="7", token=("ak-test", "as-canary-4711"))) as provider:
+        assert provider.problem() is None
+        sandbox = await provider.open("job-1")
+        await sandbox.close()
+        client, _ = await provider._connected()
+    print(client.is_closed())
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_used_modal_ends_without_an_unclosed_connection(standin: ModalStandIn) -> None:
+    """And without a warning. Red when who made the provider does not close it: seen."""
+    environment = {**os.environ, "MODAL_SERVER_URL": standin.url, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-W", "error", "-c", OWNER]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, env=environment, stdout=pipe, stderr=pipe)
+    assert await process.communicate() == (b"True\n", b"")
