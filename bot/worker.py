@@ -163,7 +163,7 @@ class Worker:
             end = last_word.failed(
                 last_word.counted(error, claim), claim.job, started=last_word.has_started(journal.events())
             )
-        except Exception:
+        except Exception:  # our own bug: the thread is told so, and the log how
             log.exception("job broke")
             end = JobFinished(Conclusion.FAILURE, answers.our_fault())
         await journal.record(end)

@@ -26,11 +26,11 @@ class TestLive(SandboxContract):
 
 
 class TestLiveSetup(SetupContract):
-    provider = None  # type: ignore[assignment]
+    provider = None  # type: ignore[assignment]  # as above
 
 
 class TestLiveLeft(LeavingContract):
-    provider = None  # type: ignore[assignment]
+    provider = None  # type: ignore[assignment]  # as above
 
 
 async def test_how_long_things_take(provider: SandboxProvider, record_property: Told) -> None:

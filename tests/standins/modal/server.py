@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
+from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
 from grpclib.const import Cardinality, Handler
 from grpclib.exceptions import StreamTerminatedError
