@@ -44,6 +44,7 @@ INSERT INTO jobs (id, key, tenant, repo_id, issue, state, spec, priority, create
                   fence, lease_until, attempts, deaths, next_event, next_entry)
 SELECT :id, :key, :tenant, :repo_id, :issue, 'queued', :spec, :priority, {now}, {now}, 0, 0, 0, 0, 2, 1
 WHERE NOT EXISTS (SELECT 1 FROM marks WHERE name = :deleted)
+  AND NOT EXISTS (SELECT 1 FROM marks WHERE name = :unlabeled AND value > :asked_at)
   AND NOT EXISTS (SELECT 1 FROM access WHERE installation_id = :tenant AND repo_id IN (0, :repo_id)
                   AND state <> 'active')
 ON CONFLICT (key) DO NOTHING RETURNING created_at"""
@@ -76,7 +77,7 @@ def keep(connection: Connection, arrival: Arrival, *, job_id: str | None = None)
 
 
 def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
-    values = {
+    values: dict[str, Any] = {
         "id": job.id,
         "key": job.key,
         "tenant": job.installation_id,
@@ -85,8 +86,13 @@ def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
         "spec": spec,
         "priority": WORK if isinstance(job.command, Work) else ANSWER,
         "deleted": notices.DELETED + job.key,
+        "unlabeled": "",
+        "asked_at": job.asked_at,
     }
     notices.alone_with(connection, job.key)
+    if job.comment_id is None:
+        values["unlabeled"] = notices.unlabeled(job.installation_id, job.repo.id, job.issue.number)
+        notices.alone_with(connection, values["unlabeled"])
     added = _driver_row(connection, _ADD_JOB[connection.dialect.name], values)
     if added is None:
         (job_id,) = _driver_row(connection, _ID_OF_KEY, {"key": job.key}) or (None,)

@@ -18,6 +18,7 @@ WAITING_A_LOOK = 20
 STARTED = "job_started"  # the kind of JobStarted
 DELETED = "deleted:"  # marks of requests that must start nothing any more
 EDITED = "edited:"  # and of those whose words are not on the page any more
+UNLABELED = "unlabeled:"  # when the label of a thread was last taken off
 _SHUT_OUT: dict[AccessState, str] = {
     "suspended": "The App is suspended here: somebody with admin rights can wake it up in the installation's settings.",
     "removed": "The App is not installed here any more.",
@@ -36,6 +37,10 @@ def heed(connection: Connection, notice: Notice) -> tuple[str, ...]:
                 set_mark(connection, EDITED + key, 0.0)
             return ()
         case ThreadStopped():
+            if notice.asked_by == "label":
+                name = unlabeled(notice.installation_id, notice.repo_id, notice.issue)
+                alone_with(connection, name)
+                set_mark(connection, name, max(notice.at, mark(connection, name) or 0.0))
             return _cancel(connection, JOBS.c.id.in_(_stopped(connection, notice)), notice.by)
         case AccessChanged():
             return set_access(connection, notice)
@@ -47,9 +52,15 @@ def alone_with(connection: Connection, key: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
 
 
+def unlabeled(installation_id: int, repo_id: int, issue: int) -> str:
+    """The name of that mark. Its deliveries can overtake the one that tells of the label: then nothing starts."""
+    return f"{UNLABELED}{installation_id}:{repo_id}:{issue}"
+
+
 def why_not(connection: Connection, job: Job) -> str:
     """Why a job that was asked for is not made."""
-    return shut_out(connection, job.installation_id, job.repo.id) or "The comment that asked for it was deleted."
+    taken_back = "comment that asked for it was deleted" if job.comment_id else "label that asked for it was removed"
+    return shut_out(connection, job.installation_id, job.repo.id) or f"The {taken_back}."
 
 
 def _stopped(connection: Connection, notice: ThreadStopped) -> list[str]:

@@ -67,6 +67,19 @@ async def test_a_removed_label_ends_only_what_a_label_started(store: Store) -> N
     assert await cancelled(store) == ["job-label"]
 
 
+async def test_a_label_that_was_removed_before_it_is_heard_of_starts_nothing(store: Store) -> None:
+    """Red without the mark: seen."""
+    await heed(store, replace(CLOSED, asked_by="label"))
+    await heed(store, replace(CLOSED, asked_by="label", at=50.0), guid="older")
+    label = replace(a_job("label", issue=5), comment_id=None)
+    assert await deliver(store, replace(label, asked_at=99.0)) == Accepted(
+        None, False, "The label that asked for it was removed."
+    )
+    assert (await deliver(store, replace(a_job("comment", issue=5), asked_at=99.0))).is_new
+    again = await deliver(store, replace(label, id="job-again", key="again", asked_at=101.0), guid="again")
+    assert again.is_new, "the label is there again"
+
+
 async def test_an_answer_on_its_way_and_a_finished_job_are_left_alone(store: Store) -> None:
     claim = await claimed(store, "done")
     await store.commit(claim, events=[JobFinished(Conclusion.SUCCESS, "Done.")], finish="succeeded")
