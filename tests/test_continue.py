@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.events import Conclusion
+from bot.continuing import unfinished
+from bot.domain.errors import UserError
+from bot.domain.events import BasePinned, BranchMoved, Conclusion, JobEvent, JobFinished, PullRequestOpened
+from bot.domain.job import Continue, Job, Options, Start
+from bot.report.progress import Progress, progress
 from bot.stage import Stage
 from bot.standins.github import Reply
 from bot.standins.github.state import Issue, PullRequest
 from bot.standins.messages import Answer, Observed, by_turn, think, use
+from tests.report.samples import job, log
 from tests.repositories import CHECK, PYTHON, python_bug, submit, write
 from tests.repositories import commit as committed
 from tests.test_journey import assert_published, bot, end_of, finished
@@ -79,6 +84,70 @@ def branches(stage: Stage) -> list[str]:
 def changed(stage: Stage, ref: str) -> set[str]:
     base, there = stage.github.tree(stage.repository, "main"), stage.github.tree(stage.repository, ref)
     return {path for path in base.keys() | there.keys() if base.get(path) != there.get(path)}
+
+
+OURS, OTHER = "backspace/12-aabbccdd", "backspace/12-eeff0011"
+OVER = JobFinished(Conclusion.TIMED_OUT, "**Stopped**")
+
+
+def came(branch: str, head: str, *more: JobEvent, number: int = 42) -> Progress:
+    """A job that pushed `head` and opened a pull request, and what else happened."""
+    moved = BranchMoved(branch, head, created=False)
+    opened = PullRequestOpened(number, "https://github.com/acme/widget/pull/42", True, ())
+    return progress(
+        log([BasePinned("main", "b" * 40), BranchMoved(branch, "0" * 40, created=True), moved, opened, *more])
+    )
+
+
+FIRST = (job(id="one", command=Start("mend it", Options(draft=True, model="m"))), came(OURS, "1" * 40, OVER))
+CANCELLED = (
+    job(id="two", command=Continue(Options(model="n"))),
+    progress(log([BasePinned("main", "b" * 40), BranchMoved(OURS, "1" * 40, created=False), OVER])),
+)
+FAILED_LATE = (
+    job(id="three", command=Continue()),
+    progress(log([BranchMoved(OURS, "1" * 40, created=False), BranchMoved(OURS, "2" * 40, created=False), OVER])),
+)
+REFUSED = (job(id="four"), progress(log([JobFinished(Conclusion.ACTION_REQUIRED, "**Not started**")])))
+ANOTHER = (job(id="five", command=Start("and that")), came(OTHER, "3" * 40, OVER, number=50))
+
+
+@pytest.mark.parametrize(
+    ("past", "number", "head", "model", "runs"),
+    [
+        pytest.param([REFUSED, FIRST], 42, "1", "m", "goes on with run one", id="the-draft"),
+        pytest.param([CANCELLED, FIRST], 42, "1", "n", "goes on with runs one, two", id="nothing-came-of-the-last"),
+        pytest.param([FAILED_LATE, CANCELLED, FIRST], 42, "2", "n", "goes on with runs one, two, three", id="pushed"),
+        pytest.param([ANOTHER, FIRST], 50, "3", None, "goes on with run five", id="the-newest-of-two"),
+    ],
+)
+def test_what_is_unfinished_is_read_off_the_thread_s_jobs(
+    past: list[tuple[Job, Progress]], number: int, head: str, model: str | None, runs: str
+) -> None:
+    found = unfinished(past)
+    assert (found.pull_request, found.head_sha, found.model) == (number, head * 40, model)
+    asked = ("mend it", True) if number == 42 else ("and that", False)
+    assert (found.base_sha, found.prompt, found.draft) == ("b" * 40, *asked)
+    assert found.runs.startswith(f"{runs} (")
+
+
+@pytest.mark.parametrize(
+    ("past", "words"),
+    [
+        pytest.param([], "No pull request came of this thread yet", id="no-jobs"),
+        pytest.param([REFUSED], "No pull request came of this thread yet", id="none-that-opened"),
+        pytest.param([(FIRST[0], came(OURS, "1" * 40))], "The work on #42 is not over yet", id="at-work"),
+        pytest.param(
+            [(FIRST[0], came(OURS, "1" * 40, JobFinished(Conclusion.SUCCESS, "")))], "was finished", id="finished"
+        ),
+        pytest.param(
+            [(FAILED_LATE[0], came(OURS, "1" * 40, OVER))], "No pull request came", id="its-beginning-forgotten"
+        ),
+    ],
+)
+def test_where_nothing_is_unfinished_the_reason_is_said(past: list[tuple[Job, Progress]], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        unfinished(past)
 
 
 async def test_unfinished_work_is_gone_on_with_in_its_pull_request(tmp_path: Path) -> None:
