@@ -1,13 +1,21 @@
 """How a job's work ended, in the words of its comment and its pull request."""
 
+from typing import Final
+
 from bot.agent.loop import Outcome
-from bot.domain.events import Conclusion, JobFinished
+from bot.agent.standing import Standing, standing
+from bot.domain.events import JobFinished
 from bot.domain.job import Job, PullRequest, Submission
 from bot.report import answers, wording
 from bot.report.restricted_markdown import fenced
 
 DRY_RUN_DIFF = 50_000  # characters of a patch in a comment; GitHub takes 65,536 in all
 CHECKS_FAIL = "**Checks fail** on this change"
+_BUT: Final[dict[Standing, str]] = {
+    "fine": "",
+    "as on base": "its checks fail, as on its base",
+    "worse": "its checks fail",
+}
 
 
 def unfinished(job: Job) -> Submission:
@@ -20,25 +28,45 @@ def unfinished(job: Job) -> Submission:
     )
 
 
-def go_on(budget_usd: float) -> str:
-    """What to type to have unfinished work gone on with: as much money again is offered."""
-    return f"/backspace continue --budget {budget_usd:.2f}".removesuffix(".00")
+def go_on(outcome: Outcome, budget_usd: float) -> str:
+    """What to type to have a draft gone on with; where the money ran out, as much of it again is offered."""
+    money = f" --budget {budget_usd:.2f}".removesuffix(".00") if outcome.message.startswith("$") else ""
+    return f"/backspace continue{money}"
 
 
 def banner(outcome: Outcome, *, job: Job, budget_usd: float) -> str:
-    """Why this pull request is a draft, or "" when it is not."""
+    """What is wrong with this pull request, or "" when nothing is known to be."""
     if outcome.kind == "stopped":
-        return f"**Unfinished**: {outcome.message} `{go_on(budget_usd)}` on #{job.issue.number} goes on with it."
+        command = f"`{go_on(outcome, budget_usd)}` on #{job.issue.number} goes on with it."
+        return f"**Unfinished**: {outcome.message} {command}"
     return failing(outcome)
+
+
+def is_draft(outcome: Outcome) -> bool:
+    """Stopped work, and a change that fails more of its checks than its base does."""
+    return outcome.kind == "stopped" or _standing(outcome) == "worse"
 
 
 def failing(outcome: Outcome) -> str:
     """That an accepted change fails its checks, or "" when it does not."""
-    if not _fails_its_checks(outcome):
-        return ""
-    if _base_is_known(outcome):
-        return f"{CHECKS_FAIL} and did not fail on its base."
-    return f"{CHECKS_FAIL}; they could not be run on its base, so they may have failed before."
+    match _standing(outcome):
+        case "fine":
+            return ""
+        case "as on base":
+            return f"{CHECKS_FAIL}, as on its base."
+        case "worse":
+            return f"{CHECKS_FAIL}{_beside_its_base(outcome)}."
+
+
+def _standing(outcome: Outcome) -> Standing:
+    return standing(outcome.receipt) if outcome.kind == "submitted" and outcome.receipt else "fine"
+
+
+def _beside_its_base(outcome: Outcome) -> str:
+    base = next((run for run in outcome.receipt.runs if run.where == "base"), None) if outcome.receipt else None
+    if base is None:
+        return "; they could not be run on its base, so they may have failed before"
+    return " and did not fail on its base" if base.exit_code == 0 else ", more than on its base"
 
 
 def ended(
@@ -52,8 +80,8 @@ def ended(
         own_issue=job.issue.number,
         pull_request=opened.number if opened else None,
         draft=opened.draft if opened else False,
-        why_draft="its checks fail" if _fails_its_checks(outcome) else "",
-        next_command=go_on(budget_usd) if opened and budget_usd else "",
+        but=_BUT[_standing(outcome)],
+        next_command=go_on(outcome, budget_usd) if opened and budget_usd and is_draft(outcome) else "",
         verb="Updated" if goes_on else "Opened",
     )
     return JobFinished(outcome.conclusion, _paragraphs(message, outcome.afterword))
@@ -89,11 +117,3 @@ def shown(job: Job, outcome: Outcome) -> JobFinished:
     else:
         head = _paragraphs("**Dry run**: nothing was pushed. The patch:", failing(outcome), outcome.afterword)
     return JobFinished(outcome.conclusion, f"{head}\n\n{patch}{cut}")
-
-
-def _fails_its_checks(outcome: Outcome) -> bool:
-    return outcome.kind == "submitted" and outcome.conclusion is not Conclusion.SUCCESS
-
-
-def _base_is_known(outcome: Outcome) -> bool:
-    return outcome.receipt is not None and any(run.where == "base" for run in outcome.receipt.runs)

@@ -108,7 +108,7 @@ class Publication:
             title=title,
             body=body,
             base_branch=base_branch,
-            draft=bool(banner) or job.options.draft or rules.draft,
+            draft=ending.is_draft(outcome) or job.options.draft or rules.draft,
             reviewers=reviewers(job, rules),
             still_allowed=self._still_allowed,
             github=self._github,

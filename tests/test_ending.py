@@ -8,7 +8,7 @@ from bot.agent.outcome import Kind, Outcome
 from bot.domain.conversation import Usage
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Change, Check, PullRequest, Receipt, Submission
-from bot.ending import banner, ended, shown, unfinished
+from bot.ending import banner, ended, is_draft, shown, unfinished
 from bot.report.wording import pull_request_title
 from tests.report.samples import PASSED, PATCH, SUBMISSION, job
 
@@ -27,7 +27,8 @@ READY = Outcome(
 )
 DRAFT = PullRequest(7, "https://github.com/acme/widget/pull/7", True, "a" * 40)
 BASE, HEAD = PASSED.runs
-RED = replace(HEAD, exit_code=1, tail="1 failed")
+RED = replace(HEAD, exit_code=1, tail="1 failed, 4 passed")
+RED_BASE = replace(RED, where="base")
 DIFF = "```diff\n-old\n+new\n```"
 
 
@@ -90,11 +91,24 @@ def test_a_long_patch_is_cut_to_what_a_comment_holds() -> None:
         pytest.param(READY, "", id="ready"),
         pytest.param(
             STOPPED,
-            "**Unfinished**: 60 of 60 turns are used. `/backspace continue --budget 2.50` on #12 goes on with it.",
+            "**Unfinished**: 60 of 60 turns are used. `/backspace continue` on #12 goes on with it.",
             id="stopped",
         ),
         pytest.param(
+            replace(STOPPED, message="$2.50 of $2.50 is used."),
+            "**Unfinished**: $2.50 of $2.50 is used. `/backspace continue --budget 2.50` on #12 goes on with it.",
+            id="out-of-money",
+        ),
+        pytest.param(
             failing(BASE, RED), "**Checks fail** on this change and did not fail on its base.", id="base-passed"
+        ),
+        pytest.param(
+            failing(RED_BASE, RED), "**Checks fail** on this change, as on its base.", id="base-fails-in-the-same-way"
+        ),
+        pytest.param(
+            failing(RED_BASE, replace(RED, tail="2 failed, 3 passed")),
+            "**Checks fail** on this change, more than on its base.",
+            id="base-fails-less",
         ),
         pytest.param(
             failing(RED),
@@ -103,13 +117,21 @@ def test_a_long_patch_is_cut_to_what_a_comment_holds() -> None:
         ),
     ],
 )
-def test_a_draft_says_why_it_is_one(outcome: Outcome, words: str) -> None:
+def test_a_pull_request_says_what_is_wrong_with_it(outcome: Outcome, words: str) -> None:
     assert banner(outcome, job=job(), budget_usd=2.5) == words
 
 
 def test_the_last_sentence_of_a_draft_with_failing_checks_names_them() -> None:
-    assert ended(job(), failing(BASE, RED), DRAFT).message == "**Opened draft #7**: its checks fail"
-    assert ended(job(), READY, DRAFT).message == "**Opened draft #7**"
+    said = ended(job(), failing(BASE, RED), DRAFT, budget_usd=3.0).message
+    assert said == "**Opened draft #7**: its checks fail · `/backspace continue`"
+    assert ended(job(), READY, DRAFT, budget_usd=3.0).message == "**Opened draft #7**"
+
+
+def test_a_change_that_fails_as_its_base_does_is_no_draft_and_says_so() -> None:
+    opened = replace(DRAFT, draft=False)
+    said = ended(job(), failing(RED_BASE, RED), opened, budget_usd=3.0).message
+    assert said == "**Opened #7**: its checks fail, as on its base"
+    assert not is_draft(failing(RED_BASE, RED))
 
 
 def test_our_own_title_reads_as_it_was_written() -> None:

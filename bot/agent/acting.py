@@ -211,7 +211,6 @@ def accepted_data(accepted: Accepted) -> Json:
         "submission": {**asdict(accepted.submission), "follow_ups": list(accepted.submission.follow_ups)},
         "diff_id": accepted.patch.diff_id if accepted.patch else "",
         "receipt": receipt_data(accepted.receipt),
-        "checks_failed": accepted.checks_failed,
     }
 
 

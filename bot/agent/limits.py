@@ -88,6 +88,10 @@ class _Gauge:
     def share(self) -> float:
         return round(self.used / self.limit, 9) if self.limit > 0 else 1.0
 
+    @property
+    def used_up(self) -> str:
+        return f"{self.words} {'is' if self.name == 'usd' else 'are'} used"
+
 
 def verdict(spent: Spent, limits: Limits) -> Verdict:
     """What may happen before the next request. The first applicable answer wins: stop, wrap up, note, go."""
@@ -98,7 +102,7 @@ def verdict(spent: Spent, limits: Limits) -> Verdict:
 def _gauges(spent: Spent, limits: Limits) -> tuple[_Gauge, ...]:
     minutes = spent.seconds / 60
     return (
-        _Gauge("turns", spent.turns, limits.turns, f"{min(spent.turns, limits.turns)} of {limits.turns} turns", 1.0),
+        _Gauge("turns", spent.turns, limits.turns, _turns(spent.turns, limits.turns), 1.0),
         _Gauge("usd", spent.usd, limits.usd, f"${spent.usd:.2f} of ${limits.usd:.2f}", WRAP_UP_SHARE),
         _Gauge(
             "input",
@@ -118,6 +122,10 @@ def _gauges(spent: Spent, limits: Limits) -> tuple[_Gauge, ...]:
     )
 
 
+def _turns(used: int, limit: int) -> str:
+    return f"{used} of {limit} turns" if used <= limit else f"{limit} turns and {used - limit} to wrap up"
+
+
 def _tokens(used: int, limit: int, kind: str) -> str:
     return f"{used:,} of {limit:,} {kind} tokens"
 
@@ -135,21 +143,19 @@ def _stop(spent: Spent, limits: Limits, gauges: tuple[_Gauge, ...]) -> Stop | No
         return Stop(f"the same tool call gave the same result {spent.repeats} times", is_budget=False)
     tightest = max(gauges, key=lambda gauge: gauge.share)
     if WRAP_UP_KEY in spent.told:
-        return Stop(f"{tightest.words} are used")
+        return Stop(tightest.used_up)
     if spent.usd + spent.next_usd > limits.usd:
-        return Stop(
-            f"${spent.usd:.2f} of ${limits.usd:.2f} are used and the next request would cost more than the rest"
-        )
+        return Stop(f"${spent.usd:.2f} of ${limits.usd:.2f} is used and the next request would cost more than the rest")
     for gauge in gauges:
         if gauge.share >= 1 and gauge.name != "turns":
-            return Stop(f"{gauge.words} are used")
+            return Stop(gauge.used_up)
     return None
 
 
 def _wrap_up(gauges: tuple[_Gauge, ...]) -> WrapUp | None:
     for gauge in gauges:
         if gauge.share >= gauge.wraps_at:
-            return WrapUp(f"{gauge.words} are used")
+            return WrapUp(gauge.used_up)
     return None
 
 

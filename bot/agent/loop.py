@@ -273,17 +273,14 @@ class _Run:
         """The end by submit. After a crash the tree must still be the accepted one, or the run goes on."""
         progress = self._ledger.progress
         if fresh is not None:
-            return ending.accepted(
-                progress, fresh.submission, fresh.patch, fresh.receipt, checks_failed=fresh.checks_failed
-            )
+            return ending.accepted(progress, fresh.submission, fresh.patch, fresh.receipt)
         data = progress.accepted or {}
         patch = await self._patch_again() if data["diff_id"] else None
         if data["diff_id"] and (patch is None or patch.diff_id != data["diff_id"]):
             await self._opening.tree_is_void(CHANGED_AFTERWARDS)
             return None
         submission = Submission(**{**data["submission"], "follow_ups": tuple(data["submission"]["follow_ups"])})
-        receipt = receipt_of(data["receipt"])
-        return ending.accepted(progress, submission, patch, receipt, checks_failed=data["checks_failed"])
+        return ending.accepted(progress, submission, patch, receipt_of(data["receipt"]))
 
     async def _patch_again(self) -> Patch | None:
         try:

@@ -6,6 +6,7 @@ from typing import Literal
 from bot.agent.progress import Progress
 from bot.agent.review import submission_of
 from bot.agent.schemas import misfit
+from bot.agent.standing import standing
 from bot.agent.steering import speakers
 from bot.domain.conversation import AssistantTurn, Usage, calls_of
 from bot.domain.events import Conclusion
@@ -66,39 +67,38 @@ def outcome(
     )
 
 
-def accepted(
-    progress: Progress, submission: Submission, patch: Patch | None, receipt: Receipt, *, checks_failed: bool
-) -> Outcome:
-    """The end by an accepted submit."""
+def accepted(progress: Progress, submission: Submission, patch: Patch | None, receipt: Receipt) -> Outcome:
+    """The end by an accepted submit; a success only when no check failed."""
     if submission.outcome == "blocked":
         message = "The agent could not go on."
         return outcome(progress, "blocked", Conclusion.ACTION_REQUIRED, message, submission=submission, receipt=receipt)
     if submission.outcome == "no_change" or patch is None:
         message = "Nothing was changed."
         return outcome(progress, "no_change", Conclusion.NEUTRAL, message, submission=submission, receipt=receipt)
-    conclusion = Conclusion.NEUTRAL if checks_failed else Conclusion.SUCCESS
+    conclusion = Conclusion.SUCCESS if standing(receipt) == "fine" else Conclusion.NEUTRAL
     return outcome(
         progress,
         "submitted",
         conclusion,
-        submitted_message(receipt, checks_failed=checks_failed),
+        submitted_message(receipt),
         submission=submission,
         patch=patch,
         receipt=receipt,
     )
 
 
-def submitted_message(receipt: Receipt, *, checks_failed: bool) -> str:
+def submitted_message(receipt: Receipt) -> str:
     if receipt.command is None:
         return "The change is ready; no check was run."
     if not receipt.runs:
         return f"The change is ready; its check `{receipt.command}` could not be run here."
-    if checks_failed:
-        return f"The change is ready, but its check fails: `{receipt.command}`."
-    head = next((run for run in receipt.runs if run.where == "head"), None)
-    if head is not None and head.exit_code == 0:
-        return f"The change is ready and its check passes: `{receipt.command}`."
-    return f"The change is ready; its check fails with and without it: `{receipt.command}`."
+    match standing(receipt):
+        case "fine":
+            return f"The change is ready and its check passes: `{receipt.command}`."
+        case "as on base":
+            return f"The change is ready; its check fails with and without it: `{receipt.command}`."
+        case "worse":
+            return f"The change is ready, but its check fails: `{receipt.command}`."
 
 
 def without_submit(progress: Progress, draft: Patch | None) -> Outcome:

@@ -10,6 +10,7 @@ from bot.agent.gate import secrets_in
 from bot.agent.linting import linted
 from bot.agent.output import cleaned, last_lines, one_line, visible
 from bot.agent.showing import MOST_REJECTIONS, what_is_shown
+from bot.agent.standing import standing
 from bot.domain.conversation import Json
 from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.job import Check, Patch, Receipt, Submission
@@ -34,7 +35,10 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """Not accepted yet: `text` is diff, checks and id for the model. `is_fresh`: the checks ran just now."""
+    """Not accepted yet: `text` is diff, checks and id for the model. `is_fresh`: the checks ran just now.
+
+    `checks_failed`: because of this change.
+    """
 
     text: str
     patch: Patch
@@ -52,12 +56,11 @@ class Unfit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """`patch` None for an outcome without changes. `checks_failed`: the head fails where the base did not."""
+    """`patch` None for an outcome without changes."""
 
     submission: Submission
     patch: Patch | None
     receipt: Receipt
-    checks_failed: bool = False
 
 
 def submission_of(given: Json) -> Submission:
@@ -70,15 +73,6 @@ def submission_of(given: Json) -> Submission:
         testing=given["testing"],
         follow_ups=tuple(given.get("follow_ups", ())),
     )
-
-
-def checks_failed(receipt: Receipt) -> bool:
-    """The head fails and nothing shows that the base fails in the same way."""
-    runs = {run.where: run for run in receipt.runs}
-    head, base = runs.get("head"), runs.get("base")
-    if head is None or head.exit_code == 0:
-        return False
-    return base is None or base.exit_code == 0
 
 
 def cannot_run(run: Check) -> bool:
@@ -157,10 +151,9 @@ class Review:
         self, submission: Submission, patch: Patch, diff_id: str, history: History, check: str, seconds_left: float
     ) -> Shown | Unfit | Accepted:
         receipt = history.shown.get(patch.diff_id)
-        if receipt is not None and diff_id == patch.diff_id:
-            failed = checks_failed(receipt)
-            if not failed or history.rejections >= MOST_REJECTIONS:
-                return Accepted(submission=submission, patch=patch, receipt=receipt, checks_failed=failed)
+        may_leave = receipt is not None and (standing(receipt) != "worse" or history.rejections >= MOST_REJECTIONS)
+        if receipt is not None and may_leave and diff_id == patch.diff_id:
+            return Accepted(submission=submission, patch=patch, receipt=receipt)
         is_fresh, lint = receipt is None, ""
         if receipt is None:
             receipt = await self._verified(check, history, seconds_left)
@@ -171,7 +164,7 @@ class Review:
             if not restored:
                 what = f"`{check}`" if receipt.command else "A linter"
                 return Unfit(f"{what} changes files of the repository each time it runs; have git ignore them first.")
-        failed = checks_failed(receipt)
+        failed = standing(receipt) == "worse"
         rejections = history.rejections + failed
         text = what_is_shown(patch, receipt, lint, given_id=diff_id, failed=failed, rejections=rejections)
         return Shown(text=text, patch=patch, receipt=receipt, checks_failed=failed, is_fresh=is_fresh)

@@ -3,6 +3,7 @@
 from bot.agent.gate import look_twice
 from bot.agent.output import shown_diff, visible
 from bot.domain.job import Check, FileStat, Patch, Receipt
+from bot.report.receipts import result
 
 MOST_REJECTIONS = 3  # of failing checks; after that the change goes out as a draft that says so
 DIFF_ID = "diff_id: "
@@ -40,7 +41,11 @@ def _checks_text(receipt: Receipt, *, failed: bool) -> str:
 
 
 def _ended(run: Check) -> str:
-    return f"timed out after {run.seconds:.0f} s" if run.timed_out else f"exit {run.exit_code}, {run.seconds:.1f} s"
+    if run.timed_out:
+        return f"timed out after {run.seconds:.0f} s"
+    said = result(run)
+    counted = f" ({said})" if said[:1].isdigit() else ""
+    return f"exit {run.exit_code}, {run.seconds:.1f} s{counted}"
 
 
 def _what_now(diff_id: str, *, failed: bool, rejections: int) -> str:

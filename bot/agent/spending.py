@@ -20,7 +20,7 @@ def within(spent: Spent, limits: Limits) -> None:
     """Before each request, a repeated one too. Raises LimitReached when the run's dollars do not hold it."""
     if spent.usd + spent.next_usd > limits.usd:
         raise LimitReached(
-            f"${spent.usd:.2f} of ${limits.usd:.2f} are used and the next request would cost more than the rest."
+            f"${spent.usd:.2f} of ${limits.usd:.2f} is used and the next request would cost more than the rest."
         )
 
 

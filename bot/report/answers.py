@@ -135,21 +135,21 @@ def ended(
     own_issue: int,
     pull_request: int | None = None,
     draft: bool = False,
-    why_draft: str = "",
+    but: str = "",
     next_command: str = "",
     verb: str = "Opened",
 ) -> str:
     """The last sentence of a job by how the agent's work ended.
 
-    `message` is ours (why it stopped); the submission's summary is the model's and is made safe here; `why_draft`
-    completes "Opened draft #7:", whose first word is `verb`; `next_command` is what to type to go on, where there is
-    such a command.
+    `message` is ours (why it stopped); the submission's summary is the model's and is made safe here; `but` completes
+    "Opened draft #7:", whose first word is `verb`; `next_command` is what to type to go on, where there is such a
+    command.
     """
     summary = safe(submission.summary, own_issue=own_issue, max_bytes=SUMMARY_BYTES) if submission else ""
     match kind:
         case "submitted":
             opened = f"**{verb} {'draft ' if draft else ''}#{pull_request}**"
-            return f"{opened}: {why_draft}" if why_draft else opened
+            return _dotted(f"{opened}: {but}" if but else opened, _typed(next_command))
         case "no_change":
             return _headed("**Nothing to change**", summary or sentence(message))
         case "blocked":
@@ -161,12 +161,16 @@ def ended(
 
 
 def _stopped(message: str, *, pull_request: int | None, next_command: str) -> str:
-    parts = [f"**Stopped: {sentence(message).rstrip('.')}**"]
-    if pull_request is not None:
-        parts.append(f"what there is, is in draft #{pull_request}")
-    if next_command:
-        parts.append(f"`{next_command}`")
-    return " · ".join(parts)
+    draft = f"what there is, is in draft #{pull_request}" if pull_request is not None else ""
+    return _dotted(f"**Stopped: {sentence(message).rstrip('.')}**", draft, _typed(next_command))
+
+
+def _typed(command: str) -> str:
+    return f"`{command}`" if command else ""
+
+
+def _dotted(*facts: str) -> str:
+    return " · ".join(fact for fact in facts if fact)
 
 
 def _headed(headline: str, text: str) -> str:

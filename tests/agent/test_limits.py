@@ -23,7 +23,7 @@ LIMITS = Limits()
             id="last-turns",
         ),
         pytest.param(Spent(turns=60), WrapUp("60 of 60 turns are used"), id="turns-wrap-up"),
-        pytest.param(Spent(usd=2.7), WrapUp("$2.70 of $3.00 are used"), id="money-wraps-up-at-nine-tenths"),
+        pytest.param(Spent(usd=2.7), WrapUp("$2.70 of $3.00 is used"), id="money-wraps-up-at-nine-tenths"),
         pytest.param(
             Spent(input_tokens=2_700_000), WrapUp("2,700,000 of 3,000,000 input tokens are used"), id="input-wraps-up"
         ),
@@ -34,19 +34,21 @@ LIMITS = Limits()
         pytest.param(Spent(seconds=1800), Stop("30.0 of 30 minutes are used"), id="time-is-over"),
         pytest.param(
             Spent(usd=3.1),
-            Stop("$3.10 of $3.00 are used and the next request would cost more than the rest"),
+            Stop("$3.10 of $3.00 is used and the next request would cost more than the rest"),
             id="money-is-gone",
         ),
         pytest.param(
             Spent(usd=2.0, next_usd=1.01),
-            Stop("$2.00 of $3.00 are used and the next request would cost more than the rest"),
+            Stop("$2.00 of $3.00 is used and the next request would cost more than the rest"),
             id="the-next-request-is-too-dear",
         ),
         pytest.param(
             Spent(output_tokens=120_000), Stop("120,000 of 120,000 output tokens are used"), id="output-is-gone"
         ),
         pytest.param(
-            Spent(turns=61, told=frozenset({"wrap-up"})), Stop("60 of 60 turns are used"), id="after-the-wrap-up-turn"
+            Spent(turns=61, told=frozenset({"wrap-up"})),
+            Stop("60 turns and 1 to wrap up are used"),
+            id="after-the-wrap-up-turn",
         ),
         pytest.param(
             Spent(bad_replies=3),

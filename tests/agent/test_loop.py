@@ -242,10 +242,10 @@ async def test_a_nudge_can_save_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
-        pytest.param(Limits(turns=6), "6 of 6 turns are used.", id="turns"),
+        pytest.param(Limits(turns=6), "6 turns and 1 to wrap up are used.", id="turns"),
         pytest.param(Limits(input_tokens=10_000), "10,000 of 10,000 input tokens are used.", id="input-tokens"),
         pytest.param(Limits(output_tokens=1000), "1,000 of 1,000 output tokens are used.", id="output-tokens"),
-        pytest.param(Limits(usd=0.05), "$0.05 of $0.05 are used.", id="dollars"),
+        pytest.param(Limits(usd=0.05), "$0.05 of $0.05 is used.", id="dollars"),
     ],
 )
 async def test_a_budget_wraps_up_and_then_stops_with_a_draft(tmp_path: Path, limits: Limits, reason: str) -> None:

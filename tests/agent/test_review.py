@@ -1,13 +1,13 @@
 """`submit`: the change that was shown is the change that leaves, after its checks."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.agent.review import Accepted, History, Review, Shown, Unfit, checks_failed, submission_of
+from bot.agent.review import Accepted, History, Review, Shown, Unfit, submission_of
 from bot.domain.conversation import Json
-from bot.domain.job import Check, Receipt
 from tests.agent.bench import Bench, bench
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +175,7 @@ async def test_after_three_rejections_a_failing_change_may_go_out_as_a_draft(tmp
     assert "the pull request then opens as a draft that says so" in seen.text
     accepted = await on.review.submit(words(diff_id=seen.patch.diff_id), history=history, check="python3 hello.py")
     assert isinstance(accepted, Accepted)
-    assert accepted.checks_failed
+    assert accepted.receipt == seen.receipt
 
 
 async def test_a_check_that_fails_already_on_the_base_does_not_stand_in_the_way(tmp_path: Path) -> None:
@@ -186,7 +186,15 @@ async def test_a_check_that_fails_already_on_the_base_does_not_stand_in_the_way(
     assert "The base fails too, so this does not stand in the way." in seen.text
     accepted = await on.review.submit(words(diff_id=seen.patch.diff_id), history=after(seen), check="exit 7")
     assert isinstance(accepted, Accepted)
-    assert not accepted.checks_failed
+
+
+async def test_a_change_that_makes_a_red_base_worse_is_turned_away_with_the_numbers(tmp_path: Path) -> None:
+    """Red when any failing base excuses any failing head: seen."""
+    on = await bench(tmp_path, {"left": b"1 failed, 9 passed"})
+    write(on, "left", "3 failed, 7 passed")
+    seen = await shown(on.review, check="cat left; exit 1")
+    assert seen.checks_failed
+    assert re.search(r"^base: exit 1, \S+ s \(1 failed\)\nhead: exit 1, \S+ s \(3 failed\)$", seen.text, re.M)
 
 
 async def test_what_a_check_leaves_behind_is_taken_back(tmp_path: Path) -> None:
@@ -209,25 +217,6 @@ async def test_a_check_that_runs_too_long_is_a_failure_with_a_reason(tmp_path: P
     assert result.checks_failed
     assert result.receipt.runs[-1].timed_out
     assert "head: timed out after 1 s" in result.text
-
-
-def run_of(where: str, exit_code: int | None) -> Check:
-    return Check(where="head" if where == "head" else "base", exit_code=exit_code, seconds=1.0, tail="")
-
-
-@pytest.mark.parametrize(
-    ("runs", "failed"),
-    [
-        pytest.param((), False, id="nothing-ran"),
-        pytest.param((run_of("head", 0),), False, id="passes"),
-        pytest.param((run_of("head", 1),), True, id="fails-and-no-base-to-compare"),
-        pytest.param((run_of("base", 0), run_of("head", 1)), True, id="newly-fails"),
-        pytest.param((run_of("base", 1), run_of("head", 1)), False, id="failed-before"),
-        pytest.param((run_of("base", 0), run_of("head", None)), True, id="newly-times-out"),
-    ],
-)
-def test_a_failure_counts_when_the_base_does_not_share_it(runs: tuple[Check, ...], failed: bool) -> None:
-    assert checks_failed(Receipt(command="x", runs=runs)) is failed
 
 
 def test_a_title_is_one_line_of_at_most_seventy_characters() -> None:

@@ -172,7 +172,7 @@ def said(summary: str) -> Submission:
             {"kind": "submitted", "pull_request": 42, "verb": "Updated"}, "**Updated #42**", id="gone-on-with"
         ),
         pytest.param(
-            {"kind": "submitted", "pull_request": 42, "draft": True, "why_draft": "its checks fail"},
+            {"kind": "submitted", "pull_request": 42, "draft": True, "but": "its checks fail"},
             "**Opened draft #42**: its checks fail",
             id="draft-with-failing-checks",
         ),
