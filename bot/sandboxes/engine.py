@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,13 +100,21 @@ class Engine:
     def _asked(self, path: str) -> Mapping[str, Any]:
         transport = httpx.HTTPTransport(uds=self._socket, verify=False)
         try:
+            self._look_for_it()
             with httpx.Client(transport=transport, base_url=self._base_url, timeout=PING_TIMEOUT_S) as client:
                 answer = client.get(path)
                 _raise_for(answer.status_code, answer.content)
                 found: Mapping[str, Any] = answer.json()
                 return found
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, OSError, ValueError) as error:
             raise self._unreachable(error) from None
+
+    def _look_for_it(self) -> None:
+        """httpcore leaves a socket that cannot be connected to the garbage collector. Raises OSError."""
+        if self._socket is not None:
+            with socket.socket(socket.AF_UNIX) as tried:
+                tried.settimeout(PING_TIMEOUT_S)
+                tried.connect(self._socket)
 
     async def call(
         self,

@@ -116,7 +116,12 @@ class SqliteDatabase:
                 "stop it, start this one with --web-only, or use Postgres."
             ) from error
         self._runner_lock = lock
-        await self.write(take_over)
+        try:
+            await self.write(take_over)
+        except ProviderError:  # the next try takes them over: else they would wait until their leases end
+            self._runner_lock = None
+            os.close(lock)
+            raise
 
     async def changed(self, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()

@@ -2,10 +2,13 @@
 them."""
 
 import asyncio
+import gc
 import json
 import os
+import socket
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -363,6 +366,19 @@ async def test_without_an_engine_the_problem_says_how_to_get_one(tmp_path: Path)
     )
     with pytest.raises(ProviderError, match="does not answer"):
         await provider.open("job")
+
+
+def test_a_dead_engines_socket_is_a_problem_and_leaves_nothing_open(tmp_path: Path) -> None:
+    """Red when httpx alone finds it out, which leaves its socket to the collector: seen."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "dead.sock"))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        problem = Docker(address=f"unix://{tmp_path}/dead.sock", bot="x").problem()
+        gc.collect()
+    assert problem is not None
+    assert "does not answer" in problem
+    assert [str(one.message) for one in told] == []
 
 
 def test_an_engine_that_does_not_answer_is_a_problem() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,25 @@ async def test_only_one_process_runs_jobs_and_the_others_may_accept_them(opened:
     resumed = await door.claim("second")
     assert resumed is not None
     assert (resumed.job.id, resumed.attempts) == ("job-a", 2)
+
+
+async def test_a_runner_whose_first_write_fails_takes_the_jobs_over_at_the_next(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    """Red when the lock counts as taken before the jobs are: seen."""
+    gone = await open_store(sqlite_url)
+    await claimed(gone, "a")
+    await gone.close()
+    store = Store(SqliteDatabase(tmp_path / "backspace.db", busy_timeout_ms=50), QueueLimits())
+    with closing(sqlite3.connect(tmp_path / "backspace.db", isolation_level=None)) as thief:
+        thief.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ProviderError, match="locked"):
+            await store.claim("w")
+        thief.execute("ROLLBACK")
+    claim = await store.claim("w")
+    assert claim is not None
+    assert claim.job.id == "job-a"
+    await store.close()
 
 
 async def test_a_failing_write_takes_no_other_with_it(opened: Open, sqlite_url: str) -> None:
