@@ -118,7 +118,7 @@ class Sandbox(Protocol):
         ...
 
     async def leave(self) -> None:
-        """Instead of `close`, for a job that goes on elsewhere: nothing runs on, and the next `open` finds all as it is.
+        """Instead of `close`, for a job that goes on elsewhere: nothing runs on, and its next `open` finds all of it.
 
         Where sandboxes end with their process this is `close`.
         """

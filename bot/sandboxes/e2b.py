@@ -185,7 +185,6 @@ class _Place:
             await self.leave()
 
     async def leave(self) -> None:
-        """Whoever comes next ends what our helper still does."""
         if self._command is not None and self._watching is not None:
             await self._command.disconnect()
             await asyncio.wait([self._watching])

@@ -31,6 +31,7 @@ async def entered(sandbox: "modal.Sandbox", job_id: str, *, holder: str, limits:
     except BaseException:  # cancelled too: else it would run on
         lifeline.kill()
         raise
+    lifeline.helper = process
 
     async def hear(piece: bytes) -> None:
         process.stdin.write(piece)
@@ -69,6 +70,7 @@ class _Lifeline:
     def __init__(self, sandbox: "modal.Sandbox", holder: str, carriage: Carriage) -> None:
         self._sandbox, self._holder, self._carriage = sandbox, holder, carriage
         self._ending: asyncio.Task[None] | None = None
+        self.helper: modal.container_process.ContainerProcess[bytes] | None = None
 
     def kill(self) -> None:
         self._begin(ends=True)
@@ -86,7 +88,7 @@ class _Lifeline:
             self._ending = asyncio.get_running_loop().create_task(self._end(ends=ends))
 
     async def _end(self, *, ends: bool) -> None:
-        """What cannot be ended now ends by its time-out, or is reaped; whoever takes it over ends our helper."""
+        """What cannot be ended now ends by its time-out, or is reaped. In a machine that is left our helper ends."""
         import modal
 
         await self._carriage.close()
@@ -94,6 +96,9 @@ class _Lifeline:
             async with asyncio.timeout(END_TIMEOUT_S):
                 if ends and (await self._sandbox.get_tags.aio()).get(HOLDER) == self._holder:
                     await self._sandbox.terminate.aio(wait=True)
+                elif self.helper is not None:
+                    self.helper.stdin.write_eof()
+                    await self.helper.stdin.drain.aio()
                 await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]  # Modal's
         except (modal.exception.Error, OSError, TimeoutError):
             return

@@ -23,6 +23,7 @@ START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 30.0
 MOST_PIECES = 32  # that wait to be taken: more are not asked for
 MOST_OF_A_LINE = 1 << 20
+LAST_LINE = b"\n"  # after it the program ends, and the helper with all it runs
 
 
 class Place(Protocol):
@@ -175,7 +176,7 @@ class _Lifeline:
         self._begin(self._place.end)
 
     async def leave(self) -> None:
-        self._begin(self._place.leave)
+        self._begin(self._leave)
         await self.gone()
 
     async def gone(self) -> None:
@@ -185,6 +186,12 @@ class _Lifeline:
     def _begin(self, parting: Callable[[], Awaitable[None]]) -> None:
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end(parting))
+
+    async def _leave(self) -> None:
+        try:
+            await self._place.say(LAST_LINE)
+        finally:
+            await self._place.leave()
 
     async def _end(self, parting: Callable[[], Awaitable[None]]) -> None:
         """What cannot be ended now ends by its time-out, or is reaped."""

@@ -43,6 +43,8 @@ class Relay:
         assert self._helper.stdin is not None
         try:
             for line in sys.stdin.buffer:
+                if line == b"\n":  # the bot leaves
+                    break
                 view = memoryview(base64.b64decode(line))
                 while view:
                     view = view[self._helper.stdin.write(view) or 0 :]

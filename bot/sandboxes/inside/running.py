@@ -80,25 +80,30 @@ def guard_first_process() -> int:
 
 
 class Command:
-    """A running command. `limits` is what the provider sent: numbers by name, 0 for none."""
+    """A running command. `limits` is what the provider sent: numbers by name, 0 for none.
 
-    def __init__(self, request: dict[str, Any], stdin: bytes, *, wake: int) -> None:
+    `asker`: from where it was asked for. Nothing comes from there before the answer, but the news that nobody waits.
+    """
+
+    def __init__(self, request: dict[str, Any], stdin: bytes, *, wake: int, asker: int) -> None:
         self._limits: dict[str, int] = request["limits"]
         self._disks: list[str] = request["disks"]
         self._stdin = memoryview(stdin)
-        self._wake = wake
+        self._wake, self._asker, self._is_alone = wake, asker, False
         self._status: int | None = None
         self.out, self.err = Kept(request["max_output"]), Kept(request["max_output"])
         self._selector = selectors.DefaultSelector()
-        self._selector.register(wake, selectors.EVENT_READ)
+        for descriptor in (wake, asker):
+            self._selector.register(descriptor, selectors.EVENT_READ)
         self._inodes_at_start = _inodes(self._disks)
         self._pid = self._start(request)
 
     def wait(self, deadline: float) -> dict[str, Any]:
-        """Runs until the command ends, `deadline` (monotonic seconds) or a limit; then nothing of it is left."""
+        """Runs until the command ends, `deadline` (monotonic seconds), a limit, or nobody waits for it any more; then
+        nothing of it is left."""
         timed_out, excess = False, ""
         look_at = 0.0
-        while self._status is None and not timed_out and not excess:
+        while self._status is None and not timed_out and not excess and not self._is_alone:
             now = time.monotonic()
             self._move(max(0.0, min(TICK_S, deadline - now)))
             self._reap()
@@ -139,6 +144,8 @@ class Command:
         for key, _ in self._selector.select(wait_s):
             if key.fd == self._wake:
                 os.read(self._wake, 4096)
+            elif key.fd == self._asker:
+                self._is_alone = True
             elif key.data is None:
                 self._feed(key.fd)
             else:
@@ -187,7 +194,7 @@ class Command:
         for descriptor, key in [(key.fd, key) for key in self._selector.get_map().values()]:
             while key.data is not None and descriptor in self._selector.get_map():
                 self._take(descriptor, key.data)
-            if descriptor in self._selector.get_map() and descriptor != self._wake:
+            if descriptor in self._selector.get_map() and descriptor not in (self._wake, self._asker):
                 os.close(descriptor)
         self._selector.close()
 

@@ -76,7 +76,7 @@ class Server:
         started = time.monotonic()
         if "beside" in header:
             header["argv"] = [sys.executable, "-I", "-S", *header["beside"], *header["argv"]]
-        command = Command({"cwd": self._root, **header}, stdin, wake=self._wake)
+        command = Command({"cwd": self._root, **header}, stdin, wake=self._wake, asker=self._in.fileno())
         end = command.wait(started + header["timeout_s"])
         out, err = command.out.value(), command.err.value()
         end.update(truncated=command.out.cut or command.err.cut, stdout=len(out), seconds=time.monotonic() - started)
