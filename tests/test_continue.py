@@ -158,8 +158,8 @@ async def test_unfinished_work_is_gone_on_with_in_its_pull_request(tmp_path: Pat
         draft, pull = the_one(stage)
         left, branch = pull.head_sha, pull.head_ref
         assert pull.draft
-        assert f"/backspace continue --budget 3` on #{issue} goes on with it." in (draft.body or "")
-        assert any("`/backspace continue --budget 3`" in body for body in said(stage, issue))
+        assert f"/backspace continue` on #{issue} goes on with it." in (draft.body or "")
+        assert any("`/backspace continue`" in body for body in said(stage, issue))
         await say(stage, issue, "/backspace continue --budget 3")
         end = await end_of(stage, issue)
         assert (end.conclusion, end.message) == (Conclusion.SUCCESS, f"**Updated #{draft.number}**")
