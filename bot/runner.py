@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -134,6 +135,8 @@ class Runner:
             self._vitals.leases_lost += taken or _says_lost(job)
             if (interrupted or lease.cancelled_by) and (job.cancelled() or not job.done()):
                 await self._put_back(lease)
+            elif _without_store(job):
+                await self._put_back_when_it_is_there(lease)
 
     async def _kept(self, lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Future[str | None]) -> bool:
         """Whether the job ended by itself. One that has just finished has no lease either, and may take its leave."""
@@ -146,15 +149,26 @@ class Runner:
                 log.warning("job given up", reason=str(lost))
         return job.done()
 
-    async def _put_back(self, lease: Lease) -> None:
-        """For the next worker, at once. What is still under way here can write no more."""
+    async def _put_back(self, lease: Lease) -> bool:
+        """For the next worker, at once. What is still under way here can write no more. False when that failed."""
         try:
             async with asyncio.timeout(RELEASE_WITHIN_S):
                 await self._queue.release(lease.claim)
         except LeaseLost:
-            return  # it is finished, back in the queue already, or another's
+            pass  # it is finished, back in the queue already, or another's
         except (ProviderError, TimeoutError) as error:
             log.warning("job not put back: it goes on when its lease ends", error=str(error) or "no answer")
+            return False
+        return True
+
+    async def _put_back_when_it_is_there(self, lease: Lease) -> None:
+        """The database failed under the job. Past the end of its lease that would count as the worker's death."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(lease.claim.lease_s):
+                while True:
+                    await asyncio.sleep(self._idle_s)
+                    if await self._put_back(lease):
+                        return
 
 
 async def _keep(lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Future[str | None]) -> None:
@@ -175,6 +189,11 @@ async def _keep(lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Futur
 
 def _says_lost(job: asyncio.Future[None]) -> bool:
     return job.done() and not job.cancelled() and isinstance(job.exception(), LeaseLost)
+
+
+def _without_store(job: asyncio.Future[None]) -> bool:
+    error = job.exception() if job.done() and not job.cancelled() else None
+    return isinstance(error, ProviderError) and error.provider == "store"
 
 
 def _tell(job: asyncio.Future[None]) -> None:

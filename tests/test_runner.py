@@ -375,6 +375,30 @@ async def test_a_store_that_fails_is_asked_again_after_a_while_and_then_works() 
         await work.started.wait()
 
 
+async def test_a_job_whose_store_failed_goes_back_as_soon_as_the_store_is_there() -> None:
+    """Left to the end of its lease it would count as a worker's death, and three of those close a job.
+
+    Red without the tries to put it back: seen.
+    """
+    queue, again = MemoryQueue("a"), asyncio.Event()
+    queue.down.add("release")
+
+    async def work(lease: Lease) -> None:
+        if lease.claim.attempts > 1:
+            queue.finish(lease.claim)
+            again.set()
+            return
+        raise ProviderError("store", "the disk is full", retryable=True)
+
+    async with running(queue, work):
+        await asyncio.sleep(1.5 * IDLE_S)
+        assert queue.calls.count("release") == 1
+        queue.down.clear()
+        await asyncio.wait_for(again.wait(), 2)
+    assert queue.calls.count("release") == 2
+    assert queue.waiting == []
+
+
 async def test_work_that_is_promised_and_not_there_is_not_asked_for_without_end() -> None:
     """Red without the growing pause: thousands of claims a second (tried)."""
     queue = MemoryQueue()
