@@ -1,20 +1,18 @@
 """A sandbox reached through the helper inside it: the port's calls as frames over one stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import NoReturn
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from bot.domain.errors import LimitReached, ProviderError
 from bot.ports import BaseFile, ExecResult, ExportedFile
 from bot.sandboxes.exporting import EXPORT_ENVIRONMENT, LIST_UNIGNORED, Reading, changed_files, safe_paths
-from bot.sandboxes.inside.wire import LENGTHS, MAX_HEADER_BYTES, Frame, Header, header_of, lengths, packed
+from bot.sandboxes.inside.wire import Header
 from bot.sandboxes.observed import observer
 from bot.sandboxes.outside import Lifeline, Network, Stream
 from bot.sandboxes.shelf import Shelf, Unfinished
+from bot.sandboxes.talk import CALL_TIMEOUT_S, Talk
 
 GRACE_S = 2.0  # for the helper to end a command and answer; then the host ends the sandbox
-CALL_TIMEOUT_S = 120.0  # for a call that is not a command
 PACK_TIMEOUT_S = 300.0
 MAX_LISTING_BYTES = 64 << 20
 MAX_PIECE_BYTES = 1 << 20  # of an archive on its way out
@@ -44,7 +42,7 @@ class ServedSandbox:
         shelf: Shelf | None = None,
     ) -> None:
         self._id, self._provider = id, provider
-        self._reader, self._writer = streams
+        self._talk = Talk(provider, streams, kill=lifeline.kill, wall_clock_s=wall_clock_s)
         self._lifeline = lifeline
         self._environment, self._limits, self._disks = dict(environment), dict(limits), list(disks)
         self._network, self._way_out = network, dict[str, str]()
@@ -52,7 +50,6 @@ class ServedSandbox:
         self._shelf, self._warm = shelf, False
         self._turn = asyncio.Lock()
         self._lost = ""
-        self._clock = asyncio.get_running_loop().call_later(wall_clock_s, self._end, "its time is over")
 
     @property
     def id(self) -> str:
@@ -68,7 +65,7 @@ class ServedSandbox:
 
     @property
     def is_lost(self) -> bool:
-        return bool(self._lost)
+        return bool(self._talk.lost)
 
     def observe(self, names: Sequence[str]) -> None:
         """From now on commands are observed: which other hosts they ask for. No names: no more."""
@@ -78,7 +75,7 @@ class ServedSandbox:
         if self._network is None:
             raise ProviderError(self._provider, "its sandboxes can have no network, or not any more")
         if self._network.prepare():
-            await self._call({"op": "listen"}, max_body=0)
+            await self._talk.call({"op": "listen"}, max_body=0)
         self._way_out = await self._network.open(names)
 
     async def end_network(self) -> tuple[str, ...]:
@@ -127,16 +124,16 @@ class ServedSandbox:
         """Raises LimitReached once all was taken in: half an answer would end the sandbox."""
         too_large: LimitReached | None = None
         with made.open(place) as file:
-            async with self._exchange(PACK_TIMEOUT_S):
-                await self._send({"op": "pack", "of": directory}, names)
-                while chunk := (await self._receive(MAX_PIECE_BYTES))[1]:
+            async with self._talk.exchange(PACK_TIMEOUT_S):
+                await self._talk.send({"op": "pack", "of": directory}, names)
+                while chunk := (await self._talk.receive(MAX_PIECE_BYTES))[1]:
                     try:
                         made.count(len(chunk))
                         await asyncio.to_thread(file.write, chunk)
                     except LimitReached as error:
                         too_large = error
-                header, _ = await self._receive(0)
-        self._raise_refusal(header)
+                header, _ = await self._talk.receive(0)
+        self._talk.raise_refusal(header)
         if too_large:
             raise too_large
         made.squeezed[place] = header["squeezed"] if header.get("squeezed") in SQUEEZERS else ""
@@ -161,8 +158,8 @@ class ServedSandbox:
         if self._observed:
             request["beside"] = observer(self._observed)
         patience = timeout_s + GRACE_S + len(stdin) / STDIN_BYTES_PER_S
-        header, body = await self._call(request, stdin, timeout_s=patience, max_body=2 * max_output_bytes + 4096)
-        with self._sense():
+        header, body = await self._talk.call(request, stdin, timeout_s=patience, max_body=2 * max_output_bytes + 4096)
+        with self._talk.sense():
             return ExecResult(
                 exit_code=None if header["timed_out"] else int(header["exit"]),
                 stdout=body[: int(header["stdout"])],
@@ -173,29 +170,29 @@ class ServedSandbox:
             )
 
     async def read_file(self, path: str, *, max_bytes: int) -> bytes:
-        _, body = await self._call({"op": "read", "max": max_bytes}, _as_bytes(path), max_body=max_bytes)
+        _, body = await self._talk.call({"op": "read", "max": max_bytes}, _as_bytes(path), max_body=max_bytes)
         return body
 
     async def write_file(self, path: str, content: bytes) -> None:
         name = _as_bytes(path)
-        await self._call({"op": "write", "path": len(name)}, name + content, max_body=0)
+        await self._talk.call({"op": "write", "path": len(name)}, name + content, max_body=0)
 
     async def list_files(self) -> tuple[str, ...]:
-        _, body = await self._call({"op": "list"}, max_body=MAX_LISTING_BYTES)
+        _, body = await self._talk.call({"op": "list"}, max_body=MAX_LISTING_BYTES)
         return safe_paths(body)
 
     async def put_archive(self, chunks: AsyncIterator[bytes]) -> None:
         await self._unpack({"op": "unpack"}, chunks)
 
     async def _unpack(self, request: Header, chunks: AsyncIterator[bytes]) -> None:
-        async with self._exchange(CALL_TIMEOUT_S):
-            await self._send(request, b"")
+        async with self._talk.exchange(CALL_TIMEOUT_S):
+            await self._talk.send(request, b"")
             async for chunk in chunks:
                 if chunk:
-                    await self._send({}, chunk)
-            await self._send({}, b"")
-            header, _ = await self._receive(0)
-        self._raise_refusal(header)
+                    await self._talk.send({}, chunk)
+            await self._talk.send({}, b"")
+            header, _ = await self._talk.receive(0)
+        self._talk.raise_refusal(header)
 
     async def export_changes(self, base: Mapping[str, BaseFile], *, max_bytes: int) -> tuple[ExportedFile, ...]:
         found = await self.exec(
@@ -207,103 +204,27 @@ class ServedSandbox:
             words = found.stderr.decode(errors="replace").strip()[:300]
             raise ProviderError(self._provider, f"git in the sandbox could not list the changes: {words}")
         reading = Reading(states=self._states, content=self._content, max_bytes=max_bytes)
-        with self._sense():
+        with self._talk.sense():
             return await changed_files(base, safe_paths(found.stdout, base), reading)
 
     async def close(self) -> None:
-        self._end("it was closed")
+        self._talk.end("it was closed")
         await self.end_network()
         await self._lifeline.gone()
 
     async def leave(self) -> None:
-        self._let_go("it was left")
+        self._talk.let_go("it was left")
         await self.end_network()
         await self._lifeline.leave()
 
     async def _states(self, paths: Sequence[str]) -> list[bytes]:
         names = b"".join(_as_bytes(path) + b"\0" for path in paths)
-        _, body = await self._call({"op": "states"}, names, max_body=128 * len(paths))
+        _, body = await self._talk.call({"op": "states"}, names, max_body=128 * len(paths))
         return body.split(b"\0")[:-1]
 
     async def _content(self, path: str, max_bytes: int) -> tuple[str, bytes]:
-        header, body = await self._call({"op": "export", "max": max_bytes}, _as_bytes(path), max_body=max_bytes)
+        header, body = await self._talk.call({"op": "export", "max": max_bytes}, _as_bytes(path), max_body=max_bytes)
         return str(header["mode"]), body
-
-    async def _call(
-        self, header: Header, body: bytes = b"", *, max_body: int, timeout_s: float = CALL_TIMEOUT_S
-    ) -> Frame:
-        async with self._exchange(timeout_s):
-            await self._send(header, body)
-            answer, content = await self._receive(max_body)
-        self._raise_refusal(answer)
-        return answer, content
-
-    @asynccontextmanager
-    async def _exchange(self, timeout_s: float) -> AsyncIterator[None]:
-        """One request and its answer. Whatever goes wrong in between ends the sandbox."""
-        async with self._turn:
-            if self._lost:
-                raise self._loss()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    yield
-            except TimeoutError:
-                self._fail("it did not answer in time")
-            except (OSError, EOFError, ValueError, RecursionError):
-                self._fail("it stopped answering")
-            except BaseException:  # cancelled too: the answer would be taken for that of the next request
-                self._let_go("a call was broken off")
-                raise
-
-    @contextmanager
-    def _sense(self) -> Iterator[None]:
-        """What is inside is not trusted: an answer that makes no sense ends the sandbox."""
-        try:
-            yield
-        except (ValueError, TypeError, KeyError, OverflowError):
-            self._fail("it answered nonsense")
-
-    async def _send(self, header: Header, body: bytes) -> None:
-        self._writer.write(packed(header, len(body)))
-        self._writer.write(body)
-        await self._writer.drain()
-
-    async def _receive(self, max_body: int) -> Frame:
-        """Raises ValueError for sizes nobody asked for: what is inside is not trusted."""
-        header_bytes, body_bytes = lengths(await self._reader.readexactly(LENGTHS.size))
-        if header_bytes > MAX_HEADER_BYTES or body_bytes > max_body:
-            raise ValueError("a frame is larger than was asked for")
-        header = header_of(await self._reader.readexactly(header_bytes))
-        return header, await self._reader.readexactly(body_bytes)
-
-    def _raise_refusal(self, header: Header) -> None:
-        if "error" not in header:
-            return
-        message = str(header.get("message", ""))[:1000]
-        raised: dict[str, Callable[[str], Exception]] = {
-            "missing": FileNotFoundError,
-            "directory": IsADirectoryError,
-            "refused": PermissionError,
-            "limit": LimitReached,
-        }
-        error = raised.get(str(header["error"]))
-        raise error(message) if error else ProviderError(self._provider, f"the sandbox could not do that: {message}")
-
-    def _let_go(self, why: str) -> None:
-        self._lost = self._lost or why
-        self._clock.cancel()
-        self._writer.transport.abort()  # what is not sent yet never will be
-
-    def _end(self, why: str) -> None:
-        self._let_go(why)
-        self._lifeline.kill()
-
-    def _loss(self) -> ProviderError:
-        return ProviderError(self._provider, f"the sandbox is lost: {self._lost}", retryable=True)
-
-    def _fail(self, why: str) -> NoReturn:
-        self._end(why)
-        raise self._loss() from None
 
 
 def _as_bytes(path: str) -> bytes:
