@@ -29,7 +29,12 @@ def unfinished(job: Job) -> Submission:
 
 
 def go_on(outcome: Outcome, budget_usd: float) -> str:
-    """What to type to have a draft gone on with; where the money ran out, as much of it again is offered."""
+    """What to type to have a draft gone on with, "" where that would fail in the same way.
+
+    Where the money ran out, as much of it again is offered.
+    """
+    if not is_draft(outcome) or (outcome.setback is not None and outcome.setback.for_operator):
+        return ""
     money = f" --budget {budget_usd:.2f}".removesuffix(".00") if outcome.message.startswith("$") else ""
     return f"/backspace continue{money}"
 
@@ -37,8 +42,9 @@ def go_on(outcome: Outcome, budget_usd: float) -> str:
 def banner(outcome: Outcome, *, job: Job, budget_usd: float) -> str:
     """What is wrong with this pull request, or "" when nothing is known to be."""
     if outcome.kind == "stopped":
-        command = f"`{go_on(outcome, budget_usd)}` on #{job.issue.number} goes on with it."
-        return f"**Unfinished**: {outcome.message} {command}"
+        command = go_on(outcome, budget_usd)
+        typed = f"`{command}` on #{job.issue.number} goes on with it." if command else ""
+        return " ".join(part for part in (f"**Unfinished**: {outcome.message}", _advice(outcome), typed) if part)
     return failing(outcome)
 
 
@@ -81,10 +87,14 @@ def ended(
         pull_request=opened.number if opened else None,
         draft=opened.draft if opened else False,
         but=_BUT[_standing(outcome)],
-        next_command=go_on(outcome, budget_usd) if opened and budget_usd and is_draft(outcome) else "",
+        next_command=go_on(outcome, budget_usd) if opened and budget_usd else "",
         verb="Updated" if goes_on else "Opened",
     )
-    return JobFinished(outcome.conclusion, _paragraphs(message, outcome.afterword))
+    return JobFinished(outcome.conclusion, _paragraphs(message, _advice(outcome), outcome.afterword))
+
+
+def _advice(outcome: Outcome) -> str:
+    return answers.advice(outcome.setback) if outcome.setback else ""
 
 
 def _paragraphs(*parts: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from bot.agent.outcome import Kind, Outcome
 from bot.domain.conversation import Usage
+from bot.domain.errors import ModelError
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Change, Check, PullRequest, Receipt, Submission
 from bot.ending import banner, ended, is_draft, shown, unfinished
@@ -41,6 +42,8 @@ def without_patch(kind: Kind, summary: str, conclusion: Conclusion) -> Outcome:
     return replace(READY, kind=kind, conclusion=conclusion, submission=said, patch=None)
 
 
+BUSY = ModelError("anthropic", "Claude is overloaded.", retryable=True, remedy="retry", status=529)
+NO_KEY = ModelError("anthropic", "Claude refused the API key.", remedy="next", status=401, for_operator=True)
 STOPPED = replace(READY, kind="stopped", conclusion=Conclusion.TIMED_OUT, message="60 of 60 turns are used.")
 
 
@@ -100,6 +103,18 @@ def test_a_long_patch_is_cut_to_what_a_comment_holds() -> None:
             id="out-of-money",
         ),
         pytest.param(
+            replace(STOPPED, message=NO_KEY.message, setback=NO_KEY),
+            "**Unfinished**: Claude refused the API key. Whoever runs this bot has to change that; until then asking "
+            "again will not help.",
+            id="nobody-but-the-operator-can-help",
+        ),
+        pytest.param(
+            replace(STOPPED, message=BUSY.message, setback=BUSY),
+            "**Unfinished**: Claude is overloaded. Asking again later can help. `/backspace continue` on #12 goes on "
+            "with it.",
+            id="the-model-was-busy",
+        ),
+        pytest.param(
             failing(BASE, RED), "**Checks fail** on this change and did not fail on its base.", id="base-passed"
         ),
         pytest.param(
@@ -125,6 +140,18 @@ def test_the_last_sentence_of_a_draft_with_failing_checks_names_them() -> None:
     said = ended(job(), failing(BASE, RED), DRAFT, budget_usd=3.0).message
     assert said == "**Opened draft #7**: its checks fail · `/backspace continue`"
     assert ended(job(), READY, DRAFT, budget_usd=3.0).message == "**Opened draft #7**"
+
+
+def test_work_that_a_model_ended_says_whether_asking_again_can_help() -> None:
+    later = replace(STOPPED, message=BUSY.message, setback=BUSY, patch=None)
+    said = ended(job(), later, None, budget_usd=3.0).message
+    assert said == "**Stopped: Claude is overloaded**\n\nAsking again later can help."
+    never = replace(STOPPED, message=NO_KEY.message, setback=NO_KEY)
+    said = ended(job(), never, DRAFT, budget_usd=3.0).message
+    assert said == (
+        "**Stopped: Claude refused the API key** · what there is, is in draft #7\n\n"
+        "Whoever runs this bot has to change that; until then asking again will not help."
+    )
 
 
 def test_a_change_that_fails_as_its_base_does_is_no_draft_and_says_so() -> None:

@@ -150,7 +150,7 @@ class _Run:
         except ModelError as error:
             words = await self._chain.go_on_after(error)
             await self._hearing.look()
-            return await self._stopped(words, Conclusion.FAILURE) if words else None
+            return replace(await self._stopped(words, Conclusion.FAILURE), setback=error) if words else None
         except TimeoutError:
             return await self._stopped(f"{ledger.limits.minutes:g} minutes are used.", Conclusion.TIMED_OUT)
         except LimitReached as error:

@@ -9,6 +9,7 @@ from bot.agent.schemas import misfit
 from bot.agent.standing import standing
 from bot.agent.steering import speakers
 from bot.domain.conversation import AssistantTurn, Usage, calls_of
+from bot.domain.errors import ModelError
 from bot.domain.events import Conclusion
 from bot.domain.job import Patch, Receipt, Submission
 
@@ -21,7 +22,8 @@ class Outcome:
 
     `patch` is what may leave: accepted for "submitted", a draft for "stopped", None otherwise. For "answered" the
     submission's summary is the model's last text. `usd` None: the price is unknown. `models`: all that answered.
-    `afterword`: what those are told who spoke too late, a sentence of ours.
+    `afterword`: what those are told who spoke too late, a sentence of ours. `setback`: the model's failure that ended
+    the run, when one did.
     """
 
     kind: Kind
@@ -38,6 +40,7 @@ class Outcome:
     models: tuple[str, ...] = ()
     speakers: tuple[str, ...] = ()
     afterword: str = ""
+    setback: ModelError | None = None
 
 
 def outcome(

@@ -69,7 +69,7 @@ def model_error(failure: Failure, *, usage: Usage | None = None) -> ModelError:
         remedy=remedy,
         usage=usage,
         request_id=failure.request_id,
-        for_operator=remedy == "next" and failure.status != 429,
+        for_operator=remedy == "next" and (failure.status != 429 or failure.code in _OUT_OF_MONEY),
     )
 
 

@@ -1,9 +1,10 @@
 """What the bot answers in the thread: help, status, refusals, and the last sentence of every job."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
+from bot.domain.errors import BotError, LimitReached, ModelError, ProviderError, UserError
 from bot.domain.job import (
     Approve,
     Cancel,
@@ -42,6 +43,9 @@ The label `backspace` on an issue asks for the issue as it is written. Editing a
 OPERATOR = "the operator"  # who cancels without an account; no login has a space
 SUMMARY_BYTES = 6_000
 STATUS_ROWS = 5
+_CALL = re.compile(r" \([A-Z]+ /\S*: (HTTP \d{3})\)")  # which of GitHub's calls it was is for the log
+_STATUS_ALONE = r" (\1)"
+_SAYS_WHO = ("is archived", "is suspended")  # a 403 whose own words name what has to be done
 _STATE: Mapping[JobState, str] = {
     "queued": "is queued",
     "running": "is running",
@@ -110,10 +114,8 @@ def failed(error: BotError, *, asker: str) -> str:
     """What happened, and whether asking again can help; `asker` is the login of who asked."""
     said = f"{sentence(str(error), asker=asker).rstrip('.')}."
     match error:
-        case ProviderError(retryable=True):
-            return f"**Failed**: {said} Asking again later can help."
         case ProviderError():
-            return f"**Failed**: {said} Asking again will not help until that is changed."
+            return f"**Failed**: {_CALL.sub(_STATUS_ALONE, said)} {advice(error)}"
         case LeakFound():
             return f"**Failed**: {said} Tell whoever runs this bot, so that the secret is changed."
         case LimitReached():
@@ -122,6 +124,23 @@ def failed(error: BotError, *, asker: str) -> str:
             return f"**Not published**: {said}"
         case _:
             return f"**Failed**: {said}"
+
+
+def advice(error: ProviderError) -> str:
+    """Whether asking again can help, and who has to do something where it cannot."""
+    match error:
+        case ModelError(for_operator=True):
+            return "Whoever runs this bot has to change that; until then asking again will not help."
+        case ModelError(remedy="refused"):
+            return "Asking in other words can help."
+        case ModelError(remedy="context" | "longer"):
+            return "Asking for less at once can help."
+        case ProviderError(retryable=True) | ProviderError(status=429) | ModelError(remedy="again"):
+            return "Asking again later can help."
+        case ProviderError(provider="github", status=403) if not any(words in error.message for words in _SAYS_WHO):
+            return "Whoever runs this bot is told by `backspace doctor` what it may not do here."
+        case _:
+            return "Asking again will not help until that is changed."
 
 
 Ending = Literal["submitted", "no_change", "blocked", "answered", "stopped"]

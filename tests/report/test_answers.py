@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
+from bot.domain.errors import BotError, LimitReached, ModelError, ProviderError, UserError
 from bot.domain.job import (
     Approve,
     Cancel,
@@ -24,7 +24,7 @@ from bot.domain.job import (
 )
 from bot.intake.commands import NO_PROMPT
 from bot.ports import JobRow
-from bot.report.answers import HELP, answer, cancelled, ended, failed, not_started, our_fault
+from bot.report.answers import HELP, advice, answer, cancelled, ended, failed, not_started, our_fault
 from bot.report.leaks import LeakFound
 from tests.report.samples import job
 
@@ -99,6 +99,18 @@ def test_cancel_names_what_it_stops() -> None:
             ProviderError("github", "rate limited", retryable=True),
             "**Failed**: github: rate limited. Asking again later can help.",
             id="retryable",
+        ),
+        pytest.param(
+            ProviderError("github", "Not accessible (POST /repos/{owner}/{repo}/pulls: HTTP 403)", status=403),
+            "**Failed**: github: Not accessible (HTTP 403). "
+            "Whoever runs this bot is told by `backspace doctor` what it may not do here.",
+            id="not-permitted",
+        ),
+        pytest.param(
+            ProviderError("github", "the repository is archived (PATCH /repos/{owner}: HTTP 403)", status=403),
+            "**Failed**: github: the repository is archived (HTTP 403). "
+            "Asking again will not help until that is changed.",
+            id="archived",
         ),
         pytest.param(
             ProviderError("anthropic", "the key is refused."),
@@ -209,3 +221,24 @@ def said(summary: str) -> Submission:
 )
 def test_the_last_sentence_of_a_job(facts: dict[str, Any], words: str) -> None:
     assert ended(**facts, own_issue=12) == words
+
+
+@pytest.mark.parametrize(
+    ("remedy", "more", "words"),
+    [
+        pytest.param("retry", {"retryable": True}, "Asking again later can help.", id="overloaded"),
+        pytest.param("next", {"status": 429}, "Asking again later can help.", id="a-rate-limit-too-long-to-wait-for"),
+        pytest.param(
+            "next",
+            {"status": 401, "for_operator": True},
+            "Whoever runs this bot has to change that; until then asking again will not help.",
+            id="a-refused-key",
+        ),
+        pytest.param("again", {}, "Asking again later can help.", id="unreadable"),
+        pytest.param("refused", {}, "Asking in other words can help.", id="declined"),
+        pytest.param("context", {}, "Asking for less at once can help.", id="too-long"),
+        pytest.param("stop", {"status": 400}, "Asking again will not help until that is changed.", id="not-accepted"),
+    ],
+)
+def test_a_models_failure_says_whether_asking_again_can_help(remedy: Any, more: dict[str, Any], words: str) -> None:
+    assert advice(ModelError("anthropic", "no answer", remedy=remedy, **more)) == words
