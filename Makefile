@@ -1,5 +1,5 @@
-# make demo: a /backspace comment becomes a pull request, on this machine. make test: all checks.
-# Both install what they need, system packages included, and say so first.
+# make demo: a /backspace comment becomes a pull request, on this machine. make test: the fast checks.
+# Each target installs what it needs, system packages included, and says so first.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -13,18 +13,21 @@ TESTS := .venv/.tests
 NEEDS_TO_RUN := git:git bwrap:bubblewrap /usr/bin/python3:python3
 NEEDS_TO_TEST := $(NEEDS_TO_RUN) chromium:chromium /usr/lib/postgresql:postgresql node:nodejs dockerd:docker.io debootstrap:debootstrap
 
-.PHONY: help demo test test-all test-live lint bench lock clean
+.PHONY: help install demo test test-all test-live lint bench lock clean
 help:
 	@echo "make demo      a /backspace comment becomes a pull request, here, without any account"
-	@echo "make test      every check: ruff, mypy --strict, pytest"
+	@echo "make install   what the bot needs to run, into .venv; then .venv/bin/backspace serve"
+	@echo "make test      the fast checks: ruff, mypy --strict, pytest without the slow suites"
 	@echo "make test-all  the same and the slow suites"
 	@echo "make test-live PROVIDER=modal|e2b|daytona|docker   the sandbox contract and a job there, with your token"
 	@echo "make lint      ruff and mypy alone"
 	@echo "make bench     measure, as ratios against named peers"
 	@echo "make lock      resolve the lock files again from pyproject.toml"
 
-demo: $(RUNS)
+install: $(RUNS)
 	@.ci/install-system $(NEEDS_TO_RUN)
+
+demo: install
 	$(BIN)/backspace demo $(ARGS)
 
 test: $(TESTS) lint

@@ -38,6 +38,20 @@ app.add_typer(recorded_commands.app)
 errors = Console(stderr=True)
 
 
+def tell_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"tiny-backspace {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=tell_version, help="As `version`.")
+    ] = False,
+) -> None: ...
+
+
 def environment() -> Mapping[str, str]:
     """The environment over `.env` in the current directory. Raises ConfigFault when that cannot be read."""
     try:
@@ -261,4 +275,4 @@ def doctor() -> None:
 @app.command()
 def version() -> None:
     """Print the version."""
-    sys.stdout.write(f"tiny-backspace {__version__}\n")
+    tell_version(True)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
+from bot import __version__
 from bot.commands.demo import demo_settings, which_model
 from bot.config import Config
 from bot.stage import staged
@@ -56,6 +57,11 @@ def test_the_demo_works_on_another_repository_and_on_a_plain_folder(tmp_path: Pa
         done = backspace("demo", "--repo", str(source))
         assert done.returncode == 0, done.stdout + done.stderr
     assert "write HELLO-BACKSPACE-2.md" in done.stdout
+
+
+def test_the_version_is_told_as_a_command_and_as_an_option() -> None:
+    said = {backspace(words).stdout for words in ("version", "--version")}
+    assert said == {f"tiny-backspace {__version__}\n"}
 
 
 def test_the_demo_names_a_repository_that_is_not_there() -> None:

@@ -1,6 +1,7 @@
 """What the README promises is so."""
 
 import asyncio
+import configparser
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,15 +27,14 @@ from tests.repositories import python_bug
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {page.name: page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))}
+ALL = "\n".join([README, *PAGES.values()])
 
-
-SH = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SH = re.findall(r"^```sh\n(.*?)^```$", ALL, re.MULTILINE | re.DOTALL)
 ENV_FILE = re.compile(r"cat > \.env <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)
 (ON_MODAL,) = [block for block in SH if "modal deploy" in block]
-MAKE_DEMO = [
-    ".ci/install-system git:git bwrap:bubblewrap /usr/bin/python3:python3",
-    ".venv/bin/backspace demo",
-]
+INSTALL = ".ci/install-system git:git bwrap:bubblewrap /usr/bin/python3:python3"
+MAKE_DEMO = [INSTALL, ".venv/bin/backspace demo"]
 
 
 def made(*arguments: str) -> list[str]:
@@ -62,28 +63,31 @@ def test_every_line_of_its_shell_blocks_is_run_by_a_test_here() -> None:
     lines = [line for block in SH for line in ENV_FILE.sub("WRITE .env\n", block).splitlines()]
     assert lines == [
         *("make demo", "make test"),
-        *("WRITE .env", ".venv/bin/backspace doctor", ".venv/bin/backspace serve"),
+        *("make install", "WRITE .env", ".venv/bin/backspace serve", ".venv/bin/backspace doctor"),
         *ON_MODAL.splitlines(),  # tests/test_modal_app.py
     ]
 
 
 def test_make_demo_installs_nothing_that_is_there_and_hands_on_its_arguments() -> None:
-    """The demo itself runs below and in tests/test_cli.py."""
+    """The demo itself runs below and in tests/test_cli.py; `make install` is what it does before."""
     assert made("demo") == MAKE_DEMO
+    assert made("install") == [INSTALL]
     assert made("demo", "ARGS=--keep") == [MAKE_DEMO[0], f"{MAKE_DEMO[1]} --keep"]
     assert made("demo", "ARGS=--repo PATH")[1] == f"{MAKE_DEMO[1]} --repo PATH"
     for command in re.findall(r"`(make demo [^`]+)`", README):
         assert len(made(*shlex.split(command)[1:])) == 2
-    done = subprocess.run(shlex.split(MAKE_DEMO[0]), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(shlex.split(INSTALL), cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_make_test_runs_every_check() -> None:
+def test_make_test_runs_the_fast_checks_and_make_test_all_the_slow_ones_too() -> None:
     bin = ".venv/bin"
     *commands, pytests = made("test")
     checks = [f"{bin}/ruff format --check .", f"{bin}/ruff check .", f"{bin}/mypy"]
     assert commands[:3] == checks
     assert pytests == f'{bin}/pytest -n 2 -m "not slow"'
+    assert made("test-all")[:3] == checks
+    assert made("test-all")[-1] == f"{bin}/pytest -n 2"
     assert made("lint") == checks
 
 
@@ -183,6 +187,8 @@ def test_the_permissions_and_events_it_names_are_the_apps() -> None:
     manifest = yaml.safe_load((ROOT / "app.yml").read_text(encoding="utf-8"))
     assert manifest["default_permissions"] == JOB
     assert tuple(manifest["default_events"]) == EVENTS
+    assert {name.replace("_", " ").capitalize() for name in EVENTS} == {"Issue comment", "Issues"}
+    assert "*Issue comment* and *Issues*" in README
     for name in JOB:
         assert name.replace("_", " ").capitalize() in README
 
@@ -198,15 +204,13 @@ def test_the_table_of_settings_is_the_code() -> None:
 
 def test_every_make_target_it_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z-]+)", README))
+    named = set(re.findall(r"`make ([a-z-]+)", ALL))
     assert named
     assert named <= targets
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"`?backspace ([a-z]+)\b[^`\n]*`", README)) - {"add"}))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"(?<!/)backspace ([a-z]+)\b[^`\n]*`", ALL))))
 def test_every_command_it_names_has_a_help_text(command: str) -> None:
-    if f"/backspace {command}" in README and f"`backspace {command}" not in README:
-        return
     done = subprocess.run(
         [sys.executable, "-m", "bot", command, "--help"], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -214,9 +218,27 @@ def test_every_command_it_names_has_a_help_text(command: str) -> None:
     assert "Usage" in done.stdout
 
 
-def test_every_file_it_names_exists() -> None:
-    named = re.findall(r"`((?:bot|docs|tests|benchmarks)/[\w./-]+)`", README) + re.findall(
-        r"\]\((docs/[^)]+)\)", README
-    )
+def test_every_file_and_page_it_names_exists() -> None:
+    named = re.findall(r"`((?:bot|docs|tests|benchmarks)/[\w./-]+)`", ALL) + re.findall(r"\]\((docs/[^)#]+)", README)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+    assert {f"docs/{page}" for page in PAGES} <= set(named), "the README leads to every page"
+    for page, part in re.findall(r"\]\(docs/([\w-]+\.md)#([\w-]+)\)", README):
+        assert part in [
+            title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", PAGES[page], re.MULTILINE)
+        ]
+
+
+def test_the_extras_it_tells_to_install_are_in_the_project() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = set(re.findall(r"'\.\[(\w+)\]'", ALL))
+    assert named == {"bedrock", "daytona", "e2b", "vertex"}
+    assert named <= extras.keys()
+
+
+def test_the_systemd_unit_starts_the_bot_that_make_install_made() -> None:
+    (unit,) = re.findall(r"^```ini\n(.*?)^```$", ALL, re.MULTILINE | re.DOTALL)
+    read = configparser.ConfigParser()
+    read.read_string(unit)
+    service = read["Service"]
+    assert service["ExecStart"] == f"{service['WorkingDirectory']}/.venv/bin/backspace serve"
