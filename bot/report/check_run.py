@@ -1,5 +1,7 @@
 """Events -> the check run `backspace`: title, summary and folded log, cut to GitHub's limits."""
 
+import re
+import string
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -35,6 +37,9 @@ _STATUS: Final[dict[Literal["queued", "running", "finished"], Literal["queued", 
     "running": "in_progress",
     "finished": "completed",
 }
+_MARKUP: Final = re.compile(  # an escape, a code span or block, bold
+    rf"\\(?P<escaped>[{re.escape(string.punctuation)}])|(?P<fence>`+)(?P<code>.+?)(?<!`)(?P=fence)(?!`)|\*\*", re.S
+)
 _SUPERSEDED = "A newer commit carries this check."
 
 
@@ -65,8 +70,16 @@ def cut(text: str, *, limit: int = LIMIT, note: str = "(cut: the rest is in the 
 
 
 def plain(markdown: str) -> str:
-    """A message of ours without its Markdown, for places that show text as it is."""
-    return markdown.replace("**", "").replace("`", "")
+    """A message of ours without its Markdown, for places that show text as it is; code spans keep their text."""
+    return _MARKUP.sub(_without_markup, markdown)
+
+
+def _without_markup(found: re.Match[str]) -> str:
+    escaped, code_text = found["escaped"], found["code"]
+    if code_text is None:
+        return escaped or ""
+    is_padded = code_text.startswith(" ") and code_text.endswith(" ") and code_text.strip() != ""
+    return code_text[1:-1] if is_padded else code_text
 
 
 def _title(so_far: Progress) -> str:

@@ -14,7 +14,8 @@ from bot.domain.events import (
 )
 from bot.domain.job import FileStat
 from bot.ports import CheckRun
-from bot.report.check_run import CHECK_NAME, LIMIT, check_run, cut, superseded
+from bot.report.check_run import CHECK_NAME, LIMIT, check_run, cut, plain, superseded
+from bot.report.restricted_markdown import words
 from tests.report.samples import USAGE, finished, log, running
 
 
@@ -136,3 +137,27 @@ def test_an_earlier_head_ends_neutral() -> None:
         title="Superseded",
         summary="A newer commit carries this check.",
     )
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        pytest.param(
+            "**Opened draft #7**: its checks fail · `/backspace continue`",
+            "Opened draft #7: its checks fail · /backspace continue",
+            id="ours",
+        ),
+        pytest.param(
+            r"List\<T\>, \[x\], C:\\dir, 2 \< 3 \& 4 \| 5", r"List<T>, [x], C:\dir, 2 < 3 & 4 | 5", id="escapes"
+        ),
+        pytest.param(r"`a\<b` and `` `x` `` and `**kw`", r"a\<b and `x` and **kw", id="code-spans-keep-their-text"),
+        pytest.param(r"one \` two \` and a\b", "one ` two ` and a\\b", id="an-escaped-backtick-begins-no-code"),
+    ],
+)
+def test_where_text_is_shown_as_it_is_nothing_of_markdown_is_left(markdown: str, text: str) -> None:
+    assert plain(markdown) == text
+
+
+@pytest.mark.parametrize("text", ["List<T> *a* _b_ [c](d) \\ `e` #1 @f | & ~", "1. a", "# b", "> c", "- d", "a\\*b"])
+def test_what_was_escaped_for_the_thread_reads_as_it_was_written(text: str) -> None:
+    assert plain(words(text)).replace("`", "") == text.replace("`", "")
