@@ -10,7 +10,7 @@ from typing import Self
 
 import structlog
 
-from bot.domain.errors import LeaseLost, NotFound, ProviderError
+from bot.domain.errors import LeaseLost, NotFound, ProviderError, Suspended
 from bot.domain.events import BranchMoved, JobFinished, Recorded, Steered
 from bot.domain.job import Job
 from bot.ports import CheckRun, GitHub
@@ -100,7 +100,7 @@ class Reporter:
             failure = await self._update(self._github)
             # A refusal is tried once more, as what somebody deleted is made again; then it is gone for good.
             if failure is None or (not failure.retryable and attempt > 0):
-                self._told = True
+                self._told = not isinstance(failure, Suspended)
                 break
             if attempt + 1 < self._final_attempts:
                 await self._sleep(FIRST_WAIT_S * 2**attempt)

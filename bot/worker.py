@@ -14,7 +14,7 @@ from bot.domain.job import Cancel, Continue, Job, Start
 from bot.intake.admission import HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
 from bot.listening import Ear
-from bot.ports import Claim, Entry, GitHub, GitHubApp, JobStore, Lease
+from bot.ports import Claim, Entry, GitHub, GitHubApp, JobStore, Lease, ShutOut
 from bot.publish.branch import drop_branch
 from bot.recorder import Recorder
 from bot.report import answers
@@ -60,8 +60,8 @@ class Worker:
         """
         claim, job = lease.claim, lease.claim.job
         log.info("job started", repo=job.repo.full_name, issue=job.issue.number, attempt=claim.attempts)
-        if reason := await self._store.shut_out(job.installation_id, job.repo.id):
-            await self._end_unseen(claim, reason)
+        if shut := await self._store.shut_out(job.installation_id, job.repo.id):
+            await self._end_unseen(claim, shut)
             return
         try:
             async with self._app.repository(job.installation_id, job.repo, hold=lease.hold) as github:
@@ -109,9 +109,9 @@ class Worker:
         )
         async with reporter:
             end = await self._end_of(journey, lease, journal)
-            if await self._store.shut_out(job.installation_id, job.repo.id):
+            if shut := await self._store.shut_out(job.installation_id, job.repo.id):
                 await reporter.abandon()
-                told = True  # nobody will ever be
+                told = shut.for_good  # then nobody will ever be
             else:
                 await self._tidy(end, job, github, journal)
                 told = await reporter.close()
@@ -135,13 +135,13 @@ class Worker:
         await self._store.commit(claim, finish=last_word.state_of(end, cancelled_by=claim.cancel_by), reported=told)
         log.info("job wound up", conclusion=end.conclusion.value)
 
-    async def _end_unseen(self, claim: Claim, reason: str) -> None:
-        """Where the App may not work any more, nobody can be told."""
-        log.info("job ended without a word", reason=reason)
+    async def _end_unseen(self, claim: Claim, shut: ShutOut) -> None:
+        """Where the App may not work, nobody can be told; the reaper does it when that is lifted."""
+        log.info("job ended without a word", reason=shut.why)
         known = last_word.end_in(await self._store.events(claim.job.id))
-        words = answers.cancelled(claim.cancel_by) if claim.cancel_by else reason
+        words = answers.cancelled(claim.cancel_by) if claim.cancel_by else shut.why
         end = JobFinished(Conclusion.NEUTRAL, words)
-        await self._store.commit(claim, events=() if known else (end,), finish="cancelled", reported=True)
+        await self._store.commit(claim, events=() if known else (end,), finish="cancelled", reported=shut.for_good)
 
     async def _end_of(self, journey: Journey, lease: Lease, journal: Recorder) -> JobFinished:
         """The job's last event, recorded."""
@@ -257,18 +257,22 @@ class Worker:
 
 
 async def _say(job: Job, text: str, github: GitHub) -> None:
-    """One comment, however often this is tried; it takes the place of what said that the job had to wait."""
+    """One comment, however often this is tried; it takes the place of what said that the job had to wait.
+
+    Raises AmbiguousWrite when it was lost twice: whoever tries again later finds it by its marker, if it is there.
+    """
     body = f"{marker(job.id)}\n{text}"
-    for _ in range(2):
+    for again in (True, False):
         if (found := await github.find_comment(job.issue.number, marker(job.id))) is not None:
             if found.body != body:
                 await github.update_comment(found.id, body)
             return
         try:
             await github.create_comment(job.issue.number, body)
+            return
         except AmbiguousWrite:
-            continue
-        return
+            if not again:
+                raise
 
 
 async def _is_told(job: Job, github: GitHub) -> bool:

@@ -14,7 +14,7 @@ from bot.domain.job import Job, Repo
 from bot.journey import Workshop
 from bot.last_word import RETRIES
 from bot.lease import KeptLease, boot_time
-from bot.ports import DayBudgets, GitHub
+from bot.ports import AccessChanged, AccessState, DayBudgets, GitHub
 from bot.ports.github import Hold
 from bot.publish.mirror import Mirror
 from bot.purse import purse_of
@@ -98,3 +98,19 @@ async def test_a_provider_that_fails_is_tried_three_times_however_often_the_work
         Conclusion.FAILURE, "**Failed**: github: no answer (tried 3 times). Asking again later can help."
     )
     assert (await store.census()).untold == 1, "the reaper tells it when GitHub is back"
+
+
+@pytest.mark.parametrize(("state", "untold"), [("suspended", 1), ("removed", 0)])
+async def test_where_the_app_may_not_work_the_end_is_told_later_but_for_an_app_that_is_gone(
+    opened: Open, sqlite_url: str, tmp_path: Path, state: AccessState, untold: int
+) -> None:
+    """R8. Red when a suspended App counts as one that is gone: its check stays open when it is woken up (seen)."""
+    store = await opened(sqlite_url)
+    await deliver(store, a_job("a"))
+    lease = await taken(store)
+    await store.set_access(AccessChanged(installation_id=1, repo_ids=(), state=state, at=1.0, by="alice (x)"))
+    await a_worker(store, tmp_path).run_job(lease)
+    row = await store.job("job-a")
+    assert row is not None
+    assert row.state == "cancelled"
+    assert (await store.census()).untold == untold

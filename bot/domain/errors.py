@@ -52,6 +52,10 @@ class Unprocessable(ProviderError):
     """The provider understood and refused (HTTP 409 or 422): it exists already, is not a fast-forward, is invalid."""
 
 
+class Suspended(ProviderError):
+    """The App may not work in this installation until the account that put it to sleep wakes it up."""
+
+
 class AmbiguousWrite(ProviderError):
     """A write whose answer was lost: it may have happened. Look it up before trying again."""
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError, Unprocessable
+from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError, Suspended, Unprocessable
 
 _REASON_LIMIT = 300
 
@@ -55,8 +55,9 @@ def failure(
         return ProviderError("github", words, retryable=True, retry_after_s=limited_s, status=status)
     needed = headers.get("x-accepted-github-permissions")
     if status == 403 and "installation has been suspended" in reason:
-        reason = f"the App's installation is suspended: whoever did that can lift it ({call}: HTTP {status})"
-    elif status == 403 and "archived" in reason.lower():
+        words = f"the App's installation is suspended: whoever did that can lift it ({call}: HTTP {status})"
+        return Suspended("github", words, status=status)
+    if status == 403 and "archived" in reason.lower():
         reason = f"the repository is archived, so nothing can be written to it ({call}: HTTP {status})"
     elif status == 403 and needed:
         reason += f"; it needs the permission {needed[:100]}, which the App's owner and the installation must grant"

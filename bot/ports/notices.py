@@ -55,6 +55,14 @@ class AccessChanged:
 Notice = RequestDeleted | RequestEdited | ThreadStopped | AccessChanged  # `by`: who did it, and in brackets what
 
 
+@dataclass(frozen=True, slots=True)
+class ShutOut:
+    """`why`, as a sentence. `for_good`: uninstalled; an account that installs the App again gets another number."""
+
+    why: str
+    for_good: bool
+
+
 class Standing(Protocol):
     """Where the App may work, how far the sweep has come, who asks how much. Every call raises ProviderError."""
 
@@ -62,8 +70,8 @@ class Standing(Protocol):
         """Answers the jobs it cancels. What is older than what is known changes nothing."""
         ...
 
-    async def shut_out(self, installation_id: int, repo_id: int) -> str | None:
-        """Why the App may not work there, as a sentence; None when it may."""
+    async def shut_out(self, installation_id: int, repo_id: int) -> ShutOut | None:
+        """Why the App may not work there; None when it may."""
         ...
 
     async def started_this_hour(self, claim: "Claim") -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bot.domain.events import Conclusion, Recorded
+from bot.ports.notices import ShutOut
 from bot.ports.store import Claim, Entry, JobRow
 
 
@@ -61,6 +62,7 @@ class Upkeep(Protocol):
 
     async def journal(self, job_id: str) -> tuple[Entry, ...]: ...
     async def events(self, job_id: str, after: int = 0) -> tuple[Recorded, ...]: ...
+    async def shut_out(self, installation_id: int, repo_id: int) -> ShutOut | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.domain.errors import ProviderError
 from bot.domain.job import Job
-from bot.ports import AccessChanged, AccessState, Claim, Notice, RequestDeleted, RequestEdited, ThreadStopped, Waiting
+from bot.ports import (
+    AccessChanged,
+    AccessState,
+    Claim,
+    Notice,
+    RequestDeleted,
+    RequestEdited,
+    ShutOut,
+    ThreadStopped,
+    Waiting,
+)
 from bot.stores import claims, codec
 from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, UNFINISHED, WORK, Now
 
@@ -60,7 +70,8 @@ def unlabeled(installation_id: int, repo_id: int, issue: int) -> str:
 def why_not(connection: Connection, job: Job) -> str:
     """Why a job that was asked for is not made."""
     taken_back = "comment that asked for it was deleted" if job.comment_id else "label that asked for it was removed"
-    return shut_out(connection, job.installation_id, job.repo.id) or f"The {taken_back}."
+    shut = shut_out(connection, job.installation_id, job.repo.id)
+    return shut.why if shut else f"The {taken_back}."
 
 
 def _stopped(connection: Connection, notice: ThreadStopped) -> list[str]:
@@ -114,10 +125,13 @@ def set_access(connection: Connection, change: AccessChanged) -> tuple[str, ...]
     return _cancel(connection, lost, change.by)
 
 
-def shut_out(connection: Connection, installation_id: int, repo_id: int) -> str | None:
+def shut_out(connection: Connection, installation_id: int, repo_id: int) -> ShutOut | None:
     where = and_(ACCESS.c.installation_id == installation_id, ACCESS.c.repo_id.in_((WHOLE, repo_id)))
-    states = set(connection.execute(select(ACCESS.c.state).where(where)).scalars())
-    return next((words for state, words in _SHUT_OUT.items() if state in states), None)
+    states = {
+        row.repo_id: row.state for row in connection.execute(select(ACCESS.c.repo_id, ACCESS.c.state).where(where))
+    }
+    why = next((words for state, words in _SHUT_OUT.items() if state in states.values()), None)
+    return None if why is None else ShutOut(why, for_good=states.get(WHOLE) == "removed")
 
 
 def started_this_hour(connection: Connection, claim: Claim) -> int:

@@ -22,6 +22,7 @@ from bot.ports import (
     Meanwhile,
     Notice,
     Shortfall,
+    ShutOut,
     Waiting,
 )
 from bot.stores import arrivals, census, claims, codec, ledger, notices, reports, retention, sql, steering
@@ -75,7 +76,7 @@ class Store:
     async def set_access(self, change: AccessChanged) -> tuple[str, ...]:
         return await self._database.write(lambda c: self._announced(c, notices.set_access(c, change)))
 
-    async def shut_out(self, installation_id: int, repo_id: int) -> str | None:
+    async def shut_out(self, installation_id: int, repo_id: int) -> ShutOut | None:
         return await self._database.read(lambda c: notices.shut_out(c, installation_id, repo_id))
 
     async def started_this_hour(self, claim: Claim) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from bot.domain.errors import BotError, LeaseLost, ProviderError
+from bot.domain.errors import BotError, LeaseLost, ProviderError, Suspended
 from bot.domain.events import Conclusion, JobEvent, JobFinished, Recorded
 from bot.domain.job import Job
 from bot.lease import boot_time
@@ -97,12 +97,18 @@ class Reaper:
                 raise LeaseLost("somebody else may tell this end by now")
 
         job, events = claim.job, await self._store.events(claim.job.id)
+        shut = await self._store.shut_out(job.installation_id, job.repo.id)
+        if shut is not None and not shut.for_good:
+            log.info("end not told yet", tries=claim.attempts, reason=shut.why)
+            return
         try:
             async with self._app.repository(job.installation_id, job.repo, hold=hold) as github:
                 await self._tidy(job, events, github)
                 told = await self._report(job, events, github)
         except ProviderError as error:
-            told = not error.retryable  # a repository that is gone will hear of nothing any more
+            told = not (
+                error.retryable or isinstance(error, Suspended)
+            )  # a repository that is gone will hear of nothing any more
             log.warning("end not told", tries=claim.attempts, error=str(error), gives_up=told)
         if told:
             await self._store.told(claim)

@@ -132,9 +132,11 @@ async def test_a_request_and_its_deletion_at_the_same_moment_leave_nothing_to_do
         assert row is None or row.cancel_by == "alice (deleted)"
 
 
-@pytest.mark.parametrize(("state", "words"), [("suspended", "is suspended here"), ("removed", "not installed here")])
+@pytest.mark.parametrize(
+    ("state", "words", "for_good"), [("suspended", "is suspended here", False), ("removed", "not installed here", True)]
+)
 async def test_an_installation_that_is_gone_ends_its_jobs_and_starts_none(
-    store: Store, state: AccessState, words: str
+    store: Store, state: AccessState, words: str, for_good: bool
 ) -> None:
     running = await claimed(store, "running")
     await deliver(store, a_job("queued"))
@@ -144,7 +146,10 @@ async def test_an_installation_that_is_gone_ends_its_jobs_and_starts_none(
     accepted = await deliver(store, a_job("late"))
     assert (accepted.job_id, accepted.is_new) == (None, False)
     assert words in accepted.reason
-    assert words in (await store.shut_out(1, 7) or "")
+    shut = await store.shut_out(1, 7)
+    assert shut is not None
+    assert words in shut.why
+    assert shut.for_good is for_good
     assert await deliver(store, a_job("other", installation=2)) == Accepted("job-other", True)
     assert await store.shut_out(2, 7) is None
 
@@ -180,7 +185,9 @@ async def test_a_repository_that_was_taken_away_ends_its_own_jobs_and_can_come_b
     await deliver(store, a_job("there", repo=8))
     removed = replace(SUSPENDED, repo_ids=(7, 9), state="removed")
     assert await heed(store, removed) == ("job-here",)
-    assert await store.shut_out(1, 7) is not None
+    shut = await store.shut_out(1, 7)
+    assert shut is not None
+    assert not shut.for_good
     assert await store.shut_out(1, 8) is None
     await store.set_access(replace(removed, state="active", at=101.0))
     assert await store.shut_out(1, 7) is None
