@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from bot.domain.events import Conclusion, JobFinished
+from bot.ports import JobRow
 from bot.stage import Stage, staged
 from bot.standins.github import Delay, Reply
 from bot.standins.messages import (
@@ -59,10 +60,22 @@ async def asked(stage: Stage, text: str, *, login: str = "alice", title: str = "
 
 async def finished(stage: Stage, issue: int) -> None:
     await stage.github.deliver()
+    rows: Sequence[JobRow] = ()
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                rows = await stage.store.jobs_on(stage.repository.id, issue)
+                if rows and all(row.finished_at is not None for row in rows):
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"after {WITHIN_S:g} s: {[(row.job.id, row.state, row.attempts) for row in rows]}")
+
+
+async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN_S):
         while True:
-            rows = await stage.store.jobs_on(stage.repository.id, issue)
-            if rows and all(row.finished_at is not None for row in rows):
+            if holds():
                 return
             await asyncio.sleep(0.02)
 
@@ -117,7 +130,7 @@ async def test_a_comment_becomes_a_pull_request(tmp_path: Path, make: Callable[[
         assert all(run.status == "completed" for run in runs)
         assert opened.pull is not None
         assert [r.conclusion for r in runs if r.head_sha == opened.pull.head_sha] == ["success"]
-        assert stage.github.world.tokens == {}, "the token is revoked at the end"
+        await until(lambda: stage.github.world.tokens == {})  # revoked once the row is terminal
 
 
 FAULTS: dict[str, Fault] = {
