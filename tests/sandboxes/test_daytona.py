@@ -67,6 +67,7 @@ class TestDaytonaSetup(SetupContract):
         return Daytona(bot="7", key=KEY, api_url=standin.url, shelf=Shelf(tmp_path / "warm"))
 
 
+@pytest.mark.slow  # about 5 s
 class TestDaytonaLeft(LeavingContract):
     @pytest.fixture
     def provider(self, standin: DaytonaStandIn) -> SandboxProvider:
@@ -253,4 +254,4 @@ async def test_a_problem_says_what_to_do(
     assert (daytona(key="dtn_wrong").problem() or "").startswith("Daytona refuses DAYTONA_API_KEY: ")
     assert (daytona(api_url="http://127.0.0.1:9").problem() or "").startswith("Daytona cannot be reached: ")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "pip install 'tiny-backspace[daytona]'" in (daytona().problem() or "")
+    assert "pip install -e '.[daytona]'" in (daytona().problem() or "")
