@@ -1,11 +1,47 @@
-"""The standard streams of a command that runs at a provider's, as the pair of streams that frames go over."""
+"""A command that runs at a provider's: its standard streams as the pair that frames go over, and what holds it."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
 from typing import Any
 
+from bot.domain.errors import ProviderError
+
 PIECE_BYTES = 1 << 20
+PARTING_TIMEOUT_S = 30.0
+Parting = Callable[[], Awaitable[None]]
+
+
+class Tether:
+    """Holds a machine until it is ended or let go of, once, whoever asks for it. Both may raise ProviderError."""
+
+    def __init__(self, *, end: Parting, leave: Parting) -> None:
+        self._end, self._leave = end, leave
+        self._parting: asyncio.Task[None] | None = None
+
+    def kill(self) -> None:
+        self._begin(self._end)
+
+    async def leave(self) -> None:
+        self._begin(self._leave)
+        await self.gone()
+
+    async def gone(self) -> None:
+        if self._parting is not None:
+            await asyncio.shield(self._parting)
+
+    def _begin(self, parting: Parting) -> None:
+        if self._parting is None:
+            self._parting = asyncio.get_running_loop().create_task(_parted(parting))
+
+
+async def _parted(parting: Parting) -> None:
+    """What cannot be ended now ends by its time-out, or is reaped."""
+    try:
+        async with asyncio.timeout(PARTING_TIMEOUT_S):
+            await parting()
+    except (ProviderError, TimeoutError):
+        return
 
 
 class Carriage:

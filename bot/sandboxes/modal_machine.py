@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.domain.errors import ProviderError
 from bot.sandboxes.cage import MADE_PATH, WORK_TREE, environment
-from bot.sandboxes.carried import Carriage
+from bot.sandboxes.carried import Carriage, Tether
 from bot.sandboxes.landed import NEEDS, landing, path_told
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.served import ServedSandbox
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 NAME = "modal"
 HOLDER = "holder"  # a tag
 START_TIMEOUT_S = 120.0  # an image that is new to Modal's machines is fetched first
-END_TIMEOUT_S = 30.0
 
 
 async def entered(sandbox: "modal.Sandbox", job_id: str, *, holder: str, limits: SandboxLimits) -> ServedSandbox:
     """With a helper inside. `holder`: the tag that says whose it is. Raises ProviderError, and what `told` words."""
     argv, files = landing()
     carriage = Carriage()
-    lifeline = _Lifeline(sandbox, holder, carriage)
+    held = _Held(sandbox, holder, carriage)
+    lifeline = Tether(end=held.end, leave=held.leave)
     try:
         process = await sandbox.exec.aio(*argv, text=False, workdir="/", timeout=int(limits.wall_clock_s))
     except BaseException:  # cancelled too: else it would run on
         lifeline.kill()
         raise
-    lifeline.helper = process
+    held.helper = process
 
     async def hear(piece: bytes) -> None:
         process.stdin.write(piece)
@@ -64,44 +64,29 @@ async def entered(sandbox: "modal.Sandbox", job_id: str, *, holder: str, limits:
     )
 
 
-class _Lifeline:
-    """The end of a machine, unless somebody else has taken it over."""
+class _Held:
+    """A machine, and our helper in it: ended unless somebody else has taken it over."""
 
     def __init__(self, sandbox: "modal.Sandbox", holder: str, carriage: Carriage) -> None:
         self._sandbox, self._holder, self._carriage = sandbox, holder, carriage
-        self._ending: asyncio.Task[None] | None = None
         self.helper: modal.container_process.ContainerProcess[bytes] | None = None
 
-    def kill(self) -> None:
-        self._begin(ends=True)
+    async def end(self) -> None:
+        await self._carriage.close()
+        with told():
+            if (await self._sandbox.get_tags.aio()).get(HOLDER) != self._holder:
+                return await self.leave()
+            await self._sandbox.terminate.aio(wait=True)
+            await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]  # Modal's
 
     async def leave(self) -> None:
-        self._begin(ends=False)
-        await self.gone()
-
-    async def gone(self) -> None:
-        if self._ending is not None:
-            await asyncio.shield(self._ending)
-
-    def _begin(self, *, ends: bool) -> None:
-        if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end(ends=ends))
-
-    async def _end(self, *, ends: bool) -> None:
-        """What cannot be ended now ends by its time-out, or is reaped. In a machine that is left our helper ends."""
-        import modal
-
+        """Our helper ends."""
         await self._carriage.close()
-        try:
-            async with asyncio.timeout(END_TIMEOUT_S):
-                if ends and (await self._sandbox.get_tags.aio()).get(HOLDER) == self._holder:
-                    await self._sandbox.terminate.aio(wait=True)
-                elif self.helper is not None:
-                    self.helper.stdin.write_eof()
-                    await self.helper.stdin.drain.aio()
-                await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]  # Modal's
-        except (modal.exception.Error, OSError, TimeoutError):
-            return
+        with told():
+            if self.helper is not None:
+                self.helper.stdin.write_eof()
+                await self.helper.stdin.drain.aio()
+            await self._sandbox.detach.aio()  # type: ignore[no-untyped-call]  # Modal's
 
 
 @contextmanager

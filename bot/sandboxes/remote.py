@@ -5,14 +5,14 @@ import base64
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from importlib import resources
 from typing import Protocol
 
 from bot.domain.errors import ProviderError
 from bot.ports import Sandbox
 from bot.sandboxes.cage import MADE_PATH, WORK_TREE, environment
-from bot.sandboxes.carried import Carriage
+from bot.sandboxes.carried import Carriage, Tether
 from bot.sandboxes.landed import NEEDS, landing, path_told
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.moving import Machine, MovingSandbox
@@ -20,7 +20,6 @@ from bot.sandboxes.served import ServedSandbox
 from bot.sandboxes.shelf import Shelf
 
 START_TIMEOUT_S = 60.0
-END_TIMEOUT_S = 30.0
 MOST_PIECES = 32  # that wait to be taken: more are not asked for
 MOST_OF_A_LINE = 1 << 20
 LAST_LINE = b"\n"  # after it the program ends, and the helper with all it runs
@@ -60,7 +59,23 @@ async def _reached(
 ) -> ServedSandbox:
     """The helper in a machine, whatever another left there. Raises ProviderError, and ends the machine then."""
     lines, carriage = Lines(secrets.token_hex(8)), Carriage()
-    lifeline = _Lifeline(place, lines, carriage)
+
+    async def silent() -> None:
+        await carriage.close()
+        await lines.end()
+
+    async def end() -> None:
+        await silent()
+        await place.end()
+
+    async def leave() -> None:
+        await silent()
+        try:
+            await place.say(LAST_LINE)
+        finally:
+            await place.leave()
+
+    lifeline = Tether(end=end, leave=leave)
     argv, files = landing()
     writer: asyncio.StreamWriter | None = None
 
@@ -165,43 +180,6 @@ class Lines:
         elif piece:
             self._pieces.append(piece)
         self._has_begun = True
-
-
-class _Lifeline:
-    def __init__(self, place: Place, lines: Lines, carriage: Carriage) -> None:
-        self._place, self._lines, self._carriage = place, lines, carriage
-        self._ending: asyncio.Task[None] | None = None
-
-    def kill(self) -> None:
-        self._begin(self._place.end)
-
-    async def leave(self) -> None:
-        self._begin(self._leave)
-        await self.gone()
-
-    async def gone(self) -> None:
-        if self._ending is not None:
-            await asyncio.shield(self._ending)
-
-    def _begin(self, parting: Callable[[], Awaitable[None]]) -> None:
-        if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end(parting))
-
-    async def _leave(self) -> None:
-        try:
-            await self._place.say(LAST_LINE)
-        finally:
-            await self._place.leave()
-
-    async def _end(self, parting: Callable[[], Awaitable[None]]) -> None:
-        """What cannot be ended now ends by its time-out, or is reaped."""
-        await self._carriage.close()
-        await self._lines.end()
-        try:
-            async with asyncio.timeout(END_TIMEOUT_S):
-                await parting()
-        except (ProviderError, TimeoutError):
-            return
 
 
 class _Walls:
