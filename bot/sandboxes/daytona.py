@@ -52,7 +52,7 @@ class Daytona:
 
     def problem(self) -> str | None:
         if importlib.util.find_spec("daytona") is None:
-            return "Daytona's SDK is not installed: pip install 'tiny-backspace[daytona]' (or choose another SANDBOX)."
+            return "Daytona's SDK is not installed: pip install -e '.[daytona]' (or choose another SANDBOX)."
         if not self._key:
             return "DAYTONA_API_KEY is missing: app.daytona.io/dashboard/keys makes one (or choose another SANDBOX)."
         with ThreadPoolExecutor(1) as thread:  # an event loop may run here

@@ -47,7 +47,7 @@ class E2B:
 
     def problem(self) -> str | None:
         if importlib.util.find_spec("e2b") is None:
-            return "E2B's SDK is not installed: pip install 'tiny-backspace[e2b]' (or choose another SANDBOX)."
+            return "E2B's SDK is not installed: pip install -e '.[e2b]' (or choose another SANDBOX)."
         if not self._key:
             return "E2B_API_KEY is missing: e2b.dev/dashboard has it (or choose another SANDBOX)."
         with ThreadPoolExecutor(1) as thread:  # an event loop may run here

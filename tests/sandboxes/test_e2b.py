@@ -213,7 +213,7 @@ async def test_a_problem_says_what_to_do(standin: E2BStandIn, monkeypatch: pytes
     monkeypatch.setenv("E2B_API_URL", "http://127.0.0.1:9")
     assert (E2B(bot="7", key=KEY).problem() or "").startswith("E2B cannot be reached: ")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "pip install 'tiny-backspace[e2b]'" in (E2B(bot="7", key=KEY).problem() or "")
+    assert "pip install -e '.[e2b]'" in (E2B(bot="7", key=KEY).problem() or "")
 
 
 async def test_commands_are_no_root_and_reach_neither_helper_nor_relay(standin: E2BStandIn) -> None:
