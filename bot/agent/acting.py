@@ -20,6 +20,7 @@ from bot.agent.tools import READ_ONLY, run_tool, title_of
 from bot.agent.tree import Step, step
 from bot.domain.conversation import Json, ToolUse
 from bot.domain.events import DiffShown, JobEvent, Noted, ToolCalled, ToolReturned, Verified
+from bot.domain.job import Patch
 from bot.ports import Entry, Sandbox, Workspace
 
 SHOWN_DIFF_CHARACTERS = 200_000  # of a diff event, for display
@@ -201,9 +202,12 @@ async def _submitted(ledger: Ledger, call: ToolUse, review: Review) -> _Answer:
 
 
 def _to_watch(shown: Shown) -> tuple[JobEvent, ...]:
-    diff = visible(shown.patch.diff[:SHOWN_DIFF_CHARACTERS])
-    seen = DiffShown(shown.patch.diff_id, diff, shown.patch.stats)
+    seen = diff_shown(shown.patch)
     return (seen, Verified(shown.receipt)) if shown.is_fresh else (seen,)
+
+
+def diff_shown(patch: Patch) -> DiffShown:
+    return DiffShown(patch.diff_id, visible(patch.diff[:SHOWN_DIFF_CHARACTERS]), patch.stats)
 
 
 def accepted_data(accepted: Accepted) -> Json:

@@ -10,7 +10,7 @@ from datetime import date
 
 from bot.agent import outcome as ending
 from bot.agent import rules
-from bot.agent.acting import answer_calls, side_by_side
+from bot.agent.acting import answer_calls, diff_shown, side_by_side
 from bot.agent.asking import Sleep, ask
 from bot.agent.entries import receipt_of, reply_entry, request_entry, usage_data, usage_of
 from bot.agent.hearing import Hearing, Listen
@@ -225,8 +225,7 @@ class _Run:
         progress = self._ledger.progress
         nudge = not progress.calls and not self._hearing.news
         if nudge and progress.nudges >= MOST_NUDGES:
-            await self._ledger.flush()
-            return ending.without_submit(progress, await self._review.draft())
+            return ending.without_submit(progress, await self._draft())
         texts = [*progress.untold, *([NUDGE] if nudge else [])]
         match verdict(self._spent(), self._ledger.limits):
             case Stop(reason, is_budget):
@@ -289,5 +288,11 @@ class _Run:
             return None
 
     async def _stopped(self, message: str, conclusion: Conclusion) -> Outcome:
+        return ending.stopped(self._ledger.progress, message, conclusion, await self._draft())
+
+    async def _draft(self) -> Patch | None:
         await self._ledger.flush()
-        return ending.stopped(self._ledger.progress, message, conclusion, await self._review.draft())
+        draft = await self._review.draft()
+        if draft:
+            await self._ledger.record(diff_shown(draft))
+        return draft

@@ -154,9 +154,15 @@ def after(so_far: Progress, recorded: Recorded) -> Progress:
         case BranchMoved():
             return replace(so_far, heads=(*so_far.heads, event))
         case PullRequestOpened():
-            return replace(so_far, pull_request=event, implemented=True, verifying=False)
+            return replace(so_far, pull_request=event, implemented=_was_submitted(so_far), verifying=False)
         case JobFinished():
-            return replace(so_far, state="finished", finished=event, finished_at=at, verifying=False)
+            done = _was_submitted(so_far)
+            return replace(so_far, state="finished", finished=event, finished_at=at, implemented=done, verifying=False)
+
+
+def _was_submitted(so_far: Progress) -> bool:
+    """A change of work that was stopped half-way is shown, and never verified."""
+    return so_far.implemented and so_far.receipt is not None
 
 
 def _started(so_far: Progress, event: JobStarted, at: float) -> Progress:

@@ -12,7 +12,7 @@ from bot.report.characters import visible
 from bot.report.check_run import plain
 from bot.report.progress import Progress
 from bot.report.receipts import result
-from bot.report.steps import current_step, steps
+from bot.report.steps import Mark, current_step, steps
 
 LABELS = {
     "queued": "Queued",
@@ -43,7 +43,7 @@ class View:
     turns: int
     tool_calls: int
     model: str
-    steps: tuple[tuple[bool, str, str, str], ...]
+    steps: tuple[tuple[Mark, str, str, str], ...]
     verdicts: tuple[str, ...]
 
 
@@ -60,7 +60,7 @@ def view_of(so_far: Progress) -> View:
         turns=so_far.turns,
         tool_calls=so_far.tool_calls,
         model=so_far.model,
-        steps=tuple((step.done, step.words, step.code, step.tail) for step in steps(so_far)),
+        steps=tuple((step.mark, step.words, step.code, step.tail) for step in steps(so_far)),
         verdicts=tuple(result(run) for run in so_far.receipt.runs) if so_far.receipt else (),
     )
 

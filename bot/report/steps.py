@@ -1,6 +1,7 @@
 """Where a job stands -> the checklist that comment, check run, page and terminal show."""
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from bot.report.amounts import counted, duration
 from bot.report.characters import visible
@@ -10,22 +11,34 @@ from bot.report.restricted_markdown import words
 from bot.report.safe_text import code
 
 NAMES_SHOWN = 3
+Mark = Literal["yes", "no", "failed"]  # whether a step is done
+_BOXES: Final[dict[Mark, str]] = {"yes": "[x]", "no": "[ ]", "failed": "[ ] \u2717"}  # no tick for what failed
 LONGEST_PART = 160  # characters of a step's words or code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One line: `words`, then `code` (text of others: a path, a command), then `tail`. All three are plain text."""
+    """One line: `words`, then `code` (text of others: a path, a command), then `tail`. All three are plain text.
+
+    `failed`: it is over, and did not go well.
+    """
 
     done: bool
     words: str
     code: str = ""
     tail: str = ""
+    failed: bool = False
 
     @classmethod
-    def of(cls, done: bool, words: str, code: str = "", tail: str = "") -> "Step":
+    def of(cls, done: bool, words: str, code: str = "", tail: str = "", *, failed: bool = False) -> "Step":
         """Long names and commands are cut: a step is one line."""
-        return cls(done=done, words=_brief(words), code=_brief(code), tail=tail)
+        return cls(done=done, words=_brief(words), code=_brief(code), tail=tail, failed=failed)
+
+    @property
+    def mark(self) -> Mark:
+        if self.failed:
+            return "failed"
+        return "yes" if self.done else "no"
 
     @property
     def plain(self) -> str:
@@ -51,7 +64,7 @@ def current_step(so_far: Progress) -> Step:
 
 
 def checklist(so_far: Progress) -> str:
-    return "\n".join(f"- [{'x' if step.done else ' '}] {step.markdown}" for step in steps(so_far))
+    return "\n".join(f"- {_BOXES[step.mark]} {step.markdown}" for step in steps(so_far))
 
 
 def _sandbox(so_far: Progress) -> Step:
@@ -92,7 +105,8 @@ def _verify(so_far: Progress) -> Step:
         return Step.of(done=False, words="Verify: running" if running else "Verify", code=command)
     if receipt.command is None:
         return Step.of(done=True, words=f"Verify: {verdict(receipt)}")
-    return Step.of(done=True, words="Verify:", code=receipt.command, tail=f": {verdict(receipt)}")
+    failed = any(run.where == "head" and run.exit_code != 0 for run in receipt.runs)
+    return Step.of(done=True, words="Verify:", code=receipt.command, tail=f": {verdict(receipt)}", failed=failed)
 
 
 def _open(so_far: Progress) -> Step:

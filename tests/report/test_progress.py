@@ -1,14 +1,18 @@
 """Where a job stands after each event, and the checklist made of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.domain.conversation import Usage
 from bot.domain.events import (
     BasePinned,
     BranchMoved,
+    Conclusion,
     ContextRead,
     DiffShown,
     JobEvent,
+    JobFinished,
     JobStarted,
     ModelAnswered,
     PullRequestOpened,
@@ -23,6 +27,7 @@ from tests.report.samples import DIFF, PASSED, STATS, finished, log, running
 
 STARTED = JobStarted(1, "m", 3.0)
 SUBMITTED = DiffShown("d1", DIFF, STATS)
+END = JobFinished(Conclusion.TIMED_OUT, "**Stopped: 5 of 5 turns are used**")
 EDIT = ToolCalled("c9", "edit", "edit a.py")
 
 
@@ -98,3 +103,16 @@ def test_work_that_goes_on_is_pushed_to_the_pull_request_that_is_there() -> None
     assert "- [ ] Push to the pull request" in checklist(progress(log([STARTED, left])))
     pushed = PullRequestOpened(42, "https://github.com/acme/widget/pull/42", False, (), created=False)
     assert "- [x] Pushed to pull request 42" in checklist(progress(log([STARTED, left, pushed])))
+
+
+def test_work_that_was_stopped_half_way_is_not_ticked_off_though_its_draft_is_open() -> None:
+    """Red when an open pull request, or a change that can be looked at, counts as work that is done: seen."""
+    opened = PullRequestOpened(42, "https://github.com/acme/widget/pull/42", True, STATS)
+    lines = checklist(progress(log([STARTED, SUBMITTED, opened, END]))).split("\n")
+    assert lines[2:] == ["- [ ] Implement", "- [ ] Verify", "- [x] Opened pull request 42"]
+
+
+def test_a_check_that_failed_is_over_without_a_tick() -> None:
+    red = replace(PASSED, runs=(PASSED.runs[0], replace(PASSED.runs[1], exit_code=1, tail="2 failed")))
+    lines = checklist(progress(log([STARTED, SUBMITTED, Verified(red)])))
+    assert "- [ ] \u2717 Verify: `uv run pytest`: 214 passed on base, 2 failed on head" in lines

@@ -45,11 +45,11 @@ def test_a_frame_tells_where_the_job_stands() -> None:
         "tool_calls": 2,
         "model": "claude-opus-5-5",
         "steps": [
-            [True, "Sandbox ready (1.2 s)", "", ""],
-            [True, "Read AGENTS.md, found", "uv run pytest", ""],
-            [True, "Implement", "", ""],
-            [True, "Verify:", "uv run pytest", ": 214 passed on base, 219 on head"],
-            [True, "Opened pull request 42", "", ""],
+            ["yes", "Sandbox ready (1.2 s)", "", ""],
+            ["yes", "Read AGENTS.md, found", "uv run pytest", ""],
+            ["yes", "Implement", "", ""],
+            ["yes", "Verify:", "uv run pytest", ": 214 passed on base, 219 on head"],
+            ["yes", "Opened pull request 42", "", ""],
         ],
         "verdicts": ["214 passed", "219 passed"],
     }

@@ -6,6 +6,7 @@ const byId = (id) => document.getElementById(id);
 const blank = (id) => byId(id).content.firstElementChild.cloneNode(true);
 const put = (node, selector, text) => { node.querySelector(selector).textContent = text; };
 const DIFF_LINES_SHOWN = 3000;
+const STEP_ENDS = { yes: "Done: ", failed: "Failed: " };
 const LINE_KINDS = { "+": "add", "-": "del", "@": "hunk" };
 const SAID_BY_THE_PATH = /^(?:index |--- |\+\+\+ )/;
 
@@ -48,10 +49,10 @@ function showView(view) {
   elapse();
 }
 
-function step([done, words, code, tail]) {
+function step([mark, words, code, tail]) {
   const line = blank("a-step");
-  line.dataset.done = done ? "yes" : "no";
-  put(line, ".sr", done ? "Done: " : "");
+  line.dataset.done = mark;
+  put(line, ".sr", STEP_ENDS[mark] ?? "");
   put(line, ".words", words);
   put(line, "code", code);
   put(line, ".tail", tail);
