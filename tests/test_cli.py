@@ -164,7 +164,10 @@ def test_the_doctor_names_what_is_missing_and_tries_the_rest(tmp_path: Path) -> 
     for name in MISSING:
         assert f"fix  Setting: {name}\n     {name} is missing: " in done.stdout
     assert "     PORT is not a port from 0 to 65535: nonsense.\n" in done.stdout
-    assert "fix  Clock: not compared with GitHub's\n     Nothing answers at http://127.0.0.1:9" in done.stdout
+    assert (
+        "fix  Clock: not compared with GitHub's\n     GitHub's API does not answer at http://127.0.0.1:9: "
+        in done.stdout
+    )
     assert "fix  GitHub App: not tried\n" in done.stdout
     assert "fix  Model: claude-opus-5-5 not tried\n" in done.stdout
     assert "ok   Sandbox: bubblewrap, commands run as uid " in done.stdout
@@ -312,7 +315,7 @@ async def test_doctor_and_replay_against_a_running_bot(tmp_path: Path) -> None:
         }
         well = await asyncio.to_thread(backspace, "doctor", cwd=tmp_path, **env)
         assert well.returncode == 0, well.stdout
-        parts = ["Clock", "GitHub App", "Permissions", "Events", "Webhook"]
+        parts = ["Clock", "GitHub App", "Installations", "Permissions", "Events", "Webhook"]
         parts += ["Model", "Sandbox", "Store", "Public address"]
         assert re.findall(r"^ok   ([\w ]+):", well.stdout, re.MULTILINE) == parts
         ill = await asyncio.to_thread(

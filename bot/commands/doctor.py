@@ -69,11 +69,13 @@ async def _clock(config: Config) -> Sequence[Finding]:
         try:
             answer = await client.head(config.github_api_url)
         except (httpx.HTTPError, httpx.InvalidURL):
-            remedy = (
-                f"Nothing answers at {config.github_api_url}: correct GITHUB_API_URL, or let this machine go there."
-            )
-            return [Finding("Clock", "not compared with GitHub's", remedy)]
+            return [Finding("Clock", "not compared with GitHub's", unreached(config))]
     return [clock(answer.headers.get("date", ""), now=time.time())]
+
+
+def unreached(config: Config) -> str:
+    where = config.github_api_url
+    return f"GitHub's API does not answer at {where}: correct GITHUB_API_URL, or let this machine go there."
 
 
 def clock(date: str, *, now: float) -> Finding:
@@ -98,19 +100,28 @@ async def _github(config: Config) -> Sequence[Finding]:
     try:
         registration = await app.registration()
     except ProviderError as error:
+        if error.status is None:
+            return [Finding("GitHub App", error.message, unreached(config))]
         if error.status not in (401, 404):
             raise
         remedy = f"GITHUB_APP_ID and the private key must be of one App, and the clock right ({error.message})."
         return [Finding("GitHub App", f"{config.github_api_url} does not know the App by this key", remedy)]
     took_s = time.monotonic() - started
     name = f"{registration.slug}[bot] at {config.github_api_url} ({took_s:.1f} s)"
-    found = [Finding("GitHub App", name), permissions(registration), events(registration)]
+    found = [Finding("GitHub App", name), installations(registration), permissions(registration), events(registration)]
     try:
         found.append(webhook(await app.webhook(), public_url=config.public_url))
         lately = [one async for one in app.deliveries(since=time.time() - LATELY_S)]
     except ProviderError as error:
         return [*found, Finding("Webhook", "failed", str(error))]
     return [*found, delivery(lately[0].event, lately[0].status_code)] if lately else found
+
+
+def installations(registration: Registration) -> Finding:
+    if registration.installations == 0:
+        remedy = "No repository is the App's yet, so nothing happens anywhere: Install App, on the App's page."
+        return Finding("Installations", "none", remedy)
+    return Finding("Installations", str(registration.installations))
 
 
 def permissions(registration: Registration) -> Finding:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bot.github.answers import field, items, number, text
 from bot.github.client import Client, Values
+from bot.github.pace import Priority
 from bot.github.shapes import instant, text_or_nothing
 from bot.ports import DeliveryAttempt, Installation
 
@@ -13,11 +14,12 @@ _PAGE = 100  # GitHub's largest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """The App as it is registered: what an installation of it can grant, and what it is sent."""
+    """The App as it is registered: what an installation of it can grant, what it is sent, and how many there are."""
 
     slug: str
     permissions: Mapping[str, str]
     events: tuple[str, ...]
+    installations: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ async def registration(client: Client) -> Registration:
         slug=text(data, "slug"),
         permissions={str(k): str(v) for k, v in granted.items()} if isinstance(granted, dict) else {},
         events=tuple(str(name) for name in items(data, "events")),
+        installations=number(data, "installations_count"),
     )
 
 
@@ -51,7 +54,7 @@ async def webhook(client: Client) -> Webhook:
 async def deliveries(client: Client, *, since: float) -> AsyncIterator[DeliveryAttempt]:
     query: dict[str, str | int] = {"per_page": _PAGE}
     while True:
-        answer = await client.call("GET", "/app/hook/deliveries", query=query)
+        answer = await client.call("GET", "/app/hook/deliveries", query=query, priority=Priority.PROGRESS)
         for row in items(answer.data):
             attempt = _attempt(row)
             if attempt.delivered_at < since:
@@ -70,7 +73,8 @@ async def redeliver(client: Client, attempt_id: int) -> None:
 async def installations(client: Client) -> AsyncIterator[Installation]:
     page, last = 1, 1
     while page <= last:
-        answer = await client.call("GET", "/app/installations", query={"per_page": _PAGE, "page": page})
+        query: Values = {"per_page": _PAGE, "page": page}
+        answer = await client.call("GET", "/app/installations", query=query, priority=Priority.PROGRESS)
         for row in items(answer.data):
             yield _installation(row)
         page, last = page + 1, max(last, answer.last_page)

@@ -1,14 +1,17 @@
 """What the doctor makes of what it is told; tests/test_cli.py runs it against a bot and a loopback GitHub."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from bot.commands.doctor import Finding, clock, delivery, events, permissions, show, webhook
+from bot.commands.doctor import Finding, clock, delivery, events, findings, installations, permissions, show, webhook
+from bot.config import Config
 from bot.github.hooks import Registration, Webhook
 from bot.github.tokens import JOB
 from bot.intake.triggers import EVENTS
+from tests.github.wire import private_key
 
 NOW = 1_800_000_000.0
 DATE = "Fri, 15 Jan 2027 08:00:00 GMT"  # NOW as GitHub writes it
@@ -16,8 +19,8 @@ PUBLIC = "https://bot.example"
 HOOK = f"{PUBLIC}/webhook"
 
 
-def registered(permissions: dict[str, str], *events: str) -> Registration:
-    return Registration(slug="tiny-backspace", permissions=permissions, events=events)
+def registered(permissions: dict[str, str], *events: str, installations: int = 1) -> Registration:
+    return Registration(slug="backspace", permissions=permissions, events=events, installations=installations)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,24 @@ def test_permissions_are_held_against_what_a_job_asks_for(has: dict[str, str], f
     finding = permissions(registered(has))
     assert finding.found == found
     assert finding.well == found.startswith("all")
+
+
+def test_an_app_that_is_installed_nowhere_is_no_app_that_is_well() -> None:
+    nowhere = installations(registered(JOB, installations=0))
+    assert (nowhere.found, "Install App" in nowhere.remedy) == ("none", True)
+    assert installations(registered(JOB, installations=2)) == Finding("Installations", "2")
+
+
+@pytest.mark.anyio
+async def test_a_github_that_does_not_answer_has_a_remedy(tmp_path: Path) -> None:
+    """Red when it is left to the words of the client: seen."""
+    nowhere = "http://127.0.0.1:9"
+    settings = {"GITHUB_APP_ID": "5", "GITHUB_PRIVATE_KEY": private_key(), "GITHUB_API_URL": nowhere}
+    config, _ = Config.read(settings | {"BACKSPACE_MODEL": "rules", "BACKSPACE_HOME": str(tmp_path)})
+    found = {one.what: one for one in await findings(config)}
+    assert found["GitHub App"].found == "no answer: ConnectError (GET /app)"
+    for what in ("Clock", "GitHub App"):
+        assert found[what].remedy.startswith(f"GitHub's API does not answer at {nowhere}: correct GITHUB_API_URL")
 
 
 def test_events_are_held_against_those_that_start_something() -> None:
