@@ -14,7 +14,7 @@ import pytest
 from rich.text import Text
 
 from bot import __version__
-from bot.commands.demo import demo_settings, which_model
+from bot.commands.demo import CONTENT, demo_settings, which_model
 from bot.config import Config
 from bot.stage import staged
 from tests.github.wire import private_key
@@ -39,13 +39,14 @@ def backspace(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.Compl
 
 
 def test_the_demo_ends_with_the_pull_request_it_was_asked_for() -> None:
-    done = backspace("demo")
+    done = backspace("demo", COLUMNS="80")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No ANTHROPIC_API_KEY, so the rule agent does the work" in done.stdout
     assert "Live page: http://127.0.0.1:" in done.stdout
     assert "Opened #2" in done.stdout
-    assert "+# Hello from Tiny Backspace" in done.stdout
+    assert f"+{CONTENT.splitlines()[2]}\n" in done.stdout, "a piped diff is not wrapped"
     assert "The pull request's tree is exactly what the comment asked for." in done.stdout
+    assert done.stdout.endswith("make demo ARGS=--keep stays up: comment, label and watch in the browser.\n")
     assert done.stderr == ""
 
 

@@ -58,7 +58,7 @@ async def run_demo(env: Mapping[str, str], *, repo: Path | None, keep: bool, con
     settings = demo_settings(env)
     config = Config.from_env(settings, role="local")
     configure_logging(config.log_level, "console")
-    console.print(which_model(config))
+    console.print(which_model(config), soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="backspace-demo-") as root:
         console.print(f"Importing {source.name} into a loopback GitHub and starting the bot...", highlight=False)
         async with staged(Path(root), source=source, settings=settings, name=_repository_name(source)) as stage:
@@ -66,6 +66,8 @@ async def run_demo(env: Mapping[str, str], *, repo: Path | None, keep: bool, con
             code = await _journey(stage, console)
             if keep:
                 await _until_interrupted(stage, console)
+            else:
+                console.print("[bold]make demo ARGS=--keep[/] stays up: comment, label and watch in the browser.")
             return code
 
 
@@ -163,7 +165,7 @@ async def _verdict(
     console.print(f"\n[bold]#{opened.number} {opened.title}[/]  {url}", highlight=False, soft_wrap=True)
     console.print(Markdown(_without_html(opened.body or "")))
     shown = [r.event.diff for r in await stage.store.events(row.job.id) if isinstance(r.event, DiffShown)]
-    console.print(Syntax(shown[-1] if shown else "", "diff", background_color="default", word_wrap=True))
+    _show_diff(shown[-1] if shown else "", console)
     blob = CONTENT.encode()
     sha = hashlib.sha1(b"blob %d\0" % len(blob) + blob, usedforsecurity=False).hexdigest()
     exact = stage.github.tree(stage.repository, opened.pull.head_ref) == {**base, path: ("100644", sha)}
@@ -171,6 +173,14 @@ async def _verdict(
     said = f"From comment to pull request: {seconds:.1f} s. The pull request's tree is {mark}."
     console.print(said, highlight=False, soft_wrap=True)
     return 0 if exact else 1
+
+
+def _show_diff(diff: str, console: Console) -> None:
+    """In colour on a terminal; in a pipe its very lines, of which none is broken."""
+    if console.is_terminal:
+        console.print(Syntax(diff, "diff", background_color="default", word_wrap=True))
+    else:
+        console.print(diff, markup=False, highlight=False, soft_wrap=True)
 
 
 def _without_html(body: str) -> str:
