@@ -7,6 +7,7 @@ from bot.agent.standing import Standing, standing
 from bot.domain.events import JobFinished
 from bot.domain.job import Job, PullRequest, Submission
 from bot.report import answers, wording
+from bot.report.receipts import in_a_line
 from bot.report.restricted_markdown import fenced
 
 DRY_RUN_DIFF = 50_000  # characters of a patch in a comment; GitHub takes 65,536 in all
@@ -125,5 +126,7 @@ def shown(job: Job, outcome: Outcome) -> JobFinished:
     if outcome.kind == "stopped":
         head = f"**Dry run** · {ended(job, outcome, None).message}\n\nNothing was pushed. The patch so far:"
     else:
-        head = _paragraphs("**Dry run**: nothing was pushed. The patch:", failing(outcome), outcome.afterword)
+        checks = f"Checks: {in_a_line(outcome.receipt)}." if outcome.receipt else ""
+        dry = "**Dry run**: nothing was pushed. The patch:"
+        head = _paragraphs(dry, failing(outcome), checks, outcome.afterword)
     return JobFinished(outcome.conclusion, f"{head}\n\n{patch}{cut}")

@@ -16,7 +16,7 @@ from bot.agent.review import Review
 from bot.agent.switching import chain_of
 from bot.continuing import BASE, Earlier, so_far, unfinished_files
 from bot.domain.errors import UserError
-from bot.domain.events import BasePinned, JobFinished, JobStarted, SandboxReady
+from bot.domain.events import BasePinned, JobFinished, JobStarted, Noted, SandboxReady
 from bot.domain.job import Job
 from bot.domain.setup import SetupReport
 from bot.intake.pictures import Fetch
@@ -125,7 +125,8 @@ class Journey:
         await check_instructions(rules, workspace)
         names, wish = rules.model or self._workshop.models, self._job.options.model
         (model, *fallbacks), budget = chain_of(names, self._workshop.model_named, wish=wish), self._budget(rules)
-        await journal.record(JobStarted(lease.claim.attempts, model=model.name, budget_usd=budget.usd))
+        begun_now = JobStarted(lease.claim.attempts, model=model.name, budget_usd=budget.usd)
+        await journal.record(begun_now, *self._cut_wish(budget))
         reading, shop = await self._read(base, rules), self._workshop
         begun = await unfinished_files(
             self._earlier, workspace, mirror=shop.mirror, github=self._github, repo_id=job.repo.id
@@ -188,6 +189,12 @@ class Journey:
         """The repository's, or what the request wishes; never more than the operator grants."""
         granted, wished = lowered(self._workshop.budget, rules.budget), self._job.options.budget_usd
         return granted if wished is None else replace(granted, usd=min(wished, self._workshop.budget.usd))
+
+    def _cut_wish(self, budget: Budget) -> tuple[Noted, ...]:
+        wished = self._job.options.budget_usd
+        if wished is None or wished <= budget.usd:
+            return ()
+        return (Noted(f"${wished:.2f} was asked for; whoever runs this bot allows a job ${budget.usd:.2f} at most."),)
 
     async def _read(self, base: BasePinned, rules: RepoConfig) -> Reading:
         return await read_thread(

@@ -18,6 +18,7 @@ PATH = ".github/backspace.yml"
 MAX_BYTES = 64_000
 MAX_DEPTH = 10
 REQUESTER = "requester"  # among the reviewers: who asked
+FAULTS_SHOWN = 10  # in one comment
 NOT_BUILT_YET = ("labels", "fix_ci")
 
 
@@ -108,7 +109,7 @@ def lowered(operator: Budget, wish: BudgetWish) -> Budget:
 
 
 def repo_config(content: bytes | None) -> RepoConfig:
-    """The defaults where there is no file. Raises UserError with one sentence that names the key and the remedy."""
+    """The defaults where there is no file. Raises UserError with a sentence for each fault: its key and the remedy."""
     if content is None:
         return RepoConfig()
     if len(content) > MAX_BYTES:
@@ -129,11 +130,15 @@ def repo_config(content: bytes | None) -> RepoConfig:
         return RepoConfig()
     if not isinstance(settings, dict):
         raise UserError(f"`{PATH}` should hold `key: value` lines at its top.")
-    _refuse_unbuilt(settings)
+    faults, settings = _unbuilt(settings)
     try:
-        return RepoConfig.model_validate(settings)
+        config = RepoConfig.model_validate(settings)
     except ValidationError as error:
-        raise UserError(_sentence(error.errors(include_url=False)[0])) from None
+        faults += [_sentence(fault) for fault in error.errors(include_url=False)]
+    if not faults:
+        return config
+    more = [f"There are {len(faults) - FAULTS_SHOWN} more."] if len(faults) > FAULTS_SHOWN else []
+    raise UserError(" ".join([*faults[:FAULTS_SHOWN], *more]))
 
 
 def _parsed(text: str) -> object:
@@ -171,12 +176,10 @@ def _refuse_twins(node: yaml.Node) -> None:
             _refuse_twins(value)
 
 
-def _refuse_unbuilt(settings: Mapping[object, object]) -> None:
-    for name in NOT_BUILT_YET:
-        section, _, key = name.rpartition(".")
-        where = settings.get(section) if section else settings
-        if isinstance(where, dict) and key in where:
-            raise UserError(f"`{name}` in `{PATH}` is not supported yet: remove it.")
+def _unbuilt(settings: Mapping[object, object]) -> tuple[list[str], dict[object, object]]:
+    """A sentence for each key that has a name already and does nothing yet, and the other keys."""
+    faults = [f"`{name}` in `{PATH}` is not supported yet: remove it." for name in NOT_BUILT_YET if name in settings]
+    return faults, {name: value for name, value in settings.items() if name not in NOT_BUILT_YET}
 
 
 def _sentence(error: ErrorDetails) -> str:

@@ -50,11 +50,17 @@ STOPPED = replace(READY, kind="stopped", conclusion=Conclusion.TIMED_OUT, messag
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        pytest.param(READY, f"**Dry run**: nothing was pushed. The patch:\n\n{DIFF}", id="patch"),
+        pytest.param(
+            READY,
+            "**Dry run**: nothing was pushed. The patch:\n\n"
+            f"Checks: `uv run pytest`: 214 passed on base, 219 on head.\n\n{DIFF}",
+            id="patch",
+        ),
         pytest.param(
             failing(BASE, RED),
             "**Dry run**: nothing was pushed. The patch:\n\n"
-            f"**Checks fail** on this change and did not fail on its base.\n\n{DIFF}",
+            "**Checks fail** on this change and did not fail on its base.\n\n"
+            f"Checks: `make test`: 214 passed on base, 1 failed on head.\n\n{DIFF}",
             id="failing-checks",
         ),
         pytest.param(

@@ -48,6 +48,19 @@ def test_the_readme_s_example_is_read_and_names_every_key() -> None:
     assert repo_config(example).model_fields_set == set(RepoConfig.model_fields)
 
 
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(UserError) as refused:
+        repo_config(b"labels: [x]\nbudgte: 3\nbudget: {usd: -1}\ntest: 7\n")
+    assert str(refused.value) == (
+        "`labels` in `.github/backspace.yml` is not supported yet: remove it. "
+        "`budget.usd` in `.github/backspace.yml` is wrong: input should be greater than 0. "
+        "`test` in `.github/backspace.yml` is wrong: input should be a valid string. "
+        "Unknown key `budgte` in `.github/backspace.yml`: did you mean `budget`?"
+    )
+    with pytest.raises(UserError, match=r"There are 5 more\.$"):
+        repo_config("".join(f"key{number}: 1\n" for number in range(15)).encode())
+
+
 def test_one_word_will_do_for_a_list_of_one() -> None:
     config = repo_config(b"model: claude-a\npaths: {deny: infra/}\nreviewers: []\n")
     assert (config.model, config.paths.deny, config.reviewers) == (("claude-a",), ("infra/",), ())

@@ -23,6 +23,12 @@ def verdict(receipt: Receipt) -> str:
     return ", ".join(parts)
 
 
+def in_a_line(receipt: Receipt) -> str:
+    """Markdown: the command and its verdict, or that nothing was run."""
+    said = words(verdict(receipt))
+    return f"{code(receipt.command)}: {said}" if receipt.command is not None else f"tests {said}"
+
+
 def result(run: Check) -> str:
     """The exit code decides; a number of tests is what the command printed."""
     if run.timed_out:

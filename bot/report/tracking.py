@@ -7,9 +7,8 @@ from bot.domain.job import Job
 from bot.report.amounts import change_size, cost, dollars, duration
 from bot.report.links import Links
 from bot.report.progress import Progress, progress
-from bot.report.receipts import verdict
+from bot.report.receipts import in_a_line
 from bot.report.restricted_markdown import words
-from bot.report.safe_text import code
 from bot.report.steps import checklist
 
 MOST_SWITCHES = 4
@@ -72,13 +71,4 @@ def _change(so_far: Progress) -> list[str]:
     """How large what was published is, and how its checks ended."""
     if so_far.pull_request is None:
         return []
-    return [fact for fact in (change_size(so_far.stats), _verified(so_far)) if fact]
-
-
-def _verified(so_far: Progress) -> str:
-    receipt = so_far.receipt
-    if receipt is None:
-        return ""
-    if receipt.command is None:
-        return f"tests {words(verdict(receipt))}"
-    return f"{code(receipt.command)}: {words(verdict(receipt))}"
+    return [fact for fact in (change_size(so_far.stats), in_a_line(so_far.receipt) if so_far.receipt else "") if fact]
