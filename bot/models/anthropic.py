@@ -107,7 +107,7 @@ class AnthropicModel:
         except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as error:
             if not gathered.is_whole:
                 raise self._listener.connection_lost(gathered, error) from error
-        return gathered.reply()
+        return self._listener.reply_of(gathered)
 
     async def keep_warm(self, conversation: Conversation) -> Usage:
         """The prompt without an answer: the API reads it from its cache, and so keeps it there. Raises ModelError."""
@@ -119,9 +119,10 @@ class AnthropicModel:
         except (anthropic.AnthropicError, httpx2.HTTPError, TimeoutError, ValueError) as error:
             raise self._listener.connection_lost(Gathering(), error) from error
         told = getattr(message, "usage", None)  # the SDK hands on whatever a gateway answered, a page of HTML too
-        if not isinstance(told, ToldUsage):
+        usage = usage_of(told.to_dict()) if isinstance(told, ToldUsage) else None
+        if usage is None:
             raise ModelError(PROVIDER, "What keeps the prompt in the cache was not answered by the Claude API.")
-        return usage_of(told.to_dict())
+        return usage
 
     def _told(self, error: ModelError) -> ModelError:
         """The operator hears of what only the operator can mend."""

@@ -9,7 +9,7 @@ from bot.domain.errors import ModelError
 from bot.models.chat_failures import PROVIDER
 from bot.models.chat_render import FIELDS
 from bot.models.classify import interrupted
-from bot.models.reply import UNREADABLE_CHARACTERS, BadSample, most_tokens, size_of, tool_input
+from bot.models.reply import UNREADABLE_CHARACTERS, BadCount, BadSample, count, most_tokens, size_of, tool_input
 
 _ENDS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens", "content_filter": "refusal"}
 BYTES_A_TOKEN = 4  # where nobody counted: about what a tokenizer makes of English and code
@@ -34,7 +34,7 @@ class ChatGathering:
         self._text: list[str] = []
         self._calls: list[dict[str, Any]] = []
         self._fields: dict[str, Any] = {}
-        self._usage: Mapping[str, Any] | None = None
+        self._usage: Usage | None = None
         self._heard = 0
 
     @property
@@ -45,17 +45,18 @@ class ChatGathering:
         tells nothing.
         """
         if self._usage is not None:
-            return usage_of(self._usage)
+            return self._usage
         if self.is_whole:
-            return Usage(fresh=tokens_of(self._prompt_bytes), output=tokens_of(self._heard))
-        return Usage(output=most_tokens(self._heard)) if self.is_answered else None
+            return Usage(fresh=tokens_of(self._prompt_bytes), output=min(tokens_of(self._heard), self._max_tokens))
+        return Usage(output=min(most_tokens(self._heard), self._max_tokens)) if self.is_answered else None
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Raises ModelError for a chunk out of shape."""
         try:
             self._id = self._id or str(event.get("id") or "")
             self._model = self._model or str(event.get("model") or "")
-            self._usage = event.get("usage") or self._usage
+            if (told := event.get("usage")) is not None:
+                self._usage = usage_of(told) or self._usage
             for choice in event.get("choices") or ():
                 self._take_delta(choice.get("delta") or {})
                 self._finish = choice.get("finish_reason") or self._finish
@@ -71,7 +72,7 @@ class ChatGathering:
                 case "role" | "function_call":
                     pass
                 case "content":
-                    self._text.append(value or "")
+                    self._text += _texts(value)
                 case "refusal":
                     self._refusal += value or ""
                 case "tool_calls":
@@ -187,16 +188,33 @@ def _add(fields: dict[str, Any], key: str, value: object) -> None:
         fields[key] = value
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
-    """The API's usage in our words: its prompt tokens hold those that were read from and written to the cache."""
-    details = raw.get("prompt_tokens_details") or {}
-    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
-    return Usage(
-        fresh=max(0, (raw.get("prompt_tokens") or 0) - read - written),
-        cache_write_5m=written,
-        cache_read=read,
-        output=raw.get("completion_tokens") or 0,
-    )
+def _texts(content: object) -> list[str]:
+    """Of a delta's content: a text, or parts, of which some servers (Mistral's) make thinking and text. Thinking is
+    left out. Raises TypeError for anything else."""
+    if isinstance(content, list):
+        return [text for part in content if part.get("type") == "text" for text in _texts(part.get("text"))]
+    if content is not None and not isinstance(content, str):
+        raise TypeError(f"a delta's content is {type(content).__name__}")
+    return [content or ""]
+
+
+def usage_of(raw: object) -> Usage | None:
+    """The API's usage in our words: its prompt tokens hold those that were read from and written to the cache.
+
+    None when a number in it cannot be one of tokens: then nothing of it is believed.
+    """
+    try:
+        details = raw.get("prompt_tokens_details") if isinstance(raw, Mapping) else None
+        read, written = count(details, "cached_tokens"), count(details, "cache_write_tokens")
+        prompt = count(raw, "prompt_tokens")
+        return Usage(
+            fresh=max(0, prompt - read - written),
+            cache_write_5m=written,
+            cache_read=read,
+            output=count(raw, "completion_tokens"),
+        )
+    except BadCount:
+        return None
 
 
 def tokens_of(size: int) -> int:

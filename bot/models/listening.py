@@ -1,17 +1,18 @@
 """How long to wait for an answer, and reading its stream to the end within that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import httpx2
 
-from bot.domain.conversation import Usage
+from bot.domain.conversation import Reply, Usage
 from bot.domain.errors import ModelError
 from bot.models.classify import interrupted
 
+MOST_BYTES = 32_000_000  # of one answer: 64,000 tokens in events of 500 bytes each
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
@@ -29,6 +30,39 @@ class Patience:
     def timeout(self) -> httpx2.Timeout:
         """Of one connection."""
         return httpx2.Timeout(connect=self.connect_s, read=self.silence_s, write=60.0, pool=10.0)
+
+
+class _OfAClient(TypedDict):
+    follow_redirects: bool
+    timeout: httpx2.Timeout
+    event_hooks: dict[str, list[Callable[..., Any]]]
+
+
+def http_manners(timeout: httpx2.Timeout) -> _OfAClient:
+    """Of either SDK's HTTP client."""
+    return {"follow_redirects": False, "timeout": timeout, "event_hooks": {"response": [bounded]}}
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for piece in self._stream:
+            size += len(piece)
+            if size > MOST_BYTES:
+                raise httpx2.ReadError(f"an answer of more than {MOST_BYTES} bytes")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def bounded(answer: httpx2.Response) -> None:
+    """An event hook of either SDK's client: an answer without end breaks off before it fills the worker's memory."""
+    if isinstance(answer.stream, httpx2.AsyncByteStream):
+        answer.stream = _Bounded(answer.stream)
 
 
 class Event(Protocol):
@@ -54,6 +88,7 @@ class Gathered(Protocol):
     @property
     def usage(self) -> Usage | None: ...
     def take(self, event: Mapping[str, Any]) -> None: ...
+    def reply(self) -> Reply: ...
 
 
 class Late(TimeoutError):
@@ -102,6 +137,14 @@ class Listener:
         except ValueError as error:
             if not gathered.is_whole:
                 raise self._interrupted(f"{self.who}'s answer was garbled on its way.", gathered) from error
+
+    def reply_of(self, gathered: Gathered) -> Reply:
+        """Raises ModelError unless a whole answer came and can be used."""
+        try:
+            return gathered.reply()
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            message = f"{self.who}'s answer was not in the form this version can read."
+            raise self._interrupted(message, gathered, error) from error
 
     def too_slow(self, error: Exception, gathered: Gathered) -> ModelError:
         if not isinstance(error, Late):

@@ -15,7 +15,7 @@ from bot.models.chat_failures import PROVIDER, chat_error
 from bot.models.chat_render import ABILITIES, LACKING, OUTPUT_LIMIT, render
 from bot.models.chat_reply import ChatGathering, tokens_of
 from bot.models.classify import Failure, wait_of
-from bot.models.listening import Listener, Patience
+from bot.models.listening import Listener, Patience, http_manners
 from bot.models.reply import size_of
 
 PUBLIC_API = "https://api.openai.com/v1"
@@ -74,7 +74,7 @@ class OpenAIModel:
             base_url=base_url or PUBLIC_API,
             max_retries=0,
             timeout=patience.timeout,
-            http_client=http_client or openai.DefaultAsyncHttpxClient(follow_redirects=False, timeout=patience.timeout),
+            http_client=http_client or openai.DefaultAsyncHttpxClient(**http_manners(patience.timeout)),
         )
 
     @property
@@ -115,7 +115,7 @@ class OpenAIModel:
         except openai.APIError as error:
             if not gathered.is_whole:
                 raise self._told(error, gathered) from error
-        return gathered.reply()
+        return self._listener.reply_of(gathered)
 
     def _told(self, error: openai.APIError, gathered: ChatGathering | None = None) -> ModelError:
         """As an error for the loop; the operator hears of what only the operator can mend."""

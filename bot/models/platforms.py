@@ -9,6 +9,7 @@ import anthropic
 import httpx2
 
 from bot.domain.errors import UserError
+from bot.models.listening import http_manners
 
 Platform = Literal["anthropic", "bedrock", "vertex", "foundry"]
 PUBLIC_API = "https://api.anthropic.com"
@@ -57,7 +58,7 @@ def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.Async
     Raises ValueError for a key that cannot be one, UserError where the platform's library is not installed.
     """
     logging.getLogger("anthropic").setLevel(logging.INFO)  # at DEBUG the SDK logs request bodies: prompts
-    http = http_client or anthropic.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
+    http = http_client or anthropic.DefaultAsyncHttpxClient(**http_manners(timeout))
     manners: _Manners = {"max_retries": 0, "timeout": timeout, "open_telemetry": False, "http_client": http}
     match access.platform:
         case "anthropic":
@@ -94,7 +95,7 @@ def _check_installed(module: str, extra: str) -> None:
     try:
         import_module(module)
     except ImportError:
-        raise UserError(f"Claude at {extra} needs more: pip install 'tiny-backspace[{extra}]'.") from None
+        raise UserError(f"Claude at {extra} needs more: pip install -e '.[{extra}]'.") from None
 
 
 def _check(api_key: str, whose: str) -> None:

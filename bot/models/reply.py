@@ -10,12 +10,17 @@ from bot.domain.errors import ModelError
 from bot.domain.pricing import LEAST_BYTES_A_TOKEN
 from bot.models.classify import PROVIDER, interrupted, refusal
 
+MOST_TOKENS = 1_000_000_000  # that an endpoint is believed to have counted
 UNREADABLE_CHARACTERS = 2_000  # of what was no JSON, as the model is shown it
 _APPENDED = {"text_delta": "text", "thinking_delta": "thinking"}
 
 
 class BadSample(Exception):
     """The model wrote something that cannot be used; another try may do better."""
+
+
+class BadCount(Exception):
+    """An endpoint told a number that cannot be one of tokens: negative, absurd, or no whole number."""
 
 
 class Gathering:
@@ -46,8 +51,10 @@ class Gathering:
         """
         if not (self._usage or self.is_answered):
             return None
-        told = usage_of(self._usage)
-        return told if self._stop_reason else replace(told, output=max(told.output, most_tokens(self._heard)))
+        told = usage_of(self._usage) or Usage()
+        if self._stop_reason and told.output:
+            return told
+        return replace(told, output=max(told.output, most_tokens(self._heard)))
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Events of unknown types are passed over, as the API's versioning asks. Raises ModelError for a broken one."""
@@ -180,15 +187,30 @@ def size_of(part: object) -> int:
     return len(json.dumps(part, ensure_ascii=False, default=str).encode("utf-8", "replace"))
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
-    """The API's usage object in our words; what it does not split by lifetime was written for 5 minutes."""
-    split = raw.get("cache_creation") or {}
-    written = raw.get("cache_creation_input_tokens") or 0
-    for_an_hour = split.get("ephemeral_1h_input_tokens") or 0
-    return Usage(
-        fresh=raw.get("input_tokens") or 0,
-        cache_write_5m=max(written - for_an_hour, split.get("ephemeral_5m_input_tokens") or 0),
-        cache_write_1h=for_an_hour,
-        cache_read=raw.get("cache_read_input_tokens") or 0,
-        output=raw.get("output_tokens") or 0,
-    )
+def usage_of(raw: Mapping[str, Any]) -> Usage | None:
+    """The API's usage object in our words; what it does not split by lifetime was written for 5 minutes.
+
+    None when a number in it cannot be one of tokens: then nothing of it is believed.
+    """
+    try:
+        split = raw.get("cache_creation") or {}
+        written, for_an_hour = count(raw, "cache_creation_input_tokens"), count(split, "ephemeral_1h_input_tokens")
+        return Usage(
+            fresh=count(raw, "input_tokens"),
+            cache_write_5m=max(written - for_an_hour, count(split, "ephemeral_5m_input_tokens")),
+            cache_write_1h=for_an_hour,
+            cache_read=count(raw, "cache_read_input_tokens"),
+            output=count(raw, "output_tokens"),
+        )
+    except BadCount:
+        return None
+
+
+def count(raw: object, key: str) -> int:
+    """Tokens, 0 where nothing is said. Raises BadCount."""
+    number = raw.get(key) if isinstance(raw, Mapping) else raw
+    if number is None:
+        return 0
+    if type(number) is not int or number is raw or not 0 <= number <= MOST_TOKENS:
+        raise BadCount
+    return number
