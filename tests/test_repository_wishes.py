@@ -43,14 +43,15 @@ async def test_its_model_reviewers_instructions_template_and_ci_are_as_it_says(t
     source = repository(tmp_path / "source", FILES)
     async with staged(tmp_path / "stage", source=source, settings=RULES_ONLY) as stage:
         stage.github.set_role(stage.repository, "bob", "write")
-        issue = await asked(stage, f"/backspace {REPLACE}")
+        issue = await asked(stage, f"/backspace --budget 50 {REPLACE}")
         (row,) = await stage.jobs(issue)
         events = [recorded.event for recorded in await stage.store.events(row.job.id)]
         assert [event.model for event in events if isinstance(event, JobStarted)] == ["rules"]
         assert [event.files for event in events if isinstance(event, ContextRead)] == [("docs/AGENT.md", "AGENTS.md")]
         notes = [event.text for event in events if event.kind == "noted"]
-        assert len(notes) == 1
-        assert notes[0].startswith("The review of @nobody-here could not be requested: ")
+        assert notes[0] == "$50.00 was asked for; whoever runs this bot allows a job $3.00 at most."
+        assert len(notes) == 2
+        assert notes[1].startswith("The review of @nobody-here could not be requested: ")
         (opened,) = stage.github.pull_requests(stage.repository)
         assert opened.pull is not None
         assert opened.body is not None
@@ -59,6 +60,7 @@ async def test_its_model_reviewers_instructions_template_and_ci_are_as_it_says(t
             "> **CI is held on this commit**, as `ci: hold` in `.github/backspace.yml` asks. "
             f"A push by one of you starts CI.\n\nFixes #{issue}\n\n## Description\n\nAs written in the request"
         )
+        assert "The model about its own tests" not in opened.body
         assert "\n\n## Checklist\n- [ ] I read CONTRIBUTING.md\n\n### Verification\n" in opened.body
 
 
