@@ -42,10 +42,16 @@ image: go
     )
 
 
-def test_the_readme_s_example_is_read_and_names_every_key() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_bytes()
-    (example,) = re.findall(rb"```yaml\n(model: .*?)```", readme, re.DOTALL)
-    assert repo_config(example).model_fields_set == set(RepoConfig.model_fields)
+def test_the_documented_examples_are_read_and_the_long_one_names_every_key() -> None:
+    root = Path(__file__).parent.parent
+    short, whole = (
+        re.search(rb"`\.github/backspace\.yml` on .*?```yaml\n(.*?)```", (root / page).read_bytes(), re.DOTALL)
+        for page in ("README.md", "docs/repository.md")
+    )
+    assert short
+    assert repo_config(short[1]).model_fields_set == {"budget", "test", "setup"}
+    assert whole
+    assert repo_config(whole[1]).model_fields_set == set(RepoConfig.model_fields)
 
 
 def test_all_faults_are_told_at_once() -> None:
