@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
@@ -14,11 +13,13 @@ from bot.ports import GitHub, GitHubApp, Line, Waiting
 from bot.report.links import Links
 from bot.report.tracking import marker
 from bot.report.waiting import waiting_comment
+from bot.stopping import until
 
 SECONDS_BETWEEN_LOOKS = 2.0
 PATIENCE_S = 1.0  # a job that starts within this time has not waited
 HELD_BACK_S = 60.0  # nobody starts the job while its comment is being made: two would be made else
-ASKING_S = 20.0  # no request begins later than this; one that began has ended before the job is free again
+ASKING_S = 20.0  # no request begins later than this
+TELLING_S = 45.0  # and none lasts longer: with the token's revocation it is over before the job is free again
 REST_S = 60.0  # before a comment that failed is tried again
 
 log = structlog.get_logger()
@@ -43,19 +44,20 @@ class WaitingRoom:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
-        while not stop.is_set():
+        await until(stop, self._keep_looking())
+
+    async def _keep_looking(self) -> None:
+        while True:
             try:
                 await self.look()
             except ProviderError as error:
                 log.warning("nobody looked who waits", error=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SECONDS_BETWEEN_LOOKS):
-                    await stop.wait()
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
     async def look(self) -> None:
         """Tells everybody who waits and was not told. Raises ProviderError when the store fails."""
         now = self._now()
-        self._not_before = {job_id: until for job_id, until in self._not_before.items() if until > now}
+        self._not_before = {job_id: at for job_id, at in self._not_before.items() if at > now}
         for waiting in await self._store.waiting(PATIENCE_S):
             job = waiting.job
             tells = isinstance(job.command, Start | Continue) and not job.issue.is_pull_request
@@ -73,20 +75,25 @@ class WaitingRoom:
                 self._not_before[job.id] = self._now() + REST_S
 
     async def _tell(self, waiting: Waiting) -> bool:
-        job, until = waiting.job, self._now() + ASKING_S
+        """False: not yet."""
+        job, deadline = waiting.job, self._now() + ASKING_S
 
         async def hold() -> None:
-            if self._now() >= until:
+            if self._now() >= deadline:
                 raise LeaseLost("the job may be started by now")
 
         try:
-            async with self._app.repository(job.installation_id, job.repo, hold=hold) as github:
-                check_person(job, await github.permission(job.requested_by.login))
-                await self._say(waiting, github)
+            async with (
+                asyncio.timeout(TELLING_S),
+                self._app.repository(job.installation_id, job.repo, hold=hold) as github,
+            ):
+                in_passing = github.progress()
+                check_person(job, await in_passing.permission(job.requested_by.login))
+                await self._say(waiting, in_passing)
         except NotPermitted:
             return True  # a stranger is answered when the job's turn comes, if at all
-        except (ProviderError, LeaseLost) as error:
-            log.warning("wait not told", job=job.id, error=str(error))
+        except (ProviderError, LeaseLost, TimeoutError) as error:
+            log.warning("wait not told", job=job.id, error=str(error) or "GitHub took too long")
             return False
         log.info("wait told", job=job.id, behind=waiting.behind)
         return True

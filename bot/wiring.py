@@ -23,6 +23,7 @@ from bot.ports import DayBudgets, GitHubApp, LastingSandboxes, Model, SandboxPro
 from bot.probing import prober
 from bot.sandbox_wiring import connected as connected
 from bot.sandbox_wiring import sandbox_provider as sandbox_provider
+from bot.stopping import all_ended
 from bot.stores import QueueLimits, Store, open_store
 from bot.vitals import Vitals
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 TURNS = 60
 MINUTES = 30.0
 RUNNER_WITHIN_S = 30.0  # it looks for a job every few seconds
+ENDS_WITHIN_S = 15.0  # what the runner gives its jobs, and some more
 
 
 def configure_logging(level: str, log_format: str) -> None:
@@ -234,17 +236,15 @@ async def working(
             sweeper(store, app),
             waiting_room(config, store, app),
         )
-        tasks = [asyncio.create_task(part.run(stop)) for part in parts]
-        tasks += [asyncio.create_task(part.run(stop)) for part in orphans(store, sandboxes)]
+        tasks = [asyncio.create_task(part.run(stop), name=type(part).__name__) for part in parts]
+        tasks += [asyncio.create_task(part.run(stop), name="Orphans") for part in orphans(store, sandboxes)]
         for task in tasks:
             task.add_done_callback(ended)
         try:
             yield
         finally:
             stop.set()
-            await asyncio.wait(tasks)
-            for task in tasks:
-                task.result()
+            await all_ended(tasks, within_s=ENDS_WITHIN_S)
 
 
 async def run(config: Config, role: Role) -> None:

@@ -1,15 +1,21 @@
 """Who has to wait is told so in the thread, once, and the job goes on in the same comment."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bot.domain.job import Issue, Job, Person, Repo, Start
+from bot.github.installation import App
+from bot.github.pace import NO_LIMITS
 from bot.report.links import Links
 from bot.report.waiting import waiting_comment
-from tests.test_journey import finished
+from bot.stores import open_store
+from bot.waiting import WaitingRoom
+from tests.github.wire import private_key
+from tests.stores.samples import a_job, deliver
+from tests.test_journey import finished, until
 from tests.test_taken_back import WAIT, at_work, said, stage
 
 pytestmark = pytest.mark.anyio
@@ -36,14 +42,6 @@ def test_the_words_of_waiting() -> None:
         "`/backspace cancel`"
     )
     assert "\n**Queued** until another job has ended · run m2x9" in waiting_comment(job, behind=None, links=links)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.05)
 
 
 async def test_a_second_request_says_behind_which_it_waits_and_then_goes_on_in_that_comment(tmp_path: Path) -> None:
@@ -92,3 +90,26 @@ async def test_a_stranger_who_waits_hears_nothing_before_the_turn_comes(tmp_path
         scene.github.close_issue(scene.repository, issue, "alice")
         await finished(scene, issue)
         assert len(said(scene, issue)) == 1
+
+
+async def test_the_waiting_room_closes_at_once_although_github_does_not_answer(tmp_path: Path) -> None:
+    """And frees the job it was about to tell of. Red when `stop` is asked for between looks only (seen)."""
+    asked, stop = asyncio.Event(), asyncio.Event()
+
+    async def silent(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        return await asyncio.Future()
+
+    store = await open_store(f"sqlite:///{tmp_path}/bot.db")
+    await deliver(store, a_job("a"))
+    app = App(1, private_key(), transport=httpx.MockTransport(silent), limits=NO_LIMITS)
+    links = Links(page="p", check=None, repository="r")
+    room = asyncio.create_task(WaitingRoom(store, app, links=lambda _: links).run(stop))
+    async with asyncio.timeout(30):
+        await asked.wait()
+    assert await store.claim("worker") is None, "its comment is being made"
+    stop.set()
+    async with asyncio.timeout(5):
+        await room
+    assert await store.claim("worker") is not None
+    await store.close()

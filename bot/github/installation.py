@@ -19,7 +19,7 @@ from bot.github import hooks
 from bot.github.addresses import git_url
 from bot.github.answers import text
 from bot.github.client import USER_AGENT, Check, Client, Credentials
-from bot.github.pace import NO_LIMITS, Limits
+from bot.github.pace import NO_LIMITS, Limits, Priority
 from bot.github.rest import RestGitHub
 from bot.github.survey import RestSurvey
 from bot.github.tokens import AppSignature, Given, InstallationToken, Minted, Secrets
@@ -173,7 +173,7 @@ class App:
             client = self._client(github, Given(authorization), installation_id=installation_id)
             try:
                 async with asyncio.timeout(REVOKE_WITHIN_S):
-                    await client.call("DELETE", "/installation/token")
+                    await client.call("DELETE", "/installation/token", priority=Priority.FAREWELL)
                 token.revoked(authorization)
             except (ProviderError, TimeoutError) as error:
                 structlog.get_logger().warning("token_not_revoked", reason=str(error) or type(error).__name__)

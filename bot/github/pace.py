@@ -25,6 +25,7 @@ class Priority(IntEnum):
 
     RESULT = 0
     PROGRESS = 1
+    FAREWELL = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

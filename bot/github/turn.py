@@ -14,6 +14,7 @@ Sleep = Callable[[float], Awaitable[None]]
 PATIENCE_S: Mapping[Priority, float] = {
     Priority.RESULT: 10_800.0,  # the longest limit is an hour, and others may use up the next one
     Priority.PROGRESS: 30.0,  # a progress update that would wait longer is dropped: the next one says more
+    Priority.FAREWELL: 10.0,  # a token that is not given back ends by itself, and the process may be leaving
 }
 
 

@@ -7,6 +7,7 @@ import structlog
 
 from bot.domain.errors import ProviderError
 from bot.ports import LastingSandboxes, Overview
+from bot.stopping import until
 
 SECONDS_BETWEEN_LOOKS = 120.0
 
@@ -21,15 +22,7 @@ class Orphans:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; a look that takes long then is left off."""
-        looking, stopping = asyncio.create_task(self._keep_looking()), asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (looking, stopping):
-                task.cancel()
-        await asyncio.wait({looking})
-        if not looking.cancelled():
-            looking.result()
+        await until(stop, self._keep_looking())
 
     async def _keep_looking(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from bot.report.leaks import Leaks
 from bot.report.links import Links
 from bot.report.wording import branch_name
 from bot.reporter import Reporter
+from bot.stopping import until
 
 LOOKS_EVERY_S = 15.0
 PRUNES_EVERY_S = 3600.0
@@ -50,15 +51,7 @@ class Reaper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; an end that is being told then is told again by whoever comes next."""
-        working, stopping = asyncio.create_task(self._keep_clear()), asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (working, stopping):
-                task.cancel()
-        await asyncio.wait({working})
-        if not working.cancelled():
-            working.result()
+        await until(stop, self._keep_clear())
 
     async def _keep_clear(self) -> None:
         prunes_at = self._now()
@@ -90,10 +83,10 @@ class Reaper:
                     log.warning("end not told yet", tries=claim.attempts, error="GitHub took too long")
 
     async def _tell(self, claim: Claim) -> None:
-        until = self._now() + TELLING_S
+        deadline = self._now() + TELLING_S
 
         async def hold() -> None:
-            if self._now() >= until:
+            if self._now() >= deadline:
                 raise LeaseLost("somebody else may tell this end by now")
 
         job, events = claim.job, await self._store.events(claim.job.id)

@@ -24,6 +24,7 @@ from bot.ports import (
     RepositoryFacts,
     Survey,
 )
+from bot.stopping import until
 
 SECONDS_BEFORE_THE_FIRST = 3.0  # the door beside may still be opening
 SECONDS_BETWEEN_SWEEPS = 600.0
@@ -110,19 +111,17 @@ class Sweeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """At start and then every ten minutes, until `stop` is set; what is large is surveyed once an hour."""
-        wait_s = self._first_after_s
+        await until(stop, self._keep_sweeping())
+
+    async def _keep_sweeping(self) -> None:
+        await asyncio.sleep(self._first_after_s)
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await stop.wait()
-            if stop.is_set():
-                return
-            wait_s = SECONDS_BETWEEN_SWEEPS
             try:
                 await self.sweep()
                 await self.survey(only_due=True)
             except (ProviderError, UserError) as error:
                 log.warning("sweep not finished", error=str(error))
+            await asyncio.sleep(SECONDS_BETWEEN_SWEEPS)
 
     async def sweep(self) -> int:
         """Asks for what did not arrive; answers how much that was. Raises ProviderError: the next sweep goes on."""

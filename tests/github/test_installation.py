@@ -104,6 +104,16 @@ async def test_a_token_that_cannot_be_revoked_is_not_fatal(reply: httpx.Response
         await github.permission("a")
 
 
+async def test_nobody_waits_for_a_long_limit_to_give_a_token_back() -> None:
+    """As the process may be leaving. Red when a revocation is as patient as a result: it waits (seen)."""
+    limited = answer(429, {"message": "Slow down"}, {"retry-after": "600"})
+    wire = Wire().on(PERMISSION, limited)
+    async with wire.app().repository(5, REPO) as github:
+        with pytest.raises(ProviderError, match="rate limited"):
+            await github.progress().permission("a")
+    assert sum(wire.slept) == 0
+
+
 async def test_tokens_last_through_a_job_of_90_minutes_and_all_are_revoked() -> None:
     """R10. Red when REFRESH_BEFORE_END_S is less than nothing (tried)."""
     wire = Wire().on(PERMISSION, ROLE)

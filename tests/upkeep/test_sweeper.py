@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from bot.domain.job import Person, Start, Work
 from bot.github.installation import App
 from bot.ports import DeliveryAttempt, JobRow, RecentComment
-from bot.standins.github import LoopbackGitHub
+from bot.standins.github import LoopbackGitHub, Reply
 from bot.standins.github.state import Installation, Repository
 from bot.standins.serving import serve
 from bot.stores import Store, open_store
@@ -318,6 +318,26 @@ async def test_the_first_sweep_comes_soon_after_the_start(scene: Scene) -> None:
             await asyncio.sleep(0.1)
     stop.set()
     await running
+
+
+async def test_the_sweeper_ends_at_once_although_github_bids_it_wait(scene: Scene) -> None:
+    """Red when `stop` is asked for between sweeps only: the process stays for as long as the limit lasts (seen)."""
+    async with scene.endpoint_down():
+        scene.github.open_issue(scene.repository, "alice", "Mend it")
+        scene.github.comment(scene.repository, 1, "alice", "/backspace mend it")
+    limited = Reply(429, {"retry-after": "600"})
+    fault = scene.github.faults.add(limited, method="POST", path="/app/hook/deliveries/.*/attempts$")
+    stop = asyncio.Event()
+    running = asyncio.create_task(scene.sweeper.run(stop))
+    async with asyncio.timeout(30):
+        while True:
+            if fault.left == 0:
+                break
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
+    stop.set()
+    async with asyncio.timeout(5):
+        await running
 
 
 async def test_the_sweeper_ends_at_once_when_told_to_stop_and_outlives_a_github_that_is_away(tmp_path: Path) -> None:
