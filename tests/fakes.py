@@ -121,9 +121,11 @@ class ScriptedModel:
         longest_prompt: int = 400_000,
         usage: Usage | None = None,
         stop_reason: str | None = None,
+        says_it_is: str = "",
     ) -> None:
         self._script = script
         self._name = name
+        self._says_it_is = says_it_is or name
         self.family = family
         self.longest_prompt = longest_prompt
         self.price: Price | None = None
@@ -147,7 +149,7 @@ class ScriptedModel:
         blocks = tuple(answer)
         calls = calls_of(blocks)
         return Reply(
-            model=self._name,
+            model=self._says_it_is,
             message_id=f"msg_{len(self.asked)}",
             stop_reason=self._stop_reason or ("tool_use" if calls else "end_turn"),
             blocks=blocks,

@@ -158,7 +158,7 @@ class _Run:
         self._warming.answered()
         if reply.usage.output:  # a gateway may tell nothing of a prompt
             reply = replace(reply, usage=used(reply.usage, self._most))
-        cost = self._price(reply.model, reply.usage)
+        cost = self._price(reply.model, reply.usage, asked=self._model.name)
         number = ledger.progress.replies + 1
         event = ModelAnswered(number, reply.model, reply.text, reply.usage, cost, ledger.elapsed() - began)
         ledger.hold(event, entry=reply_entry(number, reply, usd=cost, elapsed=ledger.elapsed()))
@@ -204,10 +204,11 @@ class _Run:
         with suppress(LeaseLost):  # the next owner of the job counts it
             await self._ledger.record(Noted(ABANDONED), entry=self._lost(error))
 
-    def _price(self, model: str, usage: Usage) -> float | None:
-        """Tokens that were not used cost nothing with any model, not an unknown price."""
-        day = date.fromisoformat(self._task.today)
-        return 0.0 if usage == Usage() else usd(model, usage, day=day, own=self._model.price)
+    def _price(self, model: str, usage: Usage, *, asked: str = "") -> float | None:
+        """The dearer of the model's that answered, which a gateway may name anew, and of the one that was asked."""
+        day, names = date.fromisoformat(self._task.today), {model, asked or model}
+        prices = [usd(name, usage, day=day, own=self._model.price) for name in names] if usage != Usage() else [0.0]
+        return max((price for price in prices if price is not None), default=None)
 
     # ------------------------------------------------------------ the harness's side
 

@@ -56,6 +56,29 @@ async def test_a_change_is_made_reviewed_and_accepted(tmp_path: Path) -> None:
     assert outcome.usd is None, "the price of an unknown model is unknown, not nothing"
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "dollars"),
+    [
+        ("gpt-6-sol", "gateway/gpt-6-sol:extended", 0.003),
+        ("gateway/sol", "gpt-6-sol", 0.003),
+        ("claude-opus-5", "claude-haiku-5-5", 0.0075),
+        ("claude-haiku-5-5", "claude-opus-5", 0.0075),
+        ("gpt-6-sol", "gpt-6-sol-2026-10-01", 0.003),
+    ],
+)
+async def test_a_reply_under_another_name_costs_what_was_asked_for_or_more(
+    tmp_path: Path, asked: str, answered: str, dollars: float
+) -> None:
+    """1,000 tokens in and 100 out. Red when only the name of the reply counts: seen."""
+    on = await bench(tmp_path)
+    model = ScriptedModel(
+        steps([submit(outcome="no_change")]),
+        name=asked,
+        says_it_is=answered,
+    )
+    assert (await run(on, model)).usd == pytest.approx(dollars)
+
+
 async def test_watchers_see_every_step_in_order(tmp_path: Path) -> None:
     on, journal = await bench(tmp_path, check="python3 hello.py"), MemoryJournal()
     await run(on, ScriptedModel(fix_it()), journal=journal)
