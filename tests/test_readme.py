@@ -223,6 +223,8 @@ def test_every_file_and_page_it_names_exists() -> None:
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
     assert {f"docs/{page}" for page in PAGES} <= set(named), "the README leads to every page"
+    beside = [link for page in PAGES.values() for link in re.findall(r"\]\(([\w-]+\.md)", page)]
+    assert set(beside) <= PAGES.keys(), "and they lead to each other"
     for page, part in re.findall(r"\]\(docs/([\w-]+\.md)#([\w-]+)\)", README):
         assert part in [
             title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", PAGES[page], re.MULTILINE)
