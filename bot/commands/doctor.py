@@ -118,10 +118,13 @@ async def _github(config: Config) -> Sequence[Finding]:
 
 
 def installations(registration: Registration) -> Finding:
+    """Nowhere is the commonest cause of nothing happening at all."""
     if registration.installations == 0:
         remedy = "No repository is the App's yet, so nothing happens anywhere: Install App, on the App's page."
         return Finding("Installations", "none", remedy)
-    return Finding("Installations", str(registration.installations))
+    return Finding(
+        "Installations", "not told" if registration.installations is None else str(registration.installations)
+    )
 
 
 def permissions(registration: Registration) -> Finding:

@@ -14,12 +14,15 @@ _PAGE = 100  # GitHub's largest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """The App as it is registered: what an installation of it can grant, what it is sent, and how many there are."""
+    """The App as it is registered: what an installation of it can grant, and what it is sent.
+
+    `installations`: how many there are; None where GitHub does not say.
+    """
 
     slug: str
     permissions: Mapping[str, str]
     events: tuple[str, ...]
-    installations: int
+    installations: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +36,12 @@ class Webhook:
 
 async def registration(client: Client) -> Registration:
     data = (await client.call("GET", "/app")).data
-    granted = field(data, "permissions")
+    granted, count = field(data, "permissions"), field(data, "installations_count")
     return Registration(
         slug=text(data, "slug"),
         permissions={str(k): str(v) for k, v in granted.items()} if isinstance(granted, dict) else {},
         events=tuple(str(name) for name in items(data, "events")),
-        installations=number(data, "installations_count"),
+        installations=count if isinstance(count, int) else None,
     )
 
 

@@ -19,7 +19,7 @@ PUBLIC = "https://bot.example"
 HOOK = f"{PUBLIC}/webhook"
 
 
-def registered(permissions: dict[str, str], *events: str, installations: int = 1) -> Registration:
+def registered(permissions: dict[str, str], *events: str, installations: int | None = 1) -> Registration:
     return Registration(slug="backspace", permissions=permissions, events=events, installations=installations)
 
 
@@ -58,6 +58,7 @@ def test_an_app_that_is_installed_nowhere_is_no_app_that_is_well() -> None:
     nowhere = installations(registered(JOB, installations=0))
     assert (nowhere.found, "Install App" in nowhere.remedy) == ("none", True)
     assert installations(registered(JOB, installations=2)) == Finding("Installations", "2")
+    assert installations(registered(JOB, installations=None)).well
 
 
 @pytest.mark.anyio
