@@ -95,7 +95,8 @@ class Client:
     ) -> None:
         """`hold` has the last word before each request: what it raises keeps the request from being sent.
 
-        `check` sees every text of every request, and where it is, and raises for what must not leave.
+        `check` sees every text of every request, and where it is, and raises for what must not leave. `now` is Unix
+        time.
         """
         self.repo, self.check, self.sleep = repo, check, sleep
         self._github, self._credentials, self._turn = github, credentials, turn
@@ -165,40 +166,52 @@ class Client:
         self.repo = Repo(repo.id, text(facts, "owner", "login"), text(facts, "name"))
 
     async def _request(self, call: _Call) -> Response[Any]:
-        """In turn; with other credentials once more when these are refused."""
-        path = path_of(call.method, call.template, call.at)
-        url = graphql_url(str(self._github.config.base_url)) if path == GRAPHQL else path
-        for again in (True, False):
-            async with self._turn.taken(kind_of(call.method, call.template), call.priority):
+        """In turn; with other credentials once more when these are refused.
+
+        A token is minted before the turn comes, and where minting it or `hold` took so long that GitHub has closed the
+        way meanwhile, the request waits for another turn.
+        """
+        kind, refused = kind_of(call.method, call.template), False
+        while True:
+            await self._credentials.authorization()
+            async with self._turn.taken(kind, call.priority):
                 authorization = await self._credentials.authorization()
-                headers = {"Authorization": authorization, "X-GitHub-Api-Version": API_VERSION}
-                if call.accept:
-                    headers["Accept"] = call.accept
-                if call.content is not None:
-                    headers["Content-Type"] = "application/json"
                 if self._hold is not None:
                     await self._hold()
-                sent_at = self._now()
+                if self._turn.traffic.is_closed(self._turn.now()):
+                    continue
                 try:
-                    response = await self._github.arequest(
-                        call.method, url, params=call.query, content=call.content, headers=headers
-                    )
-                except RequestFailed as failed:
-                    self._learn(failed.response)
-                    error = self._refusal(failed.response, call, sent_at)
-                except RequestError as lost:
-                    raise _lost(lost, call) from None
-                except ValueError:  # githubkit reads `retry-after` as an integer
-                    wait_s = self._limited_s(None, sent_at)
-                    raise failure(429, {}, b"", call=str(call), repeatable=True, limited_s=wait_s) from None
-                else:
-                    self._learn(response)
-                    self._turn.traffic.accepted()
-                    return response
-            if error.status != 401 or not again:
-                raise error
+                    return await self._send(call, authorization)
+                except ProviderError as error:
+                    if error.status != 401 or refused:
+                        raise
+            refused = True
             self._credentials.refused(authorization)
-        raise AssertionError("the second attempt returns or raises")
+
+    async def _send(self, call: _Call, authorization: str) -> Response[Any]:
+        path = path_of(call.method, call.template, call.at)
+        url = graphql_url(str(self._github.config.base_url)) if path == GRAPHQL else path
+        headers = {"Authorization": authorization, "X-GitHub-Api-Version": API_VERSION}
+        if call.accept:
+            headers["Accept"] = call.accept
+        if call.content is not None:
+            headers["Content-Type"] = "application/json"
+        sent_at = self._turn.now()
+        try:
+            response = await self._github.arequest(
+                call.method, url, params=call.query, content=call.content, headers=headers
+            )
+        except RequestFailed as failed:
+            self._learn(failed.response)
+            raise self._refusal(failed.response, call, sent_at) from None
+        except RequestError as lost:
+            raise _lost(lost, call) from None
+        except ValueError:  # githubkit reads `retry-after` as an integer
+            wait_s = self._limited_s(None, sent_at)
+            raise failure(429, {}, b"", call=str(call), repeatable=True, limited_s=wait_s) from None
+        self._learn(response)
+        self._turn.traffic.accepted()
+        return response
 
     def _refusal(self, response: Response[Any], call: _Call, sent_at: float) -> ProviderError:
         limit = rate_limit(response.status_code, response.headers, response.content, now=self._now())
@@ -213,14 +226,15 @@ class Client:
         )
 
     def _limited_s(self, said_s: float | None, sent_at: float) -> float:
-        return self._turn.traffic.limited(said_s, sent_at=sent_at, now=self._now())
+        return self._turn.traffic.limited(said_s, sent_at=sent_at, now=self._turn.now())
 
     def _learn(self, response: Response[Any]) -> None:
         """How much of the hour's limit is left; other resources, such as search, have limits of their own."""
         headers = response.headers
         remaining, resets_at = headers.get("x-ratelimit-remaining", ""), headers.get("x-ratelimit-reset", "")
         if remaining.isdecimal() and resets_at.isdecimal() and headers.get("x-ratelimit-resource", "core") == "core":
-            self._turn.traffic.learned(int(remaining[:9]), float(resets_at[:12]))
+            hour, now = float(resets_at[:12]), self._turn.now()
+            self._turn.traffic.learned(int(remaining[:9]), hour, now=now, unix=self._now())
 
 
 def renamed_path(location: str, *, base_url: str) -> str | None:

@@ -46,6 +46,7 @@ class App:
         api_url: str = "https://api.github.com",
         timeout_s: float = 20.0,
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         transport: httpx.AsyncBaseTransport | None = None,
         limits: Limits | None = None,
@@ -56,7 +57,7 @@ class App:
         learn each token."""
         self._app_id, self._api_url, self._timeout_s = app_id, api_url.rstrip("/"), timeout_s
         self._signature = AppSignature(app_id, private_key_pem, now=now)
-        self._now, self._sleep, self._transport = now, sleep, transport
+        self._now, self._monotonic, self._sleep, self._transport = now, monotonic, sleep, transport
         self._limits, self._check = limits or published_limits(api_url), check
         self._minted = Minted(secrets, now=now)
         self._turns: dict[int | None, Turn] = {}
@@ -145,7 +146,7 @@ class App:
     def _turn(self, installation_id: int | None) -> Turn:
         """All jobs of an installation take turns; the App itself (None) has a turn of its own."""
         if installation_id not in self._turns:
-            self._turns[installation_id] = Turn(self._limits, now=self._now, sleep=self._sleep)
+            self._turns[installation_id] = Turn(self._limits, now=self._monotonic, sleep=self._sleep)
         return self._turns[installation_id]
 
     def _githubkit(self) -> Githubkit[UnauthAuthStrategy]:

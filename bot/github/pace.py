@@ -69,7 +69,10 @@ def points(kind: Kind) -> int:
 
 @dataclass(slots=True)
 class Traffic:
-    """What this process has sent for one installation, and what GitHub said to it. Times are Unix time in seconds."""
+    """What this process has sent for one installation, and what GitHub said to it.
+
+    Times are seconds on a clock that nobody sets; `resets_at` alone is GitHub's, Unix time, and names the hour.
+    """
 
     limits: Limits
     spent: deque[tuple[float, int]] = field(default_factory=deque)
@@ -82,6 +85,7 @@ class Traffic:
     unsaid_in_a_row: int = 0
     remaining: int | None = None
     resets_at: float = -inf
+    reset_at: float = -inf
 
     def permitted_at(self, kind: Kind, priority: Priority, now: float) -> float:
         """The instant before which this request must not leave; infinity while it hangs on another one's answer."""
@@ -100,11 +104,11 @@ class Traffic:
         return at
 
     def _primary(self, priority: Priority, now: float) -> float:
-        if self.remaining is None or now >= self.resets_at + ON_THE_WAY_S:
+        if self.remaining is None or now >= self.reset_at:
             return now
         kept = KEPT_FOR_RESULTS if priority is Priority.PROGRESS else 0
         if self.remaining <= kept:
-            return self.resets_at + ON_THE_WAY_S
+            return self.reset_at
         return inf if self.remaining - self.under_way <= kept else now
 
     def sent(self, kind: Kind, now: float) -> None:
@@ -125,10 +129,18 @@ class Traffic:
         if writes(kind):
             self.write_under_way, self.write_answered_at = False, now
 
-    def learned(self, remaining: int, resets_at: float) -> None:
-        """From an answer's headers. Answers overtake one another: of the same hour the smallest number counts."""
+    def is_closed(self, now: float) -> bool:
+        """Whether GitHub has said, to a request that left before, that none may leave now."""
+        return now < self.held_until or (self.remaining == 0 and now < self.reset_at)
+
+    def learned(self, remaining: int, resets_at: float, *, now: float, unix: float) -> None:
+        """From an answer's headers. Answers overtake one another: of the same hour the smallest number counts.
+
+        `now` and `unix` are the same instant, on this clock and in Unix time.
+        """
         if self.remaining is None or resets_at > self.resets_at:
             self.remaining, self.resets_at = remaining, resets_at
+            self.reset_at = now + resets_at - unix + ON_THE_WAY_S
         elif resets_at == self.resets_at:
             self.remaining = min(self.remaining, remaining)
 

@@ -97,10 +97,17 @@ class InstallationToken:
         self._ends: dict[str, float] = {}
 
     async def authorization(self) -> str:
+        if (good := self._good()) is not None:
+            return good
         async with self._lock:
-            if self._current is None or self._now() >= self._ends[self._current] - REFRESH_BEFORE_END_S:
-                self._current = await self._minted()
-            return self._current
+            if (good := self._good()) is None:
+                good = self._current = await self._minted()
+            return good
+
+    def _good(self) -> str | None:
+        """The token, while it lasts for another request."""
+        current = self._current
+        return current if current and self._now() < self._ends[current] - REFRESH_BEFORE_END_S else None
 
     def refused(self, authorization: str) -> None:
         self._ends.pop(authorization, None)

@@ -23,11 +23,11 @@ class OutOfTurn(ProviderError):
 
 
 class Turn:
-    """Shared by all that one process sends for one installation; `now` is Unix time in seconds."""
+    """Shared by all that one process sends for one installation; `now` is a clock that nobody sets, in seconds."""
 
     def __init__(self, limits: Limits, *, now: Callable[[], float], sleep: Sleep) -> None:
         self.traffic = Traffic(limits)
-        self._now, self._sleep = now, sleep
+        self.now, self._sleep = now, sleep
         self._lanes: dict[bool, list[tuple[Priority, int]]] = {True: [], False: []}  # writes, and the others
         self._numbers = count()
         self._changed = asyncio.Event()
@@ -39,16 +39,16 @@ class Turn:
         try:
             yield
         finally:
-            self.traffic.answered(kind, self._now())
+            self.traffic.answered(kind, self.now())
             self._tell()
 
     async def _wait(self, kind: Kind, priority: Priority) -> None:
         lane, ticket = self._lanes[writes(kind)], (priority, next(self._numbers))
-        deadline = self._now() + PATIENCE_S[priority]
+        deadline = self.now() + PATIENCE_S[priority]
         insort(lane, ticket)
         try:
             while True:
-                now = self._now()
+                now = self.now()
                 at = self.traffic.permitted_at(kind, priority, now)
                 if at <= now and lane[0] == ticket:
                     self.traffic.sent(kind, now)

@@ -5,6 +5,7 @@ import pytest
 
 from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError
 from bot.github.client import ATTEMPTS
+from bot.github.pace import Limits
 from tests.github.wire import REPO, Reply, Wire, answer
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +107,32 @@ async def test_nothing_leaves_before_the_permitted_instant() -> None:
     assert sent == [permitted]
 
 
+async def test_a_wall_clock_that_is_set_back_an_hour_stops_nothing() -> None:
+    """Red when the schedule is kept on it: the second write leaves after 3,601 s (seen)."""
+    wire = Wire().on(f"POST {COMMENTS}", answer(201, COMMENT))
+    async with wire.app(limits=Limits()).repository(5, REPO) as github:
+        await github.create_comment(3, "hi")
+        wire.wall_set_by_s = -3600.0
+        await github.create_comment(3, "hi again")
+        assert sum(wire.slept) == 1
+
+
+async def test_a_limit_lasts_as_long_as_github_said_however_the_wall_clock_is_set() -> None:
+    """Red when the schedule is kept on it (seen)."""
+    limited = answer(403, {"message": "API rate limit exceeded"}, exhausted(Wire().now + 600))
+    wire = Wire().on(f"GET {ISSUE}", limited, answer(200, FACTS))
+    async with wire.app().repository(5, REPO) as github:
+        with pytest.raises(ProviderError, match="rate limited"):
+            await github.progress().issue(3)
+        wire.wall_set_by_s = 3600.0
+        await github.issue(3)
+        assert sum(wire.slept) == 601
+
+
+def exhausted(until: float) -> dict[str, str]:
+    return {"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{until:.0f}"}
+
+
 async def test_a_short_limit_is_waited_for() -> None:
     limited = answer(429, {"message": "Slow down"}, {"retry-after": "30"})
     wire = Wire().on(f"GET {ISSUE}", limited, limited, answer(200, FACTS))
@@ -115,8 +142,7 @@ async def test_a_short_limit_is_waited_for() -> None:
 
 
 async def test_a_long_limit_drops_progress_and_asks_nothing_meanwhile_and_results_wait() -> None:
-    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(Wire().now) + 2400)}
-    limited = answer(403, {"message": "API rate limit exceeded"}, headers)
+    limited = answer(403, {"message": "API rate limit exceeded"}, exhausted(Wire().now + 2400))
     wire = Wire().on(f"GET {ISSUE}", limited, answer(200, FACTS))
     began = wire.now
     async with wire.app().repository(5, REPO) as github:

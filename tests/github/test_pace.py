@@ -19,6 +19,11 @@ def sent(traffic: Traffic, kind: Kind, *times: float) -> Traffic:
     return traffic
 
 
+def learn(traffic: Traffic, remaining: int, resets_at: float) -> None:
+    """On a clock that happens to agree with Unix time."""
+    traffic.learned(remaining, resets_at, now=NOW, unix=NOW)
+
+
 def every(seconds: float, count: int, *, since: float = NOW) -> tuple[float, ...]:
     return tuple(since + seconds * number for number in range(count))
 
@@ -87,17 +92,17 @@ def test_a_hundred_at_once() -> None:
 
 def test_progress_leaves_the_last_requests_of_the_hour_to_results() -> None:
     traffic, reset = Traffic(Limits()), NOW + 600
-    traffic.learned(KEPT_FOR_RESULTS, reset)
+    learn(traffic, KEPT_FOR_RESULTS, reset)
     assert traffic.permitted_at("read", RESULT, NOW) == NOW
     assert traffic.permitted_at("read", PROGRESS, NOW) == reset + 1
-    traffic.learned(0, reset)
+    learn(traffic, 0, reset)
     assert traffic.permitted_at("read", RESULT, NOW) == reset + 1
     assert traffic.permitted_at("read", RESULT, reset + 1) == reset + 1
 
 
 def test_what_is_under_way_counts_against_what_remains() -> None:
     traffic = Traffic(Limits())
-    traffic.learned(2, NOW + 600)
+    learn(traffic, 2, NOW + 600)
     traffic.sent("read", NOW)
     assert traffic.permitted_at("read", RESULT, NOW) == NOW
     traffic.sent("read", NOW)
@@ -106,12 +111,12 @@ def test_what_is_under_way_counts_against_what_remains() -> None:
 
 def test_answers_that_overtake_one_another_do_not_raise_what_remains() -> None:
     traffic = Traffic(Limits())
-    traffic.learned(3, NOW + 600)
-    traffic.learned(7, NOW + 600)
+    learn(traffic, 3, NOW + 600)
+    learn(traffic, 7, NOW + 600)
     assert traffic.remaining == 3
-    traffic.learned(9, NOW + 300)
+    learn(traffic, 9, NOW + 300)
     assert traffic.remaining == 3
-    traffic.learned(4_999, NOW + 4_200)
+    learn(traffic, 4_999, NOW + 4_200)
     assert traffic.remaining == 4_999
 
 

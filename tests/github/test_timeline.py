@@ -87,6 +87,7 @@ def place(tmp_path: Path) -> Callable[[Limits], Place]:
             registered.private_key_pem,
             api_url="https://github.test",
             now=clock,
+            monotonic=clock,
             sleep=clock.sleep,
             transport=line,
             limits=limits,
@@ -235,6 +236,35 @@ async def test_no_request_is_seen_before_its_permitted_instant(place: Callable[[
         assert all(comment.body.endswith("Done") for comment in said)
         runs = here.loopback.check_runs(here.repositories[which])
         assert [run.conclusion for run in runs] == ["success"] * count
+
+
+@pytest.mark.parametrize("slow", ["minting", "hold"])
+async def test_a_limit_that_comes_while_a_request_is_made_ready_holds_it_too(
+    place: Callable[[Limits], Place], slow: str
+) -> None:
+    """R11. Red when a request has its turn first and is made ready then: it leaves into the limit (seen)."""
+    here = place(Limits())
+    here.loopback.faults.add(Reply(429, {"retry-after": "45"}), method="GET", path="acme.*/git/ref/")
+    repository = here.repositories[0]
+    repo = Repo(repository.id, repository.owner.login, repository.name)
+
+    async def renewed() -> None:
+        await here.clock.sleep(0.1 if slow == "hold" else 0.0)
+
+    async def asked() -> None:
+        async with here.github() as first, here.app.repository(here.installations[0], repo, hold=renewed) as second:
+            await first.issue(1)
+            if slow == "hold":
+                await second.issue(1)
+            await gather(first.ref("main"), late(second))
+
+    async def late(github: GitHub) -> None:
+        await here.clock.sleep(0.02)
+        await github.issue(1)
+
+    await here.clock.run(asked())
+    found = judged(here)
+    assert (found.refused, found.too_early) == (1, 0)
 
 
 async def test_the_judge_sees_what_no_schedule_would_do(place: Callable[[Limits], Place]) -> None:

@@ -43,6 +43,7 @@ class Wire:
     now: float = NOW
     minted: int = 0
     token_life_s: float = 3600.0
+    wall_set_by_s: float = 0.0
 
     def on(self, call: str, *replies: Reply) -> "Wire":
         self.replies[call] = list(replies)
@@ -52,7 +53,8 @@ class Wire:
         return App(
             42,
             private_key(),
-            now=lambda: self.now,
+            now=lambda: self.now + self.wall_set_by_s,
+            monotonic=lambda: self.now,
             sleep=self._sleep,
             transport=httpx.MockTransport(self._handle),
             limits=limits,
