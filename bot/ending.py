@@ -34,7 +34,7 @@ def go_on(outcome: Outcome, budget_usd: float) -> str:
 
     Where the money ran out, as much of it again is offered.
     """
-    if not is_draft(outcome) or (outcome.setback is not None and outcome.setback.for_operator):
+    if not is_draft(outcome) or _advice(outcome) in answers.IN_VAIN:
         return ""
     money = f" --budget {budget_usd:.2f}".removesuffix(".00") if outcome.message.startswith("$") else ""
     return f"/backspace continue{money}"

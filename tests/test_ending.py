@@ -152,6 +152,9 @@ def test_work_that_a_model_ended_says_whether_asking_again_can_help() -> None:
     later = replace(STOPPED, message=BUSY.message, setback=BUSY, patch=None)
     said = ended(job(), later, None, budget_usd=3.0).message
     assert said == "**Stopped: Claude is overloaded**\n\nAsking again later can help."
+    odd = ModelError("anthropic", "Claude did not accept the request.", remedy="stop", status=400)
+    said = ended(job(), replace(STOPPED, message=odd.message, setback=odd), DRAFT, budget_usd=3.0).message
+    assert "/backspace continue" not in said
     never = replace(STOPPED, message=NO_KEY.message, setback=NO_KEY)
     said = ended(job(), never, DRAFT, budget_usd=3.0).message
     assert said == (

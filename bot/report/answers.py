@@ -45,6 +45,9 @@ SUMMARY_BYTES = 6_000
 STATUS_ROWS = 5
 _CALL = re.compile(r" \([A-Z]+ /\S*: (HTTP \d{3})\)")  # which of GitHub's calls it was is for the log
 _STATUS_ALONE = r" (\1)"
+_FOR_THE_OPERATOR = "Whoever runs this bot has to change that; until then asking again will not help."
+_UNTIL_CHANGED = "Asking again will not help until that is changed."
+IN_VAIN = (_FOR_THE_OPERATOR, _UNTIL_CHANGED)  # the advice after which nothing is offered to type
 _SAYS_WHO = ("is archived", "is suspended")  # a 403 whose own words name what has to be done
 _STATE: Mapping[JobState, str] = {
     "queued": "is queued",
@@ -130,7 +133,7 @@ def advice(error: ProviderError) -> str:
     """Whether asking again can help, and who has to do something where it cannot."""
     match error:
         case ModelError(for_operator=True):
-            return "Whoever runs this bot has to change that; until then asking again will not help."
+            return _FOR_THE_OPERATOR
         case ModelError(remedy="refused"):
             return "Asking in other words can help."
         case ModelError(remedy="context" | "longer"):
@@ -140,7 +143,7 @@ def advice(error: ProviderError) -> str:
         case ProviderError(provider="github", status=403) if not any(words in error.message for words in _SAYS_WHO):
             return "Whoever runs this bot is told by `backspace doctor` what it may not do here."
         case _:
-            return "Asking again will not help until that is changed."
+            return _UNTIL_CHANGED
 
 
 Ending = Literal["submitted", "no_change", "blocked", "answered", "stopped"]
