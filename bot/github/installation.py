@@ -28,6 +28,7 @@ from bot.ports import DeliveryAttempt, Installation
 from bot.ports.github import Hold
 
 REVOKE_WITHIN_S = 10.0
+CLOSED_WITHIN_S = 2.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -149,9 +150,10 @@ class App:
             self._turns[installation_id] = Turn(self._limits, now=self._monotonic, sleep=self._sleep)
         return self._turns[installation_id]
 
-    def _githubkit(self) -> Githubkit[UnauthAuthStrategy]:
+    @asynccontextmanager
+    async def _githubkit(self) -> AsyncIterator[Githubkit[UnauthAuthStrategy]]:
         """No retries, redirects, cache or credentials of its own: those rules are the client's."""
-        return Githubkit(
+        made = Githubkit(
             base_url=self._api_url,
             user_agent=USER_AGENT,
             timeout=self._timeout_s,
@@ -161,6 +163,11 @@ class App:
             ssl_verify=self._tls,
             async_transport=self._transport,
         )
+        async with made, made.get_async_client() as connections:
+            try:
+                yield made
+            finally:
+                await _closed(connections)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext | bool:
@@ -178,6 +185,16 @@ class App:
                 token.revoked(authorization)
             except (ProviderError, TimeoutError) as error:
                 structlog.get_logger().warning("token_not_revoked", reason=str(error) or type(error).__name__)
+
+
+async def _closed(connections: httpx.AsyncClient) -> None:
+    """Whoever is cancelled meanwhile waits for it: a pool that is closed by half leaves its connections open."""
+    closing = asyncio.create_task(connections.aclose())
+    try:
+        await asyncio.shield(closing)
+    except asyncio.CancelledError:
+        await asyncio.wait({closing}, timeout=CLOSED_WITHIN_S)
+        raise
 
 
 def published_limits(api_url: str, *, processes: int = 1) -> Limits:
