@@ -69,10 +69,14 @@ def configured(role: Role = "both") -> Config:
 
 
 def not_started(fault: ConfigFault) -> NoReturn:
+    tell_faults(fault)
+    raise typer.Exit(2) from None
+
+
+def tell_faults(fault: ConfigFault) -> None:
     errors.print("[red]Not started.[/] These settings need a hand (environment or .env):")
     for line in fault.faults:
         errors.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(2) from None
 
 
 def fail(error: BotError) -> NoReturn:

@@ -105,6 +105,7 @@ TOP = {
     "bot.stage",
     "bot.commands.doctor",
     "bot.local",
+    "bot.local.ready",
     "bot.local.run",
     "bot.setup_wiring",
     "bot.sandbox_wiring",

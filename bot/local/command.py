@@ -3,8 +3,9 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -15,11 +16,11 @@ from bot.recordings.commands import write_text
 from bot.report.characters import visible
 
 if TYPE_CHECKING:
-    from bot.local.done import Done, Exit
+    from bot.local.done import Done
 
 app = typer.Typer()
 errors = Console(stderr=True)
-INTERRUPTED = 130
+STDOUT = Path("-")
 
 
 @app.command()
@@ -42,73 +43,107 @@ def run(
     Exit code 0: there is a change; 1: it failed; 2: not started; 3: nothing was to be changed; 4: the agent could not
     go on; 5: the budget was used up; 130: interrupted. With 1, 5 and 130 there can be a change, as far as it came.
     """
-    try:
-        _run(prompt, file, repo.resolve(), model, budget, image, patch, branch, as_json=as_json)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        errors.print("Interrupted.", highlight=False)
-        raise typer.Exit(INTERRUPTED) from None
+    wanted = Wanted(prompt, file, repo.resolve(), model, budget, image, patch, branch, as_json)
+    raise typer.Exit(int(_ended(wanted).exit_code))
 
 
-def _run(
-    prompt: str | None,
-    file: Path | None,
-    repo: Path,
-    model: str | None,
-    budget: float | None,
-    image: str,
-    patch: Path | None,
-    branch: str,
-    *,
-    as_json: bool,
-) -> None:
-    from bot.cli import environment, need_git, need_home, not_started
+class Wanted(NamedTuple):
+    """The arguments as they were given."""
+
+    prompt: str | None
+    file: Path | None
+    repo: Path
+    model: str | None
+    budget: float | None
+    image: str
+    patch: Path | None
+    branch: str
+    as_json: bool
+
+
+def _ended(wanted: Wanted) -> "Done":
+    """The whole run. Whatever ends it, `--json` is one object on standard output."""
     from bot.local.done import Done, Exit
-    from bot.local.run import Wish, local_config, made_ready, run_locally
+
+    try:
+        it = _handed_back(asyncio.run(_done(wanted)), wanted)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        it = Done(exit_code=Exit.INTERRUPTED, message="Interrupted.")
+        errors.print(it.message, highlight=False)
+    except Exception as error:
+        if wanted.as_json:
+            _write(Done(exit_code=Exit.FAILED, message=f"A fault of Tiny Backspace: {type(error).__name__}."))
+        raise
+    if wanted.as_json:
+        _write(it)
+    return it
+
+
+async def _done(wanted: Wanted) -> "Done":
+    from bot.cli import environment, need_git, need_home, tell_faults
+    from bot.local.done import Done, Exit
+    from bot.local.ready import Wish, local_config, made_ready
+    from bot.local.run import run_locally
     from bot.sandbox_wiring import connected
 
-    async def done() -> Done:
-        try:
-            need_git()
-            if as_json and patch == Path("-"):
-                raise UserError("--json and --patch - both want standard output: leave one out.")
-            wish = Wish(prompt=asked(prompt, file), repo=repo, branch=branch, image=image)
-            config = local_config(environment(), model, budget)
-            need_home(config.home)
-            ready = await made_ready(config, wish)
-        except ConfigFault as fault:
-            if as_json:
-                _failed(" ".join(fault.faults), Exit.NOT_STARTED, as_json=True)
-            not_started(fault)
-        except BotError as error:
-            _failed(str(error), Exit.NOT_STARTED, as_json=as_json)
-        try:
-            async with connected(ready.provider):
-                return await run_locally(ready, console=errors)
-        except BotError as error:
-            _failed(str(error), Exit.FAILED, as_json=as_json)
-
-    it = asyncio.run(done())
     try:
-        _hand_back(it, patch, wants_patch=patch is not None or not (branch or as_json), as_json=as_json)
-    except UserError as error:
-        _failed(str(error), Exit.FAILED, as_json=False)
-    raise typer.Exit(int(it.exit_code))
+        need_git()
+        if wanted.as_json and wanted.patch == STDOUT:
+            raise UserError("--json and --patch - both want standard output: leave one out.")
+        wish = Wish(
+            prompt=asked(wanted.prompt, wanted.file),
+            repo=wanted.repo,
+            branch=wanted.branch,
+            image=wanted.image,
+            patch=None if wanted.patch == STDOUT else wanted.patch,
+        )
+        config = local_config(environment(), wanted.model, wanted.budget)
+        need_home(config.home)
+        ready = await made_ready(config, wish)
+    except ConfigFault as fault:
+        tell_faults(fault)
+        return Done(exit_code=Exit.NOT_STARTED, message=" ".join(fault.faults))
+    except BotError as error:
+        _say(str(error))
+        return Done(exit_code=Exit.NOT_STARTED, message=str(error))
+    try:
+        async with connected(ready.premises.sandboxes):
+            return await run_locally(ready, console=errors)
+    except BotError as error:
+        _say(str(error))
+        return Done(exit_code=Exit.FAILED, message=str(error))
 
 
-def _hand_back(it: "Done", patch: Path | None, *, wants_patch: bool, as_json: bool) -> None:
-    """Raises UserError when the patch cannot be written."""
-    diff = it.outcome.patch.diff if it.outcome.patch is not None else ""
-    said = it.outcome.submission
+def _handed_back(it: "Done", wanted: Wanted) -> "Done":
+    """The change where it was wanted, else on standard output: it was paid for."""
+    from bot.local.done import Exit
+
+    said = it.outcome.submission if it.outcome else None
     if said is not None and said.summary:
         errors.print(visible(said.summary), markup=False, highlight=False, soft_wrap=True)
     if it.branch:
         errors.print(f"The change is on branch {it.branch}.", markup=False, highlight=False, soft_wrap=True)
-    if as_json:
-        sys.stdout.write(json.dumps(it.as_data()) + "\n")
-    if patch is not None and patch != Path("-"):
-        write_text(patch, diff)
-    elif wants_patch:
-        sys.stdout.buffer.write(diff.encode("utf-8", "surrogateescape"))
+    elif it.outcome is not None and it.message != it.outcome.message:
+        _say(it.message)
+    if wanted.patch is not None and wanted.patch != STDOUT and it.outcome is not None:
+        try:
+            write_text(wanted.patch, it.diff)
+        except UserError as error:
+            it = replace(it, exit_code=Exit.FAILED, message=f"{error} The patch is on standard output.")
+            _say(it.message)
+        else:
+            return it
+    if not wanted.as_json and not (it.branch and wanted.patch is None):
+        sys.stdout.buffer.write(it.diff.encode("utf-8", "surrogateescape"))
+    return it
+
+
+def _write(it: "Done") -> None:
+    sys.stdout.write(json.dumps(it.as_data()) + "\n")
+
+
+def _say(message: str) -> None:
+    errors.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def asked(prompt: str | None, file: Path | None) -> str:
@@ -124,10 +159,3 @@ def asked(prompt: str | None, file: Path | None) -> str:
     if not text or not text.strip():
         raise UserError("There is nothing to do: the prompt is empty.")
     return text.strip()
-
-
-def _failed(message: str, code: "Exit", *, as_json: bool) -> NoReturn:
-    if as_json:
-        sys.stdout.write(json.dumps({"outcome": code.name.lower(), "exit_code": int(code), "message": message}) + "\n")
-    errors.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(int(code))

@@ -24,47 +24,53 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    run: str
-    outcome: Outcome
-    interrupted: bool
-    seconds: float
-    record: Path
+    """Without an `outcome` the agent did not begin, or nothing of its work could be kept. `run` may be ""."""
+
+    exit_code: Exit
+    message: str
+    outcome: Outcome | None = None
+    run: str = ""
+    seconds: float = 0.0
+    record: Path | None = None
     branch: str = ""
 
     @property
-    def exit_code(self) -> Exit:
-        if self.interrupted:
-            return Exit.INTERRUPTED
-        match self.outcome.kind:
-            case "submitted":
-                return Exit.CHANGES
-            case "no_change" | "answered":
-                return Exit.NO_CHANGE
-            case "blocked":
-                return Exit.BLOCKED
-            case "stopped":
-                return Exit.BUDGET if self.outcome.conclusion is Conclusion.TIMED_OUT else Exit.FAILED
+    def diff(self) -> str:
+        return self.outcome.patch.diff if self.outcome and self.outcome.patch else ""
 
     def as_data(self) -> dict[str, Any]:
-        """The one object of `--json`; texts are as the model wrote them."""
-        outcome = self.outcome
-        receipt = outcome.receipt
+        """The one object of `--json`, with every key however it ended; texts are as the model wrote them."""
+        made = self.outcome
+        patch, receipt = (made.patch, made.receipt) if made else (None, None)
+        worded = made is not None and self.exit_code is not Exit.INTERRUPTED
         return {
-            "run": self.run,
-            "outcome": "interrupted" if self.interrupted else outcome.kind,
+            "run": self.run or None,
+            "outcome": made.kind if made and worded else self.exit_code.name.lower(),
             "exit_code": int(self.exit_code),
-            "message": outcome.message,
-            "submission": asdict(outcome.submission) if outcome.submission else None,
-            "base": outcome.patch.base_sha if outcome.patch else None,
+            "message": self.message,
+            "submission": asdict(made.submission) if made and made.submission else None,
+            "base": patch.base_sha if patch else None,
             "branch": self.branch or None,
-            "patch": outcome.patch.diff if outcome.patch else None,
-            "files": [asdict(stat) for stat in outcome.patch.stats] if outcome.patch else [],
+            "patch": patch.diff if patch else None,
+            "files": [asdict(stat) for stat in patch.stats] if patch else [],
             "receipt": {**asdict(receipt), "verdict": verdict(receipt)} if receipt else None,
-            "turns": outcome.turns,
-            "tool_calls": outcome.tool_calls,
-            "usage": asdict(outcome.usage),
-            "usd": outcome.usd,
+            "turns": made.turns if made else 0,
+            "tool_calls": made.tool_calls if made else 0,
+            "usage": asdict(made.usage) if made else None,
+            "usd": made.usd if made else None,
             "seconds": round(self.seconds, 3),
-            "models": list(outcome.models),
-            "record": str(self.record),
+            "models": list(made.models) if made else [],
+            "record": str(self.record) if self.record else None,
         }
+
+
+def exit_of(outcome: Outcome) -> Exit:
+    match outcome.kind:
+        case "submitted":
+            return Exit.CHANGES
+        case "no_change" | "answered":
+            return Exit.NO_CHANGE
+        case "blocked":
+            return Exit.BLOCKED
+        case "stopped":
+            return Exit.BUDGET if outcome.conclusion is Conclusion.TIMED_OUT else Exit.FAILED

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,10 +21,22 @@ AUTHOR = {
 
 async def toplevel(folder: Path) -> Path:
     """The root of the checkout that `folder` is in. Raises UserError when it is in none."""
-    code, out = await _git(folder, "rev-parse", "--show-toplevel")
-    if code != 0:
+    code, out, said = await _told(folder, "rev-parse", "--show-toplevel")
+    if code == 0:
+        return Path(os.fsdecode(out.removesuffix(b"\n")))
+    if b"dubious ownership" in said:
+        raise UserError(
+            f"git refuses {folder}, which belongs to another user: if you trust it, "
+            f"`git config --global --add safe.directory {shlex.quote(str(folder))}` allows it."
+        )
+    if b"must be run in a work tree" in said:
+        raise UserError(f"{folder} is a bare repository, without files: name a checkout of it with --repo.")
+    if b"cannot change to" in said:
+        raise UserError(f"{folder} is not a folder that can be entered: name a git checkout with --repo.")
+    if b"not a git repository" in said:
         raise UserError(f"{folder} is not a git checkout: name one with --repo, or make one with `git init`.")
-    return Path(os.fsdecode(out.removesuffix(b"\n")))
+    words = said.decode(errors="replace").strip().split("\n")[0][:300]
+    raise UserError(f"git cannot read {folder}: {words}")
 
 
 async def head_of(repo: Path) -> str:
@@ -31,7 +44,10 @@ async def head_of(repo: Path) -> str:
     code, out = await _git(repo, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if code != 0:
         raise UserError(f"{repo} has no commit yet, and the agent works on a commit: make one first.")
-    return out.decode().strip()
+    sha = out.decode().strip()
+    if len(sha) != 40:
+        raise UserError(f"{repo} names its commits by SHA-256, which is not supported: use a SHA-1 repository.")
+    return sha
 
 
 async def last_subjects(repo: Path, sha: str) -> tuple[str, ...]:
@@ -91,12 +107,20 @@ async def _must(repo: Path, *arguments: str, stdin: bytes = b"", environment: Ma
 async def _git(
     repo: Path, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] = NOTHING
 ) -> tuple[int, bytes]:
+    code, out, _ = await _told(repo, *arguments, stdin=stdin, environment=environment)
+    return code, out
+
+
+async def _told(
+    repo: Path, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] = NOTHING
+) -> tuple[int, bytes, bytes]:
+    """Exit code, output, and what it says, in English."""
     process = await asyncio.create_subprocess_exec(
         *("git", "-C", str(repo), *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, **environment},
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment, "LC_ALL": "C"},
     )
-    out, _ = await process.communicate(stdin)
-    return process.returncode or 0, out
+    out, said = await process.communicate(stdin)
+    return process.returncode or 0, out, said

@@ -2,14 +2,12 @@
 
 import asyncio
 import getpass
-import hashlib
-import os
 import secrets
 import signal
 import time
-from collections.abc import Mapping
+import traceback
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,105 +20,31 @@ from bot.agent.prompt import Task
 from bot.agent.review import Review
 from bot.agent.transcript import fold
 from bot.agent.tree import put_back
-from bot.config import RULES, Config
 from bot.domain.errors import BotError, UserError
 from bot.domain.events import BasePinned, Conclusion, JobFinished, JobQueued, JobStarted, SandboxReady
 from bot.domain.setup import SetupReport
-from bot.intake.reading import subjects_of
-from bot.journey import check_instructions, path_rules
-from bot.local.done import Done
-from bot.local.git import check_branch, has_uncommitted, head_of, last_subjects, make_branch, toplevel
+from bot.journey import path_rules
+from bot.local.done import Done, Exit, exit_of
+from bot.local.git import make_branch
+from bot.local.ready import Ready
 from bot.local.record import LocalRecord, View
-from bot.ports import Remote, Sandbox, SandboxProvider, Workspace
-from bot.publish.mirror import Mirror
+from bot.ports import Sandbox
 from bot.publish.policy import problems
 from bot.recordings.commands import runs_folder
 from bot.recordings.run import Heading
-from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
 from bot.report.characters import visible
-from bot.sandboxes.images import image_for
-from bot.setup.plan import SetupWish, setup_plan
-from bot.setup.premises import Premises
-from bot.setup_wiring import setup_rules
-from bot.wiring import MINUTES, TURNS, known_secrets, models, sandbox_provider
+from bot.report.leaks import LeakFound
+from bot.wiring import known_secrets, models
 
-LOCAL_REPOSITORY = 0  # no GitHub repository has this id
-INTERRUPTED = "Interrupted; this is the change so far."
-UNTOUCHED = "Interrupted before anything was changed."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What was asked for at the terminal. `branch` and `image` may be ""."""
-
-    prompt: str
-    repo: Path
-    branch: str = ""
-    image: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """All that has to hold before anything costs money."""
-
-    config: Config
-    wish: Wish
-    repo: Path
-    workspace: Workspace
-    rules: RepoConfig
-    provider: SandboxProvider
-    budget: Budget
-    uncommitted: bool
-    subjects: tuple[str, ...]
-
-
-def local_config(env: Mapping[str, str], model: str | None, budget: float | None = None) -> Config:
-    """The settings that matter without GitHub; without a key and without a wish, the rule agent works.
-
-    Raises UserError, ConfigFault.
-    """
-    wanted = model or env.get("BACKSPACE_MODEL") or ("" if env.get("ANTHROPIC_API_KEY") else RULES)
-    settings = {k: v for k, v in env.items() if not k.startswith("GITHUB_")}
-    if wanted:
-        settings["BACKSPACE_MODEL"] = wanted
-    if budget is not None:
-        settings["BACKSPACE_BUDGET_USD"] = str(budget)
-    return Config.from_env(settings, role="local")
-
-
-async def made_ready(config: Config, wish: Wish) -> Ready:
-    """Raises UserError for what has to be put right first, and ProviderError."""
-    provider = sandbox_provider(config)
-    problem = provider.problem()
-    if problem:
-        raise UserError(problem)
-    repo = await toplevel(wish.repo)
-    sha = await head_of(repo)
-    if wish.branch:
-        await check_branch(repo, wish.branch)
-    mirror = Mirror(config.home / "mirrors", environment=os.environ)
-    workspace = await mirror.pin(Remote(str(repo), ""), repo_id=LOCAL_REPOSITORY, sha=sha)
-    rules = repo_config(await workspace.base_file(PATH))
-    await check_instructions(rules, workspace)
-    return Ready(
-        config=config,
-        wish=wish,
-        repo=repo,
-        workspace=workspace,
-        rules=rules,
-        provider=provider,
-        budget=lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget),
-        uncommitted=await has_uncommitted(repo),
-        subjects=subjects_of(await last_subjects(repo, sha)),
-    )
+INTERRUPTED = "Interrupted."
 
 
 async def run_locally(ready: Ready, *, console: Console) -> Done:
-    """Each step is told on `console`. Ctrl-C ends it with the change so far.
+    """Each step is told on `console`. Ctrl-C, and any error, ends it with the change so far.
 
-    Raises UserError when the branch cannot be made, ProviderError, LeakFound.
+    Raises UserError when there can be no record, CancelledError at a second Ctrl-C.
     """
-    run, began, sha = secrets.token_hex(6), time.monotonic(), ready.workspace.base_sha
+    run, began, sha = secrets.token_hex(6), time.monotonic(), ready.premises.workspace.base_sha
     if ready.uncommitted:
         words = f"Uncommitted changes are left out: the agent gets the last commit, {sha[:12]}."
         console.print(words, highlight=False, soft_wrap=True)
@@ -142,13 +66,18 @@ async def run_locally(ready: Ready, *, console: Console) -> Done:
         )
         try:
             outcome, interrupted = await _worked(ready, record, f"local-{run}")
-        except BotError as error:
-            await record.record(JobFinished(Conclusion.FAILURE, str(error)))
+        except asyncio.CancelledError:
+            await record.record(JobFinished(Conclusion.NEUTRAL, INTERRUPTED))
             raise
-        await record.record(JobFinished(outcome.conclusion, outcome.message))
-    branch = await _branch(ready, outcome)
+        with suppress(BotError):  # the change counts for more than its record
+            await record.record(JobFinished(outcome.conclusion, outcome.message))
+    code, message, branch = Exit.INTERRUPTED if interrupted else exit_of(outcome), outcome.message, ""
+    try:
+        branch = await _branch(ready, outcome)
+    except UserError as error:
+        code, message = Exit.FAILED, str(error)
     seconds = time.monotonic() - began
-    return Done(run=run, outcome=outcome, interrupted=interrupted, seconds=seconds, record=file, branch=branch)
+    return Done(exit_code=code, message=message, outcome=outcome, run=run, seconds=seconds, record=file, branch=branch)
 
 
 async def _branch(ready: Ready, outcome: Outcome) -> str:
@@ -163,47 +92,65 @@ async def _branch(ready: Ready, outcome: Outcome) -> str:
 
 async def _worked(ready: Ready, journal: LocalRecord, name: str) -> tuple[Outcome, bool]:
     """How it ended, and whether somebody pressed Ctrl-C."""
-    config, workspace, rules = ready.config, ready.workspace, ready.rules
-    paths = await workspace.base_paths()
-    wish = SetupWish(commands=rules.setup, network=rules.network, required=rules.setup_required)
-    kept_for = int.from_bytes(hashlib.sha256(str(ready.repo).encode()).digest()[:6])
-    image = ready.wish.image or rules.image or image_for(paths)
-    plan = await setup_plan(
-        workspace, wish, setup_rules(config), repo_id=kept_for, provider=ready.provider.name, image=image
-    )
-    premises, began = Premises(ready.provider, workspace, plan, image), time.monotonic()
-
-    async with models(config) as model_named, premises.first(name, journal) as (sandbox, setup):
-        await journal.record(SandboxReady(sandbox.provider, time.monotonic() - began))
-
-        def review_of(sandbox: Sandbox) -> Review:
-            return Review(
-                workspace,
-                sandbox,
-                gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
-                check_command=rules.test,
-                open_base=lambda: premises.another(f"{name}-base"),
-            )
-
-        working = asyncio.create_task(
-            work(
-                _task(ready, instructions=rules.instructions or "", setup=setup),
-                model=model_named(config.model),
-                fallbacks=[model_named(name) for name in config.models[1:]],
-                sandbox=sandbox,
-                review=review_of(sandbox),
-                journal=journal,
-                limits=Limits(turns=ready.budget.turns, usd=ready.budget.usd, minutes=ready.budget.minutes),
-            )
-        )
-        if await _interrupted(working):
-            bare = replace(premises, plan=replace(plan, steps=(), key=""))
-            async with bare.another(f"{name}-left") as fresh:  # the first is lost with the call that was broken off
-                progress = fold(journal.entries())
-                await put_back(progress.tree, workspace=workspace, sandbox=fresh, journal=journal)
-                draft = await review_of(fresh).draft()
-            return stopped(progress, INTERRUPTED if draft else UNTOUCHED, Conclusion.NEUTRAL, draft), True
+    working = asyncio.create_task(_at_work(ready, journal, name))
+    if await _interrupted(working):
+        return await _so_far(ready, journal, name, INTERRUPTED, Conclusion.NEUTRAL), True
+    error = working.exception()
+    if error is None:
         return working.result(), False
+    if isinstance(error, LeakFound):
+        return stopped(fold(journal.entries()), str(error), Conclusion.FAILURE, None), False
+    return await _so_far(ready, journal, name, words_of(error), Conclusion.FAILURE), False
+
+
+def words_of(error: BaseException) -> str:
+    """One sentence; of a fault of ours what a report needs, and nothing that could hold a secret."""
+    if isinstance(error, BotError):
+        return f"{str(error).rstrip('.')}."
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}, line {where.lineno}"
+    return f"A fault of Tiny Backspace ended the work: {type(error).__name__} in {place}. Please report it."
+
+
+async def _at_work(ready: Ready, journal: LocalRecord, name: str) -> Outcome:
+    config, rules, began = ready.config, ready.rules, time.monotonic()
+    async with models(config) as model_named, ready.premises.first(name, journal) as (sandbox, setup):
+        await journal.record(SandboxReady(sandbox.provider, time.monotonic() - began))
+        return await work(
+            _task(ready, instructions=rules.instructions or "", setup=setup),
+            model=model_named(config.model),
+            fallbacks=[model_named(name) for name in config.models[1:]],
+            sandbox=sandbox,
+            review=_review(ready, sandbox, name),
+            journal=journal,
+            limits=Limits(turns=ready.budget.turns, usd=ready.budget.usd, minutes=ready.budget.minutes),
+        )
+
+
+async def _so_far(ready: Ready, journal: LocalRecord, name: str, why: str, conclusion: Conclusion) -> Outcome:
+    """The change the journal knows of, in a fresh sandbox: the one it was made in went with the work."""
+    progress, draft = fold(journal.entries()), None
+    words = "Nothing was changed until then."
+    if progress.tree.states:
+        words = "The change so far cannot be handed over."
+        bare = replace(ready.premises, plan=replace(ready.premises.plan, steps=(), key=""))
+        try:
+            async with bare.another(f"{name}-left") as fresh:
+                await put_back(progress.tree, workspace=bare.workspace, sandbox=fresh, journal=journal)
+                draft = await _review(ready, fresh, name).draft()
+        except (BotError, OSError) as error:
+            words = f"The change so far is lost: {words_of(error)}"
+    return stopped(progress, f"{why} {'This is the change so far.' if draft else words}", conclusion, draft)
+
+
+def _review(ready: Ready, sandbox: Sandbox, name: str) -> Review:
+    return Review(
+        ready.premises.workspace,
+        sandbox,
+        gate=lambda patch: problems(patch, path_rules(ready.rules), base_paths=ready.paths),
+        check_command=ready.rules.test,
+        open_base=lambda: ready.premises.another(f"{name}-base"),
+    )
 
 
 async def _interrupted(working: asyncio.Task[Outcome]) -> bool:
@@ -224,8 +171,7 @@ async def _interrupted(working: asyncio.Task[Outcome]) -> bool:
     finally:
         if not working.done():
             working.cancel()
-            with suppress(asyncio.CancelledError, BotError):
-                await working
+            await asyncio.gather(working, return_exceptions=True)
     return working.cancelled()
 
 
@@ -233,7 +179,7 @@ def _task(ready: Ready, *, instructions: str, setup: SetupReport) -> Task:
     return Task(
         repo=ready.repo.name,
         branch="HEAD",
-        base_sha=ready.workspace.base_sha,
+        base_sha=ready.premises.workspace.base_sha,
         issue_number=0,
         issue_title="",
         issue_text="",

@@ -22,9 +22,11 @@ from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobQueued, Noted, Recorded
 from bot.domain.job import Change, Patch
 from bot.local.command import asked
-from bot.local.done import Done, Exit
-from bot.local.git import check_branch, head_of, last_subjects, make_branch
+from bot.local.done import Done, Exit, exit_of
+from bot.local.git import check_branch, head_of, last_subjects, make_branch, toplevel
+from bot.local.ready import Wish, local_config, made_ready
 from bot.local.record import KEPT, LocalRecord, View, forget_old
+from bot.local.run import run_locally
 from bot.recordings.commands import read
 from bot.recordings.run import Heading
 from bot.report.leaks import Leaks
@@ -48,6 +50,20 @@ def git(repo: Path, *arguments: str) -> str:
 def settings(tmp_path: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
     return {**kept, "PYTHONPATH": str(ROOT), "BACKSPACE_HOME": str(tmp_path / "home"), "COLUMNS": "100"}
+
+
+AS_ADA = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+
+
+def running(tmp_path: Path, source: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "bot", "run", "--repo", str(source), *arguments, PATCH],
+        env=settings(tmp_path),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_branch_holds_the_change_and_a_dirty_work_tree_stays_as_it_is(tmp_path: Path, source: Path) -> None:
@@ -94,14 +110,7 @@ def test_control_c_hands_over_the_change_so_far(tmp_path: Path, source: Path) ->
     """Red when the signal ends the whole command: seen."""
     (source / ".github/backspace.yml").write_text("test: sleep 60\n")
     git(source, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "Rules")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bot", "run", "--repo", str(source), PATCH],
-        env=settings(tmp_path),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = running(tmp_path, source)
     assert process.stderr is not None
     while (line := process.stderr.readline()) and "→ submit" not in line:
         pass
@@ -109,7 +118,7 @@ def test_control_c_hands_over_the_change_so_far(tmp_path: Path, source: Path) ->
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=30)
     assert process.returncode == Exit.INTERRUPTED
-    assert "■ Interrupted; this is the change so far." in said
+    assert "■ Interrupted. This is the change so far." in said
     assert out.startswith("diff --git a/calc/mean.py b/calc/mean.py")
     assert "Traceback" not in said
 
@@ -149,6 +158,11 @@ def test_on_a_terminal_a_line_below_says_what_goes_on(tmp_path: Path, source: Pa
         pytest.param(("--file", "none.md"), "none.md cannot be read: No such file or directory.", id="no-file"),
         pytest.param(("-",), "There is nothing to do: the prompt is empty.", id="empty-stdin"),
         pytest.param(("--json", "x"), "has no commit yet, and the agent works on a commit", id="no-commit"),
+        pytest.param(("--json", "--patch", "none/p.diff", "x"), "none/p.diff cannot be written: there", id="no-folder"),
+        pytest.param(("--json", "--patch", ".", "x"), "cannot be written: it is a folder", id="patch-is-a-folder"),
+        pytest.param(("--json", "--image", "nosuch", "x"), "--image nosuch is not known", id="no-such-image"),
+        pytest.param(("--json", "--image", "go", "x"), "--image go would change nothing", id="no-images-here"),
+        pytest.param(("--json", "--repo", "none", "x"), "none is not a folder that can be entered", id="no-repo"),
     ],
 )
 def test_what_cannot_start_is_one_sentence_and_exit_code_2(
@@ -163,6 +177,89 @@ def test_what_cannot_start_is_one_sentence_and_exit_code_2(
     assert said in done.stderr.replace("\n", " ")
     if "--json" in arguments:
         assert said in json.loads(done.stdout)["message"]
+        assert json.loads(done.stdout).keys() == Done(exit_code=Exit.FAILED, message="").as_data().keys()
+
+
+async def test_what_git_refuses_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plain").mkdir()
+    git(tmp_path, "init", "-q", "--bare", "bare")
+    git(tmp_path, "init", "-q", "--object-format=sha256", "long")
+    git(tmp_path / "long", *AS_ADA, "commit", "--allow-empty", "-qm", "One")
+    with pytest.raises(UserError, match="is not a git checkout: name one with --repo, or make one with `git init`"):
+        await toplevel(tmp_path / "plain")
+    with pytest.raises(UserError, match="is a bare repository, without files"):
+        await toplevel(tmp_path / "bare")
+    with pytest.raises(UserError, match="names its commits by SHA-256, which is not supported"):
+        await head_of(await toplevel(tmp_path / "long"))
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match=f"`git config --global --add safe.directory {tmp_path}/long` allows it"):
+        await toplevel(tmp_path / "long")
+
+
+# ------------------------------------------------------------ what was paid for is handed over
+
+
+def test_a_patch_that_cannot_be_written_any_more_goes_to_standard_output(tmp_path: Path, source: Path) -> None:
+    """Red when a failed write ends the command at once: seen."""
+    (source / ".github/backspace.yml").write_text("setup: sleep 1.5\n")
+    git(source, *AS_ADA, "commit", "-qam", "Rules")
+    (place := tmp_path / "out").mkdir()
+    process = running(tmp_path, source, "--patch", str(place / "p.diff"))
+    assert process.stderr is not None
+    while (line := process.stderr.readline()) and "run sleep" not in line:
+        pass
+    place.rmdir()
+    out, said = process.communicate(timeout=30)
+    assert process.returncode == Exit.FAILED
+    assert out.startswith("diff --git a/calc/mean.py b/calc/mean.py")
+    assert "cannot be written: No such file or directory. The patch is on standard output." in said
+
+
+def test_control_c_in_the_setup_leaves_one_object_and_a_record_with_an_end(tmp_path: Path, source: Path) -> None:
+    """Red when signals are met only once the agent works: seen."""
+    (source / ".github/backspace.yml").write_text("setup: sleep 60\n")
+    git(source, *AS_ADA, "commit", "-qam", "Rules")
+    process = running(tmp_path, source, "--json")
+    assert process.stderr is not None
+    while (line := process.stderr.readline()) and "run sleep" not in line:
+        pass
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in said) == (Exit.INTERRUPTED, False)
+    told = json.loads(out)
+    assert (told["outcome"], told["patch"]) == ("interrupted", None)
+    assert told["message"] == "Interrupted. Nothing was changed until then."
+    assert read(Path(told["record"])).events[-1].event.kind == "job_finished"
+
+
+class Faulty(io.StringIO):
+    """A terminal that fails once, after the agent's first change."""
+
+    failed = False
+
+    def write(self, text: str) -> int:
+        if "submit" in text and not self.failed:
+            self.failed = True
+            raise RuntimeError("a secret")
+        return super().write(text)
+
+
+async def test_a_fault_of_ours_hands_over_the_change_so_far_and_ends_the_record(tmp_path: Path, source: Path) -> None:
+    """Red when only errors with words are met: seen."""
+    config = local_config(settings(tmp_path), "rules")
+    ready = await made_ready(config, Wish(prompt=PATCH, repo=source))
+    done = await run_locally(ready, console=Console(file=Faulty(), width=80))
+    assert done.exit_code is Exit.FAILED
+    assert "len(numbers)" in done.diff
+    assert re.fullmatch(
+        r"A fault of Tiny Backspace ended the work: RuntimeError in test_run.py, line \d+. Please report it. "
+        r"This is the change so far.",
+        done.message,
+    )
+    assert done.record is not None
+    last = read(done.record).events[-1].event
+    assert (last.kind, getattr(last, "message", "")) == ("job_finished", done.message)
 
 
 @pytest.mark.parametrize(
@@ -191,10 +288,13 @@ def test_each_end_has_its_exit_code(kind: Kind, conclusion: Conclusion, code: in
         usd=None,
         nudges=0,
     )
-    done = Done(run="r", outcome=made, interrupted=False, seconds=1.0, record=Path("r"))
+    done = Done(exit_code=exit_of(made), message="m", outcome=made, run="r", seconds=1.0, record=Path("r"))
     assert done.exit_code == code
     assert done.as_data()["exit_code"] == code
-    assert Done(run="r", outcome=made, interrupted=True, seconds=1.0, record=Path("r")).exit_code == Exit.INTERRUPTED
+    assert done.as_data()["outcome"] == kind
+    nothing = Done(exit_code=Exit.NOT_STARTED, message="m").as_data()
+    assert nothing.keys() == done.as_data().keys()
+    assert (nothing["outcome"], nothing["patch"], nothing["record"]) == ("not_started", None, None)
 
 
 def test_the_prompt_comes_from_one_place() -> None:
