@@ -225,6 +225,7 @@ class Journey:
             gate=lambda patch: problems(patch, path_rules(rules), base_paths=paths),
             check_command=rules.test,
             open_base=lambda: premises.another(f"{self._job.id}-base"),
+            setup_reads=premises.plan.reads,
         )
 
     def _task(

@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections.abc import Sequence
 
 from bot.agent.checks import lint
 from bot.agent.output import cleaned, last_lines, visible
@@ -25,20 +26,23 @@ _READS = {
 _NOT_THERE = re.compile(r"missing packages|could not determine executable|No module named")
 
 
-async def linted(patch: Patch, *, workspace: Workspace, sandbox: Sandbox, seconds_left: float) -> str:
-    """What they say, or "" when there is none that can run here. Raises ProviderError when the sandbox is lost."""
+async def linters_for(patch: Patch, workspace: Workspace) -> tuple[tuple[str, list[str]], ...]:
+    """The commands that the base configures, each with the changed files it reads."""
     paths = await workspace.base_paths()
     contents = {path: await workspace.base_file(path) or b"" for path in ("pyproject.toml",) if path in set(paths)}
-    found = []
-    for command in lint(paths, contents):
-        files = [
-            f"./{change.path}"
-            for change in patch.changes
-            if change.mode in ("100644", "100755") and posixpath.splitext(change.path)[1] in _READS[command]
-        ][:MOST_FILES]
-        if files and seconds_left > 1:
-            found.append(await _said(command, files, sandbox, min(SECONDS, seconds_left)))
-    return "\n".join(filter(None, found))
+    files = [f"./{change.path}" for change in patch.changes if change.mode in ("100644", "100755")]
+    found = (
+        (command, [file for file in files if posixpath.splitext(file)[1] in _READS[command]][:MOST_FILES])
+        for command in lint(paths, contents)
+    )
+    return tuple((command, read) for command, read in found if read)
+
+
+async def linted(linters: Sequence[tuple[str, list[str]]], sandbox: Sandbox, *, seconds_left: float) -> str:
+    """What they say, or "" when there is none that can run here. Raises ProviderError when the sandbox is lost."""
+    timeout_s = min(SECONDS, seconds_left)
+    said = [await _said(command, files, sandbox, timeout_s) for command, files in linters if timeout_s > 1]
+    return "\n".join(filter(None, said))
 
 
 async def _said(command: str, files: list[str], sandbox: Sandbox, timeout_s: float) -> str:

@@ -78,10 +78,11 @@ background. Long output is cut in the middle; the result then names the file tha
 
 # Finishing
 Call submit with outcome changes, a title, a summary and a testing statement. The first call is not final: the harness \
-shows the whole diff against the base, runs the repository's check, and gives a diff_id. Read that diff as a strict \
-reviewer would: is every line needed, is anything missing, did a scratch file slip in, does it do what was asked? If \
-it is right, call submit again with the same words and that diff_id. If not, fix it and submit again; a change makes \
-the old id invalid.
+shows the whole diff against the base, runs the repository's check in a fresh sandbox that holds the base, its setup \
+and your diff (nothing else that you installed or built), and gives a diff_id. Read that diff as a strict reviewer \
+would: is every line needed, is anything missing, did a scratch file slip in, does it do what was asked? If it is \
+right, call submit again with the same words and that diff_id. If not, fix it and submit again; a change makes the old \
+id invalid.
 - title: imperative, at most 70 characters, what the change does, such as "Keep a missing newline when exporting". \
 No issue number, no prefix unless the repository uses one.
 - summary: what was wrong or wanted, what you changed and why this way, what a reviewer should look at first, and \

@@ -2,25 +2,28 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bot.agent.gate import secrets_in
-from bot.agent.linting import linted
+from bot.agent.linting import linted, linters_for
 from bot.agent.output import cleaned, last_lines, one_line, visible
 from bot.agent.showing import MOST_REJECTIONS, what_is_shown
 from bot.agent.standing import standing
 from bot.domain.conversation import Json
 from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.job import Check, Patch, Receipt, Submission
-from bot.ports import Sandbox, Workspace
+from bot.ports import ExportedFile, Sandbox, Workspace
 
 __all__ = ["Accepted", "History", "Review", "Shown", "Unfit", "submission_of"]
 
 TITLE_CHARACTERS = 70
 CHECK_BYTES = 1_000_000
 CHECK_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
+MOST_NAMED = 5  # files in a receipt
 NO_CHECK = "no check command was found or configured"
 NOTHING_CHANGED = "nothing differs from the base"
 
@@ -80,21 +83,27 @@ def cannot_run(run: Check) -> bool:
     return run.exit_code in (126, 127) or re.search(r"No module named '?(pytest|tox|nox)\b", run.tail) is not None
 
 
-def _receipt(check: str, base: Check | None, head: Check) -> Receipt:
-    """A command that neither tree can run says nothing about the change: then nothing was run."""
+def _receipt(check: str, base: Check | None, head: Check, other_setup: Collection[str]) -> Receipt:
+    """A command that neither tree can run says nothing about the change: then nothing was run.
+
+    `other_setup`: changed files of which the head's own setup would differ from the base's, with which it ran.
+    """
     if cannot_run(head) and (base is None or cannot_run(base)):
         last = one_line(head.tail.rsplit("\n", 1)[-1])
         return Receipt(
             command=check, reason=f"the sandbox cannot run it ({last})" if last else "the sandbox cannot run it"
         )
-    return Receipt(command=check, runs=(base, head) if base else (head,))
+    named = ", ".join(sorted(map(visible, other_setup))[:MOST_NAMED])
+    reason = f"Both ran with the setup of the base, and the change alters what a setup reads: {named}." if named else ""
+    return Receipt(command=check, runs=(base, head) if base else (head,), reason=reason)
 
 
 class Review:
     """The `submit` side of a run. Holds no state of its own: what was shown comes in from the journal.
 
     `gate` says in words why a patch may not leave. `check_command` is explicit configuration and wins over what was
-    detected. `open_base` opens a second sandbox that already holds the base tree, to check that too.
+    detected. `open_base` opens a sandbox that holds base and setup and that no agent has worked in. `setup_reads`: of
+    some paths, those that say what the setup installs.
     """
 
     def __init__(
@@ -104,7 +113,8 @@ class Review:
         *,
         gate: Callable[[Patch], Sequence[str]],
         check_command: str | None,
-        open_base: Callable[[], AbstractAsyncContextManager[Sandbox]] | None,
+        open_base: Callable[[], AbstractAsyncContextManager[Sandbox]],
+        setup_reads: Callable[[Sequence[str]], Collection[str]] = lambda _: (),
         check_timeout_s: float = 600,
     ) -> None:
         self.workspace = workspace
@@ -112,6 +122,7 @@ class Review:
         self._sandbox = sandbox
         self._gate = gate
         self._open_base = open_base
+        self._setup_reads = setup_reads
         self._check_timeout_s = check_timeout_s
 
     async def patch(self) -> Patch:
@@ -156,83 +167,68 @@ class Review:
             return Accepted(submission=submission, patch=patch, receipt=receipt)
         is_fresh, lint = receipt is None, ""
         if receipt is None:
-            receipt = await self._verified(check, history, seconds_left)
-            lint = await linted(
-                patch, workspace=self.workspace, sandbox=self._sandbox, seconds_left=seconds_left - _spent(receipt)
-            )
-            patch, restored = await self._restored(patch) if receipt.command or lint else (patch, True)
-            if not restored:
-                what = f"`{check}`" if receipt.command else "A linter"
-                return Unfit(f"{what} changes files of the repository each time it runs; have git ignore them first.")
+            receipt, lint = await self._verified(patch, check, history, seconds_left)
         failed = standing(receipt) == "worse"
         rejections = history.rejections + failed
         text = what_is_shown(patch, receipt, lint, given_id=diff_id, failed=failed, rejections=rejections)
         return Shown(text=text, patch=patch, receipt=receipt, checks_failed=failed, is_fresh=is_fresh)
 
-    async def _verified(self, check: str, history: History, seconds_left: float) -> Receipt:
-        """The check on base and head at the same time; the base, which never changes, only once in a run."""
-        if not check:
-            return Receipt(command=None, reason=NO_CHECK)
+    async def _verified(self, patch: Patch, check: str, history: History, seconds_left: float) -> tuple[Receipt, str]:
+        """What the check says of base and head, and the linters of the head: each from a fresh sandbox of its own.
+
+        The agent's could hold anything: a program first in PATH, files that git ignores, what only it has built. One
+        sandbox for both trees would save one start, but the head would be judged over what the base's run left, after
+        it: so they run at the same time. The base, which never changes, runs once in a run.
+        Raises ProviderError when the head's sandbox cannot be had or is lost.
+        """
         base = asyncio.ensure_future(self._on_base(check, history, seconds_left))
         try:
-            head = await self._run(self._sandbox, check, "head", seconds_left)
-            return _receipt(check, await base, head)
+            head, lint = await self._on_head(patch, check, seconds_left)
+            if head is None:
+                return Receipt(command=None, reason=NO_CHECK), lint
+            other_setup = self._setup_reads([change.path for change in patch.changes])
+            return _receipt(check, await base, head, other_setup), lint
         finally:
             base.cancel()
             await asyncio.wait([base])
 
     async def _on_base(self, check: str, history: History, seconds_left: float) -> Check | None:
-        """None when there is no second sandbox to be had: the head's run then stands for itself."""
+        """None when there is no sandbox to be had for it: the head's run then stands for itself."""
         receipts = (receipt for receipt in history.shown.values() if receipt.command == check)
         known = next((run for receipt in receipts for run in receipt.runs if run.where == "base"), None)
-        if known is not None or self._open_base is None:
+        if known is not None or not check:
             return known
+        until = time.monotonic() + seconds_left
         try:
             async with self._open_base() as sandbox:
-                return await self._run(sandbox, check, "base", seconds_left)
+                return await self._run(sandbox, check, "base", until)
         except ProviderError:
             return None
 
-    async def _run(self, sandbox: Sandbox, check: str, where: str, seconds_left: float) -> Check:
+    async def _on_head(self, patch: Patch, check: str, seconds_left: float) -> tuple[Check | None, str]:
+        until, linters = time.monotonic() + seconds_left, await linters_for(patch, self.workspace)
+        if not (check or linters):
+            return None, ""
+        async with self._open_base() as sandbox:
+            files = [ExportedFile(change.path, change.mode, change.content) for change in patch.changes]
+            await self.workspace.put_changes(sandbox, files)
+            head = await self._run(sandbox, check, "head", until) if check else None
+            return head, await linted(linters, sandbox, seconds_left=until - time.monotonic())
+
+    async def _run(self, sandbox: Sandbox, check: str, where: Literal["base", "head"], until: float) -> Check:
         result = await sandbox.exec(
             ["bash", "-c", 'exec bash -c "$1" 2>&1', "bash", check],
             env=CHECK_ENVIRONMENT,
-            timeout_s=max(1.0, min(self._check_timeout_s, seconds_left)),
+            timeout_s=max(1.0, min(self._check_timeout_s, until - time.monotonic())),
             max_output_bytes=CHECK_BYTES,
         )
         return Check(
-            where="head" if where == "head" else "base",
+            where=where,
             exit_code=result.exit_code,
             seconds=result.seconds,
             tail=last_lines(cleaned(result.stdout + result.stderr)),
             timed_out=result.timed_out,
         )
-
-    async def _restored(self, patch: Patch) -> tuple[Patch, bool]:
-        """Take back what a check left in the work tree, so that what was shown is what can be accepted."""
-        after = await self.workspace.take_patch(self._sandbox)
-        if after.diff_id == patch.diff_id:
-            return after, True
-        wanted = {change.path: change for change in patch.changes}
-        found = {change.path: change for change in after.changes}
-        for path in sorted(wanted.keys() | found.keys()):
-            change, now = wanted.get(path), found.get(path)
-            if change and change != now:
-                await self._put(path, change.content, change.mode)
-            elif now and not change:
-                await self._put(path, await self.workspace.base_file(path), now.was_mode)
-        after = await self.workspace.take_patch(self._sandbox)
-        return after, after.diff_id == patch.diff_id
-
-    async def _put(self, path: str, content: bytes | None, mode: str | None) -> None:
-        """Make a path what it was: whatever a check put there goes first, a link is not written through."""
-        await self._sandbox.exec(["rm", "-rf", "--", path], timeout_s=30)
-        if content is not None and mode == "120000":
-            await self._sandbox.exec(["ln", "-s", "--", content.decode("utf-8", "surrogateescape"), path], timeout_s=30)
-        elif content is not None:
-            await self._sandbox.write_file(path, content)
-            if mode == "100755":
-                await self._sandbox.exec(["chmod", "755", "--", path], timeout_s=30)
 
 
 def _without_change(submission: Submission, patch: Patch) -> Unfit | Accepted:
@@ -250,7 +246,3 @@ def _unfit(patch: Patch, gate: Callable[[Patch], Sequence[str]]) -> Unfit | None
         return None
     listed = "\n".join(f"- {problem}" for problem in problems)
     return Unfit(f"This change may not leave the sandbox:\n{listed}\nUndo or change that, then submit again.")
-
-
-def _spent(receipt: Receipt) -> float:
-    return max((run.seconds for run in receipt.runs), default=0.0)

@@ -7,6 +7,7 @@ from bot.report.receipts import result
 
 MOST_REJECTIONS = 3  # of failing checks; after that the change goes out as a draft that says so
 DIFF_ID = "diff_id: "
+FRESH = "\nBoth run in fresh sandboxes: nothing that you installed or built, and no file that git ignores, is there."
 
 
 def what_is_shown(patch: Patch, receipt: Receipt, lint: str, *, given_id: str, failed: bool, rejections: int) -> str:
@@ -37,7 +38,10 @@ def _checks_text(receipt: Receipt, *, failed: bool) -> str:
     ran = "\n".join(f"{run.where}: {_ended(run)}" for run in receipt.runs)
     head = next((run for run in receipt.runs if run.where == "head" and run.exit_code != 0), None)
     known = "\nThe base fails too, so this does not stand in the way." if head and not failed else ""
-    return f"Checks: {receipt.command}\n{ran}{known}" + (f"\n{visible(head.tail)}" if head and head.tail else "")
+    where = FRESH if head else ""
+    about = f"\n{receipt.reason}" if receipt.reason else ""
+    tail = f"\n{visible(head.tail)}" if head and head.tail else ""
+    return f"Checks: {receipt.command}\n{ran}{known}{about}{where}{tail}"
 
 
 def _ended(run: Check) -> str:

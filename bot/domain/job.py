@@ -204,7 +204,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What the harness itself ran. `command` None: nothing was run and `reason` says why."""
+    """What the harness itself ran. `command` None: nothing was run and `reason` says why; beside runs, what else a
+    reader of them has to know, as a sentence."""
 
     command: str | None
     runs: tuple[Check, ...] = ()

@@ -150,6 +150,8 @@ def _review(ready: Ready, sandbox: Sandbox, name: str) -> Review:
         gate=lambda patch: problems(patch, path_rules(ready.rules), base_paths=ready.paths),
         check_command=ready.rules.test,
         open_base=lambda: ready.premises.another(f"{name}-base"),
+        setup_reads=ready.premises.plan.reads,
+        setup_reads=ready.premises.plan.reads,
     )
 
 

@@ -51,6 +51,8 @@ def receipt_section(receipt: Receipt) -> str:
     )
     command = code(receipt.command).replace("|", r"\|")
     table = f"| {command} | result | exit code | time |\n| --- | --- | ---: | ---: |\n{rows}"
+    if receipt.reason:
+        table += f"\n\n{words(receipt.reason)}"
     tail = visible(receipt.runs[-1].tail)[-TAIL_CHARACTERS:].strip("\n")
     if not tail.strip():
         return table

@@ -64,6 +64,10 @@ class SetupPlan:
     required: bool = False
     key: str = ""
 
+    def reads(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """Of these, what says what it installs."""
+        return (*manifests(paths), *files_named(self.steps, paths)) if self.steps else ()
+
 
 async def setup_plan(
     workspace: Workspace, wish: SetupWish, rules: SetupRules, *, repo_id: int, provider: str, image: str = ""

@@ -1,6 +1,7 @@
 """A small repository on the workbench: base, sandbox and review, put together as the worker does."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from bot.domain.job import Patch
 from bot.ports import Model, Sandbox
 from tests.fakes import DirectorySandbox, GitWorkspace, MemoryJournal
 
+SetupReads = Callable[[Sequence[str]], Collection[str]]
 HELLO = {
     "hello.py": b'print("hullo")\n',
     "README.md": b"# Hello\n\nSays hullo.\n",
@@ -52,30 +54,51 @@ class Bench:
 
 
 def _review(
-    root: Path, workspace: GitWorkspace, sandbox: Sandbox, check: str | None, problems: Sequence[str]
+    root: Path,
+    workspace: GitWorkspace,
+    sandbox: Sandbox,
+    check: str | None,
+    problems: Sequence[str],
+    of_checks: type[DirectorySandbox] = DirectorySandbox,
+    setup_reads: SetupReads = lambda _: (),
 ) -> Review:
     @asynccontextmanager
     async def open_base() -> AsyncIterator[Sandbox]:
-        base = DirectorySandbox(root / "base-tree", name="base")
-        await workspace.fill(base)
-        yield base
-        await base.close()
+        fresh = of_checks(Path(tempfile.mkdtemp(prefix="fresh", dir=root)) / "tree", name="fresh")
+        await workspace.fill(fresh)
+        yield fresh
+        await fresh.close()
 
     def gate(patch: Patch) -> Sequence[str]:
         return [problem for problem in problems if any(change.path in problem for change in patch.changes)]
 
-    return Review(workspace, sandbox, gate=gate, check_command=check, open_base=open_base, check_timeout_s=20)
+    return Review(
+        workspace,
+        sandbox,
+        gate=gate,
+        check_command=check,
+        open_base=open_base,
+        setup_reads=setup_reads,
+        check_timeout_s=20,
+    )
 
 
 async def bench(
-    root: Path, files: Mapping[str, bytes] = HELLO, *, check: str | None = "", problems: Sequence[str] = ()
+    root: Path,
+    files: Mapping[str, bytes] = HELLO,
+    *,
+    check: str | None = "",
+    problems: Sequence[str] = (),
+    of_checks: type[DirectorySandbox] = DirectorySandbox,
+    setup_reads: SetupReads = lambda _: (),
 ) -> Bench:
     """A filled sandbox with its review; `problems` are what the gate says about a path they name."""
     workspace = GitWorkspace(root / "store.git", files)
     sandbox = DirectorySandbox(root / "tree")
     await workspace.fill(sandbox)
     listed = list(problems)
-    return Bench(root, workspace, sandbox, _review(root, workspace, sandbox, check, listed), check, listed)
+    review = _review(root, workspace, sandbox, check, listed, of_checks, setup_reads)
+    return Bench(root, workspace, sandbox, review, check, listed)
 
 
 async def no_sleep(_seconds: float) -> None:

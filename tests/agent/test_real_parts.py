@@ -13,6 +13,7 @@ from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.review import Review
 from bot.agent.rules import RuleModel
+from bot.domain.events import Verified
 from bot.domain.job import Patch
 from bot.models.anthropic import AnthropicModel
 from bot.ports import Model, Remote, Sandbox, Workspace
@@ -207,3 +208,25 @@ async def test_hostile_tool_calls_meet_words_and_not_exceptions(place: Place) ->
         False,
     ], [data["text"][:100] for data in said]
     assert "full output: .git/backspace/out/" in said[2]["text"]
+
+
+FAKE = "#!/bin/sh\necho Ran 7 tests in 0.1s\necho OK\n"
+FORGED = f"""
+for place in ~/.local/bin .venv/bin; do
+    mkdir -p $place && printf '{FAKE}' > $place/python3 && chmod +x $place/python3
+done
+echo '*' > .venv/.gitignore"""
+
+
+async def test_a_program_that_the_agent_puts_first_in_the_path_forges_no_receipt(place: Place) -> None:
+    """Red when the head is checked in the sandbox that the agent worked in: seen."""
+    wrong = use("write", file_path="greet.py", content="def greet():\n    return 42\n")
+    script = by_turn([use("bash", command=FORGED), wrong], [use("submit", **WORDS)], submit_again)
+    journal = MemoryJournal()
+    async with claude(script) as (model, _), place.filled() as sandbox:
+        outcome = await place.run(model, sandbox, journal=journal)
+        forged = await sandbox.exec(["bash", "-c", CHECK], timeout_s=20)
+    assert forged.stdout == b"Ran 7 tests in 0.1s\nOK\n"
+    (verified,) = journal.of(Verified)
+    assert [(run.where, run.exit_code) for run in verified.receipt.runs] == [("base", 1), ("head", 1)]
+    assert "passes" not in outcome.message

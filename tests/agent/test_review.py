@@ -1,6 +1,7 @@
 """`submit`: the change that was shown is the change that leaves, after its checks."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,12 @@ import pytest
 
 from bot.agent.review import Accepted, History, Review, Shown, Unfit, submission_of
 from bot.domain.conversation import Json
+from bot.domain.errors import ProviderError
+from bot.ports import ExecResult
+from bot.report.receipts import receipt_section
+from bot.setup.commands import manifests
 from tests.agent.bench import Bench, bench
+from tests.fakes import DirectorySandbox
 
 pytestmark = pytest.mark.anyio
 
@@ -82,13 +88,41 @@ async def test_a_change_that_removes_what_the_check_needs_fails_it(tmp_path: Pat
     assert seen.checks_failed
 
 
-async def test_without_a_second_sandbox_the_head_stands_for_itself(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
-    review = Review(on.workspace, on.sandbox, gate=lambda patch: (), check_command=None, open_base=None)
+class WithoutBase(DirectorySandbox):
+    async def exec(self, argv: Sequence[str], **more: Any) -> ExecResult:
+        if argv[0] == "bash" and "hullo" in (self.root / "hello.py").read_text():
+            raise ProviderError("directory", "the sandbox is lost")
+        return await super().exec(argv, **more)
+
+
+async def test_where_the_base_cannot_be_checked_the_head_stands_for_itself(tmp_path: Path) -> None:
+    on = await bench(tmp_path, of_checks=WithoutBase)
     write(on, "hello.py", "1 / 0\n")
-    seen = await shown(review, check="python3 hello.py")
+    seen = await shown(on.review, check="python3 hello.py")
     assert [run.where for run in seen.receipt.runs] == ["head"]
     assert seen.checks_failed
+
+
+async def test_what_only_the_agent_has_built_does_not_make_a_check_pass(tmp_path: Path) -> None:
+    """Red when the head is checked in the sandbox that the agent worked in: seen."""
+    on = await bench(tmp_path, {".gitignore": b"built\n", "a.txt": b"a\n"})
+    write(on, "a.txt", "b\n")
+    write(on, "built", "")
+    seen = await shown(on.review, check="test -f built")
+    assert [(run.where, run.exit_code) for run in seen.receipt.runs] == [("base", 1), ("head", 1)]
+    assert "nothing that you installed or built, and no file that git ignores, is there." in seen.text
+
+
+async def test_a_change_to_what_a_setup_reads_is_named_in_the_receipt(tmp_path: Path) -> None:
+    on = await bench(tmp_path, setup_reads=manifests)
+    write(on, "hello.py", "1\n")
+    assert (await shown(on.review, check="true")).receipt.reason == ""
+    write(on, "requirements.txt", "tomli\n")
+    seen = await shown(on.review, check="true")
+    said = "Both ran with the setup of the base, and the change alters what a setup reads: requirements.txt."
+    assert seen.receipt.reason == said
+    assert said in seen.text.split("\n")
+    assert receipt_section(seen.receipt).endswith(f"\n\n{said}")
 
 
 async def test_the_same_change_with_its_id_is_accepted(tmp_path: Path) -> None:
@@ -197,7 +231,7 @@ async def test_a_change_that_makes_a_red_base_worse_is_turned_away_with_the_numb
     assert re.search(r"^base: exit 1, \S+ s \(1 failed\)\nhead: exit 1, \S+ s \(3 failed\)$", seen.text, re.M)
 
 
-async def test_what_a_check_leaves_behind_is_taken_back(tmp_path: Path) -> None:
+async def test_a_check_leaves_nothing_in_the_agents_tree(tmp_path: Path) -> None:
     on = await bench(tmp_path, {"a.txt": b"a\n", "b.txt": b"b\n", "c.txt": b"c\n", "run.sh": b"echo\n"})
     write(on, "a.txt", "changed\n")
     (on.sandbox.root / "run.sh").chmod(0o755)
