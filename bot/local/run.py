@@ -151,7 +151,6 @@ def _review(ready: Ready, sandbox: Sandbox, name: str) -> Review:
         check_command=ready.rules.test,
         open_base=lambda: ready.premises.another(f"{name}-base"),
         setup_reads=ready.premises.plan.reads,
-        setup_reads=ready.premises.plan.reads,
     )
 
 
