@@ -28,7 +28,9 @@ SKIP_CHECKS = "skip-checks: true"  # the trailer form; GitHub wants it last, aft
 CiHeld = Literal["outsider", "setting"]  # the model read an outsider's text, or only `ci: hold` says so
 
 _NOT_IN_A_LOGIN = re.compile(r"[^A-Za-z0-9_-]")
-_DESCRIPTION_HEADING = re.compile(r"(?im)^#{1,6}[ \t]+.*\b(?:description|summary|what|changes?|overview|why)\b.*$")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
+_CODE_SPAN = re.compile(r"`[^`]*`")
+_DESCRIPTION_HEADING = re.compile(r"(?i)#{1,6}[ \t]+.*\b(?:description|summary|what|changes?|overview|why)\b.*$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +142,43 @@ _CI_HELD: Mapping[CiHeld, str] = {
 
 def _filled_in(template: str, summary: str) -> str:
     """The summary below the template's first heading that asks for one, or above the template."""
-    template = template.replace("\r\n", "\n").strip()[:TEMPLATE_CHARACTERS]
-    heading = _DESCRIPTION_HEADING.search(template)
-    if heading is None:
-        return f"{summary}\n\n{template}".strip()
-    return f"{template[: heading.end()]}\n\n{summary}\n\n{template[heading.end() :].strip()}".strip()
+    template, heading = _template(template.replace("\r\n", "\n").strip())
+    above, below = template[:heading].strip(), template[heading:].strip()
+    return "\n\n".join(part for part in (above, summary, below) if part)
+
+
+def _template(text: str) -> tuple[str, int]:
+    """At most TEMPLATE_CHARACTERS of it, in whole lines, with nothing left open that would hide what comes after;
+    and where its heading for a summary ends, 0 for none."""
+    kept, length, heading, closing = [], 0, 0, ""
+    for line in text.split("\n"):
+        if length + len(line) + 1 > TEMPLATE_CHARACTERS:
+            break
+        kept.append(line)
+        length += len(line) + 1
+        before, closing = closing, _left_open(line, closing)
+        if not (before or closing or heading) and _DESCRIPTION_HEADING.match(line):
+            heading = length
+    return "\n".join((*kept, closing) if closing else kept), heading
+
+
+def _left_open(line: str, closing: str) -> str:
+    """What still has to close a comment or a fence after this line, "" for nothing; `closing`: what had to before."""
+    if closing and closing != "-->":
+        end = line.strip()
+        return "" if set(end) == {closing[0]} and len(end) >= len(closing) else closing
+    if not closing and (fence := _FENCE.match(line)):
+        return fence[1]
+    if closing:
+        _, found, line = line.partition(closing)
+        if not found:
+            return closing
+    line = _CODE_SPAN.sub("", line)
+    while "<!--" in line:
+        _, found, line = line.partition("<!--")[2].partition("-->")
+        if not found:
+            return "-->"
+    return ""
 
 
 def _second_look(paths: Sequence[str]) -> str:

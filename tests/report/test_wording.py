@@ -197,6 +197,9 @@ def test_an_unknown_price_is_not_zero() -> None:
     assert " · n/a · " in body(totals=replace(TOTALS, usd=None))
 
 
+SUMMARY = "`export --json` prints one object a row.\n\n- The table stays the default."
+
+
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
@@ -211,9 +214,30 @@ def test_an_unknown_price_is_not_zero() -> None:
             "`export --json` prints one object a row.\n\n- The table stays the default.\n\n- [ ] I signed the CLA",
             id="without-a-heading",
         ),
+        pytest.param(
+            "<!--\n## Description of the process\n-->\n\n## Why `<!--`\n\nx\n## Testing",
+            "<!--\n## Description of the process\n-->\n\n## Why `<!--`\n\n" + SUMMARY + "\n\nx\n## Testing",
+            id="not-in-a-comment",
+        ),
+        pytest.param(
+            "````\n```\n# What to run\n````\n## Why\n~~~ sh\nx",
+            "````\n```\n# What to run\n````\n## Why\n\n" + SUMMARY + "\n\n~~~ sh\nx\n~~~",
+            id="not-in-a-fence",
+        ),
+        pytest.param(
+            "## What\n" + "x" * 7_900 + "\n<!-- one --> <!-- two\n" + "y" * 80 + "\n-->",
+            "## What\n\n" + SUMMARY + "\n\n" + "x" * 7_900 + "\n<!-- one --> <!-- two\n-->",
+            id="cut-in-a-comment",
+        ),
+        pytest.param(
+            "### Summary\n<!-- left open by its author",
+            "### Summary\n\n" + SUMMARY + "\n\n<!-- left open by its author\n-->",
+            id="left-open",
+        ),
     ],
 )
 def test_the_repository_s_template_is_filled_in(template: str, expected: str) -> None:
+    """What a comment or a fence would hide is below neither; red when headings are looked for everywhere: seen."""
     assert f"Fixes #12\n\n{expected}\n\n### Verification\n" in body(template=template)
 
 
