@@ -217,7 +217,7 @@ def test_a_patch_that_cannot_be_written_any_more_goes_to_standard_output(tmp_pat
 
 
 def test_control_c_in_the_setup_leaves_one_object_and_a_record_with_an_end(tmp_path: Path, source: Path) -> None:
-    """Red when signals are met only once the agent works: seen."""
+    """Red when no signal is met: seen."""
     (source / ".github/backspace.yml").write_text("setup: sleep 60\n")
     git(source, *AS_ADA, "commit", "-qam", "Rules")
     process = running(tmp_path, source, "--json")
