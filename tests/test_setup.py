@@ -455,7 +455,7 @@ async def test_it_is_kept_for_one_repository_one_list_and_one_state_of_its_manif
 
 async def test_an_older_state_of_the_tree_does_not_come_back_with_it(place: Place) -> None:
     """The warm start of a commit in which a file is gone, another is a folder, and one has changed."""
-    premises = await place.premises("mkdir deps; touch deps/a; echo x > sub/junk.log")
+    premises = await place.premises("mkdir -p deps sub/venv; touch deps/a; echo x > sub/venv/junk.log")
     await report_of(premises)
     files = {path: content for path, content in FILES.items() if path not in ("sub/kept.txt", "run.sh")}
     later = await pinned(place.root / "later", files | {"tool.py": b"two\n", "run.sh/inside": b"now a folder\n"})
@@ -463,7 +463,20 @@ async def test_an_older_state_of_the_tree_does_not_come_back_with_it(place: Plac
     async with replace(premises, workspace=later).first("next", MemoryJournal()) as (sandbox, report):
         assert report.warm
         assert await changes(moved, sandbox) == []
-        assert await sh(sandbox, "cat tool.py run.sh/inside; ls deps; ls -A sub") == "two\nnow a folder\na\njunk.log\n"
+        assert (
+            await sh(sandbox, "cat tool.py run.sh/inside; ls deps; ls sub/venv") == "two\nnow a folder\na\njunk.log\n"
+        )
+
+
+async def test_what_was_built_of_older_sources_does_not_come_back_with_it(place: Place) -> None:
+    """Red when what is kept is taken whatever the base: `one` is there (seen)."""
+    premises = await place.premises("cp tool.py built.log; mkdir .venv")
+    await report_of(premises)
+    assert (await report_of(premises)).warm
+    other = replace(premises, workspace=await pinned(place.root / "later", FILES | {"tool.py": b"two\n"}))
+    for warm in (False, True):
+        async with other.first("next", MemoryJournal()) as (sandbox, report):
+            assert (report.warm, await sh(sandbox, "cat built.log")) == (warm, "two\n")
 
 
 async def test_what_is_broken_on_the_shelf_means_a_cold_start(place: Place) -> None:

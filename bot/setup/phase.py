@@ -35,6 +35,10 @@ IGNORE_ALL = (  # a clone becomes plain files: git ignores nothing inside a repo
     "sh",
 )
 
+LIST_MADE = ("git", "ls-files", "-z", "--others", "--ignored", "--directory", "--exclude-per-directory=.gitignore")
+INSTALLED = {".venv", "venv", "node_modules", "vendor", "deps", ".bundle", ".yarn", ".pnpm-store"}  # of no source here
+BUILT_FOR = "$HOME/.built-for"  # in the sandbox, kept with it: the commit whose sources something was built from
+
 Tell = Callable[[JobEvent], Awaitable[None]]
 
 
@@ -91,6 +95,26 @@ async def tidied(sandbox: Sandbox, workspace: Workspace, report: SetupReport) ->
         raise UnfitTree(str(error)) from None
     changed = tuple(visible(change.path) for change in patch.changes)
     return replace(report, put_back=changed[:MOST_NAMED], aside=aside[:MOST_NAMED])
+
+
+async def note_base(sandbox: Sandbox, workspace: Workspace) -> None:
+    """Before `keep`: with something built among what is kept, such as an extension in C, it is of this base alone."""
+    made = await sandbox.exec(LIST_MADE, timeout_s=LOOK_S, max_output_bytes=OUTPUT_BYTES)
+    if made.exit_code != 0 or made.truncated or any(map(_is_built, made.stdout.split(b"\0"))):
+        note = ("sh", "-c", f'printf %s "$1" > "{BUILT_FOR}"', "sh", workspace.base_sha)
+        if (await sandbox.exec(note, timeout_s=LOOK_S)).exit_code != 0:
+            raise ProviderError(sandbox.provider, "what the setup built could not be noted")
+
+
+async def is_of_base(sandbox: Sandbox, workspace: Workspace) -> bool:
+    """Whether what was kept can be used with this base."""
+    noted = await sandbox.exec(("sh", "-c", f'! test -e "{BUILT_FOR}" || cat "{BUILT_FOR}"'), timeout_s=LOOK_S)
+    return noted.exit_code == 0 and noted.stdout in (b"", workspace.base_sha.encode())
+
+
+def _is_built(path: bytes) -> bool:
+    names = path.decode("utf-8", "replace").rstrip("/").split("/")
+    return bool(path) and not any(name in INSTALLED or name.endswith(".egg-info") for name in names)
 
 
 async def _allowed(sandbox: Sandbox, names: Sequence[str]) -> str:

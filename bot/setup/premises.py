@@ -12,7 +12,7 @@ from bot.domain.events import JobEvent, Noted
 from bot.domain.setup import SetupReport
 from bot.ports import Entry, Journal, LastingSandboxes, Sandbox, SandboxProvider, Workspace
 from bot.report.setup import setup_note
-from bot.setup.phase import UnfitTree, ended, set_up, tidied
+from bot.setup.phase import UnfitTree, ended, is_of_base, note_base, set_up, tidied
 from bot.setup.plan import SetupPlan
 
 MARK = f"{SCRATCH}/ready"  # in the sandbox: which entry of the journal tells of its setup
@@ -78,8 +78,9 @@ class Premises:
         """This sandbox, or a fresh one in its place when what was in it is of no use."""
         if sandbox.warm:
             with suppress(UnfitTree, UserError, LimitReached, ProviderError):
-                await self.workspace.fill(sandbox)
-                return sandbox, await tidied(sandbox, self.workspace, SetupReport(warm=True))
+                if await is_of_base(sandbox, self.workspace):
+                    await self.workspace.fill(sandbox)
+                    return sandbox, await tidied(sandbox, self.workspace, SetupReport(warm=True))
             sandbox = await self._fresh(sandbox, name)
         await self.workspace.fill(sandbox)
         if not self.plan.steps:
@@ -97,6 +98,7 @@ class Premises:
             return sandbox, SetupReport(problem=f"The setup was taken back: {unfit}")
         if report.ran and not (report.failed or report.problem or report.skipped):
             with suppress(ProviderError):  # the next job runs it again
+                await note_base(sandbox, self.workspace)
                 await sandbox.keep(self.plan.key)
         return sandbox, report
 
