@@ -243,6 +243,20 @@ async def test_the_label_asks_with_the_issue_itself(tmp_path: Path) -> None:
         assert "It divides by the wrong number." in str(messages.requests[0])
 
 
+async def test_a_label_on_an_outsiders_issue_asks_for_it_fenced(tmp_path: Path) -> None:
+    async with bot(tmp_path, python_bug, PYTHON.script) as (stage, messages):
+        stage.github.set_role(stage.repository, "mallory", "read")
+        issue = stage.github.open_issue(stage.repository, "mallory", "Mend the mean", "It divides by the wrong number.")
+        stage.github.label(stage.repository, issue.number, "alice", "backspace")
+        await finished(stage, issue.number)
+        assert_published(stage, PYTHON)
+        blocks = [block["text"] for block in messages.requests[0]["messages"][0]["content"]]
+        (about,) = [text for text in blocks if "It divides by the wrong number." in text]
+        assert about.startswith("# Issue #1")
+        assert 'author="mallory" rank="has no write access"' in about
+        assert any(text.startswith("<request-") and 'by="alice">\nDo what this issue asks.' in text for text in blocks)
+
+
 async def test_cancel_stops_a_running_job_and_says_who(tmp_path: Path) -> None:
     async with bot(tmp_path, python_bug, endless) as (stage, _):
         issue = stage.github.open_issue(stage.repository, "alice", "Never ends", "")

@@ -8,7 +8,7 @@ from bot.agent.context import Context
 from bot.agent.output import visible
 from bot.domain.conversation import Picture, Text, UserTurn
 from bot.domain.setup import SetupReport
-from bot.intake.reading import Remark
+from bot.intake.reading import BY_LABEL, Remark
 from bot.ports import ExportedFile
 
 ISSUE_BYTES = 24_000
@@ -114,6 +114,7 @@ LOST_TREE = (
     "this note is gone and every diff_id is void; make the changes again, then submit."
 )
 _ATTRIBUTE = re.compile(r"[^A-Za-z0-9 ._/\[\]-]")
+_ISSUE = r'<untrusted-{0} source="issue\.(?:title|body)"[^>]*>\n(.*?)\n</untrusted-{0}>'
 _REQUEST = re.compile(r"\A<request-(?P<nonce>\w+) by=\"[^\"]*\">\n(?P<text>.*)\n</request-(?P=nonce)>\Z", re.DOTALL)
 
 
@@ -165,11 +166,13 @@ def first_turn(task: Task, context: Context, nonce: str, *, budget: str = "") ->
 
 def request_in(turn: UserTurn) -> str:
     """What was asked, found again in a first turn. Block borders are the harness's own: no text can fake them."""
-    for block in turn.blocks:
-        found = _REQUEST.match(block.text) if isinstance(block, Text) else None
-        if found:
-            return found["text"]
-    return ""
+    texts = [block.text for block in turn.blocks if isinstance(block, Text)]
+    found = next(filter(None, map(_REQUEST.match, texts)), None)
+    if found is None or found["text"] != BY_LABEL:
+        return found["text"] if found else ""
+    fences = _ISSUE.format(found["nonce"])
+    about = next((text for text in texts if text.startswith("# Issue ")), "")
+    return "\n\n".join(re.findall(fences, about, re.DOTALL))
 
 
 def fenced(text: str, nonce: str, **attributes: str) -> str:

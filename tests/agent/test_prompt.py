@@ -8,6 +8,7 @@ from bot.agent.context import Context
 from bot.agent.prompt import SYSTEM, fenced, first_turn, request_in
 from bot.domain.conversation import Text, UserTurn
 from bot.domain.setup import SetupReport, SetupRun
+from bot.intake.reading import BY_LABEL
 from tests.agent.bench import TASK
 
 CONTEXT = Context(
@@ -57,6 +58,18 @@ def test_foreign_text_can_neither_close_its_fence_nor_make_a_request() -> None:
     turn = first_turn(replace(TASK, issue_text=attack, issue_title=attack), CONTEXT, "7f3a")
     assert request_in(turn) == TASK.request
     assert texts(turn)[1].count("</untrusted-7f3a>") == 2
+
+
+def test_an_outsiders_issue_that_a_label_asks_for_is_fenced_and_the_rule_agent_still_reads_it() -> None:
+    task = replace(TASK, request=BY_LABEL, issue_trusted=False, issue_author="mallory")
+    turn = first_turn(replace(task, issue_title="Greet", issue_text="replace `hullo` with `hello`"), CONTEXT, "7f3a")
+    texts = [block.text for block in turn.blocks if isinstance(block, Text)]
+    assert (
+        '<untrusted-7f3a source="issue.body" author="mallory" rank="has no write access">\n'
+        "replace `hullo` with `hello`\n</untrusted-7f3a>"
+    ) in "\n".join(texts)
+    assert f'<request-7f3a by="alice">\n{BY_LABEL}\n</request-7f3a>' in texts
+    assert request_in(turn) == "Greet\n\nreplace `hullo` with `hello`"
 
 
 def test_what_the_setup_did_is_told_and_a_failed_commands_output_is_fenced() -> None:
