@@ -318,6 +318,6 @@ def test_connections_are_closed_although_their_owner_is_cancelled_meanwhile() ->
             with suppress(asyncio.CancelledError):
                 await task
 
-    for steps in range(8):
+    for steps in range(4):
         asyncio.run(cancelled_after(steps))
         gc.collect()

@@ -132,10 +132,10 @@ async def test_nobody_is_told_where_the_repository_is_gone(opened: Open, databas
     assert (await store.census()).untold == 0
 
 
-async def test_an_end_is_told_when_the_suspension_is_lifted(opened: Open, database_url: str, github: Scene) -> None:
+async def test_an_end_is_told_when_the_suspension_is_lifted(opened: Open, sqlite_url: str, github: Scene) -> None:
     """R8. Red when a suspended App counts as one that was uninstalled, in the reaper or in the reporter: the check
     stays open for ever (seen)."""
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(sqlite_url, lease_s=0.05)
     await ended(store, await begun(store, github))
     (installation,) = github.loopback.world.installations.values()
     installation.suspended_at = github.loopback.world.now()
@@ -145,13 +145,13 @@ async def test_an_end_is_told_when_the_suspension_is_lifted(opened: Open, databa
     requests = len(github.loopback.requests)
     word = AccessChanged(installation_id=installation.id, repo_ids=(), state="suspended", at=1.0, by="alice")
     await store.set_access(word)
-    await asyncio.to_thread(run, database_url, "UPDATE jobs SET lease_until = 0")
+    await asyncio.to_thread(run, sqlite_url, "UPDATE jobs SET lease_until = 0")
     await reaper(store, github).tell_all()
     assert (await store.census()).untold == 1
     assert len(github.loopback.requests) == requests, "what is known is not asked"
     installation.suspended_at = None
     await store.set_access(replace(word, state="active", at=2.0))
-    await asyncio.to_thread(run, database_url, "UPDATE jobs SET lease_until = 0")
+    await asyncio.to_thread(run, sqlite_url, "UPDATE jobs SET lease_until = 0")
     await reaper(store, github).tell_all()
     assert [run.conclusion for run in checks(github)] == ["failure"]
     assert (await store.census()).untold == 0
