@@ -9,13 +9,15 @@ _CONTENTS = ("AGENTS.md", "package.json", "pyproject.toml", "setup.cfg", "Makefi
 _NPM_PLACEHOLDER = "no test specified"  # `npm init` writes a script that always fails
 _LOCKFILES = (("pnpm-lock.yaml", "pnpm"), ("yarn.lock", "yarn"), ("bun.lockb", "bun run"), ("bun.lock", "bun run"))
 _BY_FILE = (
-    ("go.mod", "go test ./..."),
-    ("Cargo.toml", "cargo test -q"),
-    ("pom.xml", "mvn -q -B test"),
-    ("gradlew", "./gradlew test"),
-    ("build.gradle", "gradle test"),
-    ("build.gradle.kts", "gradle test"),
-    ("mix.exs", "mix test"),
+    (("go.mod", "go test ./..."),),
+    (("Cargo.toml", "cargo test -q"),),
+    (
+        ("pom.xml", "mvn -q -B test"),
+        ("gradlew", "./gradlew test"),
+        ("build.gradle", "gradle test"),
+        ("build.gradle.kts", "gradle test"),
+    ),
+    (("mix.exs", "mix test"),),
 )
 _LINT_TABLES = (("ruff", "ruff check"), ("black", "black --check"))
 _LINT_FILES = (
@@ -40,16 +42,24 @@ def wanted_files(paths: Sequence[str]) -> tuple[str, ...]:
 
 def detected(paths: Sequence[str], contents: Mapping[str, bytes]) -> str:
     """The check command, or "" when nothing is recognised. Instructions win over conventions."""
+    return next(iter(kinds(paths, contents)), "")
+
+
+def kinds(paths: Sequence[str], contents: Mapping[str, bytes]) -> tuple[str, ...]:
+    """A command for each kind of tests at the root, the one that judges a change first.
+
+    What instructions say is all; a Makefile, which mostly calls the others, counts where there is none of a language.
+    """
     there = set(paths)
     texts = {path: content.decode("utf-8", "replace").replace("\r\n", "\n") for path, content in contents.items()}
-    return (
-        _from_instructions(texts.get("AGENTS.md", ""))
-        or _python(there, texts)
-        or _javascript(there, texts.get("package.json", ""))
-        or next((command for path, command in _BY_FILE if path in there), "")
-        or _make(texts)
-        or _other(there)
+    if said := _from_instructions(texts.get("AGENTS.md", "")):
+        return (said,)
+    of_languages = (
+        _python(there, texts),
+        _javascript(there, texts.get("package.json", "")),
+        *(next((command for path, command in of_one if path in there), "") for of_one in _BY_FILE),
     )
+    return tuple(filter(None, of_languages)) or tuple(filter(None, (_make(texts) or _other(there),)))
 
 
 def lint(paths: Sequence[str], contents: Mapping[str, bytes]) -> tuple[str, ...]:

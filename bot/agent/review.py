@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bot.agent.checks import kinds, wanted_files
 from bot.agent.gate import secrets_in
 from bot.agent.linting import linted, linters_for
 from bot.agent.output import cleaned, last_lines, one_line, visible
@@ -83,19 +84,14 @@ def cannot_run(run: Check) -> bool:
     return run.exit_code in (126, 127) or re.search(r"No module named '?(pytest|tox|nox)\b", run.tail) is not None
 
 
-def _receipt(check: str, base: Check | None, head: Check, other_setup: Collection[str]) -> Receipt:
-    """A command that neither tree can run says nothing about the change: then nothing was run.
-
-    `other_setup`: changed files of which the head's own setup would differ from the base's, with which it ran.
-    """
+def _receipt(check: str, base: Check | None, head: Check, *, about: str) -> Receipt:
+    """A command that neither tree can run says nothing about the change: then nothing was run."""
     if cannot_run(head) and (base is None or cannot_run(base)):
         last = one_line(head.tail.rsplit("\n", 1)[-1])
         return Receipt(
             command=check, reason=f"the sandbox cannot run it ({last})" if last else "the sandbox cannot run it"
         )
-    named = ", ".join(sorted(map(visible, other_setup))[:MOST_NAMED])
-    reason = f"Both ran with the setup of the base, and the change alters what a setup reads: {named}." if named else ""
-    return Receipt(command=check, runs=(base, head) if base else (head,), reason=reason)
+    return Receipt(command=check, runs=(base, head) if base else (head,), reason=about)
 
 
 class Review:
@@ -186,11 +182,24 @@ class Review:
             head, lint = await self._on_head(patch, check, seconds_left)
             if head is None:
                 return Receipt(command=None, reason=NO_CHECK), lint
-            other_setup = self._setup_reads([change.path for change in patch.changes])
-            return _receipt(check, await base, head, other_setup), lint
+            return _receipt(check, await base, head, about=await self._about(patch, check)), lint
         finally:
             base.cancel()
             await asyncio.wait([base])
+
+    async def _about(self, patch: Patch, check: str) -> str:
+        """What a reader of the receipt could take for granted and is not so."""
+        paths, said = await self.workspace.base_paths(), []
+        if self.check_command is None:
+            contents = {path: await self.workspace.base_file(path) or b"" for path in wanted_files(paths)}
+            if others := [command for command in kinds(paths, contents) if command != check]:
+                said.append(
+                    f"Found, and not run: {', '.join(others)}. `test` in .github/backspace.yml says what is run."
+                )
+        if read := self._setup_reads([change.path for change in patch.changes]):
+            named = ", ".join(sorted(map(visible, read))[:MOST_NAMED])
+            said.append(f"Both ran with the setup of the base, and the change alters what a setup reads: {named}.")
+        return " ".join(said)
 
     async def _on_base(self, check: str, history: History, seconds_left: float) -> Check | None:
         """None when there is no sandbox to be had for it: the head's run then stands for itself."""

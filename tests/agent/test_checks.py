@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.agent.checks import detected, lint, wanted_files
+from bot.agent.checks import detected, kinds, lint, wanted_files
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,19 @@ from bot.agent.checks import detected, lint, wanted_files
 def test_a_repository_is_checked_by_its_own_conventions(files: dict[str, bytes], command: str) -> None:
     paths = tuple(sorted(files))
     assert detected(paths, {path: files[path] for path in wanted_files(paths)}) == command
+
+
+def test_each_language_at_the_root_has_its_command_and_one_comes_first() -> None:
+    files = {
+        "Makefile": b"test:\n\t./t\n",
+        "build.gradle": b"",
+        "gradlew": b"",
+        "package.json": b'{"scripts": {"test": "jest"}}',
+        "pytest.ini": b"",
+    }
+    assert kinds(tuple(files), files) == ("python3 -m pytest -q", "npm test", "./gradlew test")
+    told = files | {"AGENTS.md": b"## Tests\n```\nmake quick\n```\n"}
+    assert kinds(tuple(told), told) == ("make quick",)
 
 
 def test_linters_are_those_a_repository_configures() -> None:

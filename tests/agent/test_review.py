@@ -125,6 +125,19 @@ async def test_a_change_to_what_a_setup_reads_is_named_in_the_receipt(tmp_path: 
     assert receipt_section(seen.receipt).endswith(f"\n\n{said}")
 
 
+async def test_tests_of_another_kind_that_were_not_run_are_named_in_the_receipt(tmp_path: Path) -> None:
+    """Red when one kind of tests hides the others: seen."""
+    files = {"package.json": b'{"scripts": {"test": "jest"}}', "tests/test_a.py": b"", "a.txt": b""}
+    for check, named in ((None, True), ("true", False)):
+        on = await bench(tmp_path / str(named), files, check=check)
+        write(on, "a.txt", "1\n")
+        seen = await shown(on.review, check="true")
+        expected = (
+            "Found, and not run: python3 -m pytest -q, npm test. `test` in .github/backspace.yml says what is run."
+        )
+        assert seen.receipt.reason == (expected if named else "")
+
+
 async def test_the_same_change_with_its_id_is_accepted(tmp_path: Path) -> None:
     on = await bench(tmp_path)
     write(on, "hello.py", 'print("hello")\n')
