@@ -80,8 +80,9 @@ def tell_faults(fault: ConfigFault) -> None:
 
 
 def fail(error: BotError) -> NoReturn:
+    """Exit code 2 for what the person at the terminal can put right, 1 for what failed elsewhere."""
     errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(1) from None
+    raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
 
 
 @contextmanager
@@ -165,8 +166,8 @@ def evaluate(
 ) -> None:
     """Run tasks through the whole bot and score the pull requests with hidden tests.
 
-    Exit code 0: all were solved; 3: some were not; 4: a task is broken or crashed, or none could be run; 1 and 2: not
-    started.
+    Exit code 0: all were solved; 3: some were not; 4: a task is broken or crashed, or none could be run; 2: not
+    started; 1: a service failed.
     """
     from bot.evaluation.command import run_eval
 

@@ -67,7 +67,7 @@ def test_the_version_is_told_as_a_command_and_as_an_option() -> None:
 
 def test_the_demo_names_a_repository_that_is_not_there() -> None:
     done = backspace("demo", "--repo", "/nowhere/at/all")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.strip() == "/nowhere/at/all is not a folder: name a git repository with --repo."
 
 
@@ -244,7 +244,7 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = backspace("serve", "--web-only", cwd=tmp_path, **BOT, PORT=port)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"127.0.0.1:{port} cannot be listened on (Address already in use): change HOST or PORT." in done.stderr
     assert "Traceback" not in done.stderr
 

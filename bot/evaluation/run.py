@@ -97,7 +97,7 @@ async def run_task(task: Task, *, player: Player, settings: Mapping[str, str], s
             ):
                 return await _asked(stage, made, judge)
         except BrokenTask as fault:
-            return Row(task=task.name, verdict="broken", said=str(fault))
+            return Row(task=task.name, verdict="broken", said=str(fault).removeprefix(f"{task.name}: "))
 
 
 async def _asked(stage: Stage, made: Material, judge: Judge) -> Row:
@@ -113,7 +113,7 @@ async def _asked(stage: Stage, made: Material, judge: Judge) -> Row:
     opened = next((pull.pull for pull in github.pull_requests(repository) if pull.pull), None)
     if opened is None:
         said = next((event.message for event in events if isinstance(event, JobFinished)), "no pull request")
-        return _row(task, events, calls, seconds, solved=False, said=" ".join(said.split()))
+        return _row(task, events, calls, seconds, solved=False, said=said.strip().split("\n")[0])
     judgement = await judge.judge(repository.git, opened.head_sha)
     tree = repository.git.text("rev-parse", f"{opened.head_sha}^{{tree}}")
     same = tree == made.gold_tree

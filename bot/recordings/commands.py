@@ -92,10 +92,11 @@ async def _exported(config: Config, run: str, *, html: bool, conversation: bool)
 
 
 async def _recording(config: Config, run: str, *, conversation: bool) -> Recording:
-    kept = runs_folder(config) / f"{run}.jsonl"
-    is_file, is_id = run.endswith(".jsonl"), RUN.fullmatch(run) is not None
-    if is_file or (is_id and kept.is_file()):
-        found = read(Path(run) if is_file else kept)
+    is_id = RUN.fullmatch(run.removesuffix(".jsonl")) is not None
+    kept = runs_folder(config) / f"{run.removesuffix('.jsonl')}.jsonl"
+    file = _file(run, kept if is_id else None)
+    if file is not None:
+        found = read(file)
         heading = replace(found.heading, events=len(found.events))
         return replace(found, heading=heading, conversation=found.conversation if conversation else ())
     if not is_id:
@@ -114,6 +115,13 @@ async def _recording(config: Config, run: str, *, conversation: bool) -> Recordi
         return recording_of(row.job, await store.events(run), site=git_url(config.github_api_url), entries=entries)
     finally:
         await store.close()
+
+
+def _file(run: str, kept: Path | None) -> Path | None:
+    """The record that `run` names: a file by its path, or the one that was `kept`. None for a job's id."""
+    if run.endswith(".jsonl") and (Path(run).exists() or kept is None or not kept.is_file()):
+        return Path(run)
+    return kept if kept is not None and kept.is_file() else None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -167,7 +167,10 @@ def test_a_job_is_exported_and_played_back(home: Path) -> None:
     assert "[left out: it held a secret]" in played
     assert ran("export", "run.jsonl", "-o", "again.jsonl") == (0, "", "")
     assert (home / "again.jsonl").read_text() == text
-    code, page, _ = ran("export", "run.jsonl", "--html")
+    (home / "runs").mkdir()
+    (home / "run.jsonl").rename(home / "runs/kept-1.jsonl")
+    assert [ran("export", name)[:2] for name in ("kept-1", "kept-1.jsonl")] == [(0, text)] * 2
+    code, page, _ = ran("export", "kept-1", "--html")
     assert code == 0
     assert page.startswith("<!doctype html>")
     assert SECRET not in page
@@ -188,7 +191,7 @@ def test_what_cannot_be_exported_or_played_is_one_sentence(home: Path, arguments
     (home / "bad.jsonl").write_text("{}")
     (home / "raw.jsonl").write_bytes(b"\xff\xfe")
     code, _, said = ran(*arguments)
-    assert code == 1
+    assert code == 2
     assert said.replace("\n", " ").startswith(words)
 
 
