@@ -353,6 +353,16 @@ async def test_wherever_the_process_dies_the_next_attempt_has_a_whole_setup(plac
     assert [entry.key for entry in later.entries()] == ["setup 1", "setup 2"][: 1 + (records == 5)]
 
 
+def test_a_host_on_the_list_that_leads_nowhere_public_is_the_operators_to_name() -> None:
+    told = setup_section(SetupReport(blocked=("a.example", "index.example at no public address")))
+    assert told == (
+        "### Setup\nIts network, which is for the hosts on a list, refused: `a.example`. "
+        "`network` in `.github/backspace.yml` can name more hosts. "
+        "Of the hosts on its list these lead to no public address: `index.example`. "
+        "Who runs the bot can name them, with their ports, in `SETUP_HOSTS`."
+    )
+
+
 def test_the_report_survives_the_journal() -> None:
     report = SetupReport(
         ran=(SetupRun(command="a", exit_code=None, seconds=1.5, tail="x", timed_out=True),),

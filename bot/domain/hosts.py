@@ -7,6 +7,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"(?:\*\.)?(?:{_LABEL}\.)+{_LABEL}")
 _ONLY_DIGITS = re.compile(r"[0-9]+|0x[0-9a-f]*")
 LONGEST = 253  # characters of a name in the DNS
+NOT_PUBLIC = " at no public address"  # behind a host on the list that was refused all the same
 
 
 def host_pattern(text: str) -> str:

@@ -63,8 +63,8 @@ class Sandbox(Protocol):
     async def end_network(self) -> tuple[str, ...]:
         """No network from now on, for good; processes left over from the setup phase are gone.
 
-        Answers which hosts were asked for and refused meanwhile, each once, in order. Hostile text: names only, but
-        check before showing.
+        Answers which hosts were asked for and refused meanwhile, each once, in order; with `NOT_PUBLIC` behind it one
+        that is on the list. Hostile text: names only, but check before showing.
         """
         ...
 

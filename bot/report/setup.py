@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bot.domain.hosts import NOT_PUBLIC
 from bot.domain.setup import SetupReport, SetupRun
 from bot.report.amounts import duration
 from bot.report.restricted_markdown import fenced
@@ -31,10 +32,17 @@ def setup_section(report: SetupReport) -> str:
         sentences.append(f"{report.problem.rstrip('.')}.")
     if report.failed:
         sentences.append(f"{code(report.failed.command)} {_end(report.failed)}; the agent worked without.")
-    if report.blocked:
+    hidden = [host.removesuffix(NOT_PUBLIC) for host in report.blocked if host.endswith(NOT_PUBLIC)]
+    unlisted = [host for host in report.blocked if not host.endswith(NOT_PUBLIC)]
+    if unlisted:
         sentences.append(
-            f"Its network, which is for the hosts on a list, refused: {_coded(report.blocked)}. "
+            f"Its network, which is for the hosts on a list, refused: {_coded(unlisted)}. "
             "`network` in `.github/backspace.yml` can name more hosts."
+        )
+    if hidden:
+        sentences.append(
+            f"Of the hosts on its list these lead to no public address: {_coded(hidden)}. "
+            "Who runs the bot can name them, with their ports, in `SETUP_HOSTS`."
         )
     if report.put_back:
         sentences.append(f"Files it changed are not part of this pull request: {_coded(report.put_back)}.")

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from bot.domain.hosts import NOT_PUBLIC
 from bot.sandboxes.egress import Destination, WayOut, is_allowed, is_operators, may_connect
 
 CHUNK = 1 << 16
@@ -112,9 +113,9 @@ class AllowListProxy:
         finally:
             up_writer.close()
 
-    def _note(self, where: Destination) -> None:
+    def _note(self, where: Destination, why: str = "") -> None:
         if len(self._refused) < MOST_REFUSED:
-            self._refused[where.shown] = None
+            self._refused[f"{where.shown}{why}"] = None
 
     async def _connected(self, where: Destination, *, tunnel: bool) -> Streams:
         try:
@@ -132,7 +133,7 @@ class AllowListProxy:
         addresses = await self._dialer.resolve(where.name, where.port)
         fit = [address for address in addresses if may_connect(address, operators=operators)]
         if not fit:
-            self._note(where)
+            self._note(where, NOT_PUBLIC)
             raise Refused("403 Forbidden", f"{where.shown} does not lead to a public address.")
         failure: OSError | None = None
         for address in fit[:4]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from bot.agent.output import cleaned, last_lines, visible
 from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.events import JobEvent, ToolCalled, ToolReturned
-from bot.domain.hosts import LONGEST
+from bot.domain.hosts import LONGEST, NOT_PUBLIC
 from bot.domain.setup import SetupReport, SetupRun
 from bot.ports import ExportedFile, Sandbox, Workspace
 from bot.setup.commands import Way
@@ -185,4 +185,4 @@ async def _set_aside(sandbox: Sandbox) -> tuple[str, ...]:
 def _host(text: str) -> str:
     """A refused host's name as it may be shown: what else a command asked for is said in our words."""
     plain = text.isascii() and all(letter.isalnum() or letter in ".-_:* " for letter in text)
-    return text if plain and len(text) <= LONGEST + 6 else "an odd name"
+    return text if plain and len(text.removesuffix(NOT_PUBLIC)) <= LONGEST + 6 else "an odd name"

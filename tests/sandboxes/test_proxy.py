@@ -223,7 +223,7 @@ async def test_a_listed_name_that_leads_to_a_private_address_is_refused(address:
     async with internet(index_example=[address]) as world, proxied(world) as (proxy, ask):
         assert status(await ask(connect("index.example:443"))) == "HTTP/1.1 403 Forbidden"
         assert world.dialled == []
-        assert await proxy.close() == ("index.example",)
+        assert await proxy.close() == ("index.example at no public address",)
 
 
 async def test_of_several_addresses_only_the_public_ones_are_tried() -> None:
