@@ -29,6 +29,7 @@ INTERRUPTED_ELSEWHERE = (
     "interrupted: the sandbox was lost while this ran. A new one holds the work tree as it was before this call, so "
     "nothing that it did is there; run it again if it is still needed."
 )
+CHECKED_ANEW = "The bot was interrupted at its checks of the change: they were run from their beginning."
 NOT_RUN = "not run: an earlier call in this reply failed."
 NOT_WHOLE = "not run: the reply did not end as a tool call."
 GONE = "interrupted: the sandbox was lost."
@@ -128,10 +129,11 @@ async def _carried_out(ledger: Ledger, place: int, call: ToolUse, sandbox: Sandb
             if call.name in ("edit", "write"):
                 ran = await _changed(ledger, place, call, sandbox)
                 return _Answer(ran=ran, may_have_changed=not ran.is_error)
-            if place not in ledger.progress.started:
+            again = place in ledger.progress.started
+            if not again:
                 await ledger.record(_called(call), entry=_start(ledger, place, call))
             if call.name == "submit":
-                return await _submitted(ledger, call, review)
+                return await _submitted(ledger, call, review, again=again)
             number = ledger.progress.tool_calls + 1
             ran = await run_tool(call, sandbox=sandbox, number=number, seconds_left=ledger.seconds_left())
             return _Answer(ran=ran, may_have_changed=True)
@@ -183,7 +185,7 @@ async def _hash_now(sandbox: Sandbox, path: str) -> str:
         return ""
 
 
-async def _submitted(ledger: Ledger, call: ToolUse, review: Review) -> _Answer:
+async def _submitted(ledger: Ledger, call: ToolUse, review: Review, *, again: bool) -> _Answer:
     progress = ledger.progress
     history = History(shown=progress.shown, rejections=progress.rejections)
     verdict = await review.submit(call.input, history=history, check=progress.check, seconds_left=ledger.seconds_left())
@@ -196,14 +198,16 @@ async def _submitted(ledger: Ledger, call: ToolUse, review: Review) -> _Answer:
                 "receipt": receipt_data(verdict.receipt),
                 "checks_failed": verdict.checks_failed,
             }
-            return _Answer(ran=Ran(text=verdict.text, same=verdict.text), data=data, events=_to_watch(verdict))
+            said = Ran(text=verdict.text, same=verdict.text)
+            return _Answer(ran=said, data=data, events=_to_watch(verdict, again=again))
         case Accepted():
             return _Answer(ran=Ran(text="accepted"), data={"accepted": accepted_data(verdict)}, accepted=verdict)
 
 
-def _to_watch(shown: Shown) -> tuple[JobEvent, ...]:
+def _to_watch(shown: Shown, *, again: bool) -> tuple[JobEvent, ...]:
+    noted = (Noted(CHECKED_ANEW),) if again and shown.is_fresh and shown.receipt.runs else ()
     seen = diff_shown(shown.patch)
-    return (seen, Verified(shown.receipt)) if shown.is_fresh else (seen,)
+    return (*noted, seen, Verified(shown.receipt)) if shown.is_fresh else (seen,)
 
 
 def diff_shown(patch: Patch) -> DiffShown:

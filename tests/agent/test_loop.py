@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.agent.acting import CHECKED_ANEW
 from bot.agent.limits import Limits
 from bot.agent.prompt import LOST_TREE, NUDGE
 from bot.agent.transcript import fold
@@ -170,6 +171,24 @@ async def test_a_command_that_a_crash_interrupted_is_not_run_again(tmp_path: Pat
     assert outcome.submission is not None
     assert outcome.submission.summary == "interrupted: its effects are unknown; check before repeating."
     assert not (on.sandbox.root / "log.txt").exists()
+
+
+async def test_checks_that_a_crash_cut_begin_anew_and_watchers_are_told(tmp_path: Path) -> None:
+    """Red when the second run of the checks is silent: seen."""
+    on = await bench(tmp_path, check=f"echo x >> {tmp_path / 'runs'}")
+    script = steps(
+        [use("bash", command="echo 1 > new.txt")],
+        [submit()],
+        lambda seen: [submit(diff_id=diff_id_in(seen))],
+    )
+    journal = MemoryJournal(crash_after=5)  # right after the first submit's start
+    with pytest.raises(Crash):
+        await run(on, ScriptedModel(script), journal=journal)
+    told = MemoryJournal(journal.entries())
+    outcome = await run(on, ScriptedModel(script), journal=told)
+    assert outcome.kind == "submitted", outcome.message
+    assert [event.text for event in told.of(Noted)] == [CHECKED_ANEW]
+    assert (tmp_path / "runs").read_text() == "x\n" * 2
 
 
 @pytest.mark.parametrize(
