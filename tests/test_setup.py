@@ -75,7 +75,38 @@ PROJECT = b'[project]\nname = "x"\n[project.optional-dependencies]\ndocs = []\nt
             id="npm-without-a-lock",
         ),
         pytest.param({"go.mod": b"", "Cargo.toml": b""}, [["go mod download"], ["cargo fetch"]], id="two-languages"),
-        pytest.param({"web/package-lock.json": b"", "web/package.json": b"{}"}, [], id="below-the-root"),
+        pytest.param(
+            {
+                "web/package-lock.json": b"",
+                "web/package.json": b"{}",
+                "api/pyproject.toml": PROJECT,
+                "docs/x/go.mod": b"",
+            },
+            [["cd api && python3 -m pip install -e '.[test]'"], ["cd web && npm ci --no-audit --no-fund"]],
+            id="one-folder-down",
+        ),
+        pytest.param({"a b/go.mod": b"", "$(id)/go.mod": b"", "-x/go.mod": b""}, [], id="odd-folders"),
+        pytest.param(
+            {"go.mod": b"", "web/package-lock.json": b"", "web/package.json": b"{}"},
+            [["go mod download"]],
+            id="below-another",
+        ),
+        pytest.param(
+            {"pyproject.toml": b"[project]\nname='x'\n[dependency-groups]\ndev = ['pytest']\ndocs = []\n"},
+            [
+                [
+                    "if python3 -m pip install --help | grep -q -e --group; "
+                    "then python3 -m pip install -e . --group dev; else python3 -m pip install -e .; fi"
+                ]
+            ],
+            id="groups",
+        ),
+        pytest.param(
+            {"build.gradle": b"", "gradlew": b""},
+            [["sh ./gradlew --quiet --console=plain dependencies"]],
+            id="gradle-wrapper",
+        ),
+        pytest.param({"build.gradle.kts": b""}, [["gradle --quiet --console=plain dependencies"]], id="gradle"),
     ],
 )
 def test_what_installs_the_dependencies_is_seen(files: dict[str, bytes], commands: list[list[str]]) -> None:

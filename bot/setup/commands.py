@@ -2,6 +2,7 @@
 
 import json
 import posixpath
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 CONTENTS = ("package.json", "pyproject.toml", "setup.cfg")
 MOST_MANIFESTS = 200
+MOST_FOLDERS = 4
 _NAMES = """
 pyproject.toml setup.py setup.cfg uv.lock poetry.lock pdm.lock Pipfile Pipfile.lock environment.yml
 package.json package-lock.json npm-shrinkwrap.json pnpm-lock.yaml pnpm-workspace.yaml yarn.lock .yarnrc.yml .npmrc
@@ -41,15 +43,41 @@ def _is_manifest(path: str) -> bool:
     return posixpath.basename(path) in MANIFESTS or any(fnmatchcase(path, pattern) for pattern in PATTERNS)
 
 
+def folders(paths: Sequence[str]) -> tuple[str, ...]:
+    """Where dependencies are looked for: "" for the root; without any there, the folders one below it, as `web/`."""
+    manifest = re.compile(r"(?:([A-Za-z0-9._-]+)/)?[^/]+")
+    found = {match[1] or "" for path in paths if _is_manifest(path) and (match := manifest.fullmatch(path))}
+    below = (f"{name}/" for name in sorted(found) if not name.startswith((".", "-")))
+    return ("",) if "" in found else tuple(below)[:MOST_FOLDERS]
+
+
+def read_of(paths: Sequence[str]) -> tuple[str, ...]:
+    """The files whose contents `detected` needs."""
+    there = set(paths)
+    return tuple(path for folder in folders(paths) for name in CONTENTS if (path := f"{folder}{name}") in there)
+
+
 def detected(paths: Sequence[str], contents: Mapping[str, bytes]) -> tuple[tuple[Way, ...], ...]:
-    """For each language found at the root the ways to install, best first. `contents`: of the files in CONTENTS."""
+    """For each language found the ways to install, best first. `contents`: of the files `read_of` names."""
+    return tuple(ways for folder in folders(paths) for ways in _detected_in(folder, paths, contents))
+
+
+def _detected_in(folder: str, paths: Sequence[str], contents: Mapping[str, bytes]) -> list[tuple[Way, ...]]:
+    inside = [path.removeprefix(folder) for path in paths if path.startswith(folder)]
+    found = _at_root(inside, {name: contents.get(f"{folder}{name}", b"") for name in CONTENTS})
+    if not folder:
+        return found
+    return [tuple(Way(way.needs, f"cd {folder[:-1]} && {way.command}") for way in ways) for ways in found]
+
+
+def _at_root(paths: Sequence[str], contents: Mapping[str, bytes]) -> list[tuple[Way, ...]]:
     there = {path for path in paths if "/" not in path} | {path for path in paths if path == "vendor/modules.txt"}
     found = (
         _python(there, contents),
         _javascript(there, _json(contents.get("package.json", b""))),
-        *(ways for name, ways in _BY_FILE if name in there),
+        *(ways for name, ways in _BY_FILE if name in there and not (ways[0].needs == "gradle" and "gradlew" in there)),
     )
-    return tuple(ways for ways in found if ways)
+    return [ways for ways in found if ways]
 
 
 _BY_FILE: tuple[tuple[str, tuple[Way, ...]], ...] = (
@@ -58,6 +86,9 @@ _BY_FILE: tuple[tuple[str, tuple[Way, ...]], ...] = (
     ("Gemfile", (Way("bundle", "bundle config set --local path vendor/bundle && bundle install"),)),
     ("composer.lock", (Way("composer", "composer install --no-interaction --no-progress"),)),
     ("pom.xml", (Way("mvn", "mvn -q -B dependency:go-offline"),)),
+    ("gradlew", (Way("java", "sh ./gradlew --quiet --console=plain dependencies"),)),
+    ("build.gradle", (Way("gradle", "gradle --quiet --console=plain dependencies"),)),
+    ("build.gradle.kts", (Way("gradle", "gradle --quiet --console=plain dependencies"),)),
     ("mix.exs", (Way("mix", "mix local.hex --force && mix deps.get"),)),
 )
 
@@ -86,13 +117,24 @@ def _pip(there: set[str], project: Mapping[str, Any], setup_cfg: bytes) -> str:
     if installable or b"[metadata]" in setup_cfg:
         extras = _extras(project)
         wanted.append(f"-e '.[{','.join(extras)}]'" if extras else "-e .")
-    return f"python3 -m pip install {' '.join(wanted)}" if wanted else ""
+    groups = _table(project, "dependency-groups")
+    install = f"python3 -m pip install {' '.join(wanted)}" if wanted else ""
+    known = [name for name in TEST_EXTRAS if name in groups]
+    if not known:
+        return install
+    with_groups = f"python3 -m pip install {' '.join((*wanted, *(f'--group {name}' for name in known)))}"
+    otherwise = install or "true"  # a pip before 25.1 knows no groups
+    return f"if python3 -m pip install --help | grep -q -e --group; then {with_groups}; else {otherwise}; fi"
 
 
 def _extras(project: Mapping[str, Any]) -> list[str]:
-    table = project.get("project")
-    extras = table.get("optional-dependencies") if isinstance(table, dict) else None
-    return [name for name in TEST_EXTRAS if name in extras] if isinstance(extras, dict) else []
+    extras = _table(_table(project, "project"), "optional-dependencies")
+    return [name for name in TEST_EXTRAS if name in extras]
+
+
+def _table(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = of.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _javascript(there: set[str], package: Mapping[str, Any]) -> tuple[Way, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.ports import Workspace
-from bot.setup.commands import CONTENTS, Way, detected, manifests
+from bot.setup.commands import Way, detected, manifests, read_of
 from bot.setup.registries import REGISTRIES
 
 NONE = "none"  # `setup: none` in a repository's rules
@@ -19,6 +19,8 @@ QUIET = {  # no cache beside what is installed, no question, and little patience
     "PIP_NO_CACHE_DIR": "1",
     "PIP_NO_INPUT": "1",
     "PIP_RETRIES": "1",
+    "PIPENV_VENV_IN_PROJECT": "1",  # where the agent finds it; so too Poetry's
+    "POETRY_VIRTUALENVS_IN_PROJECT": "1",
     "UV_CACHE_DIR": "/tmp/uv-cache",
     "UV_LINK_MODE": "copy",
     "UV_NO_PROGRESS": "1",
@@ -74,7 +76,7 @@ async def setup_plan(
 ) -> SetupPlan:
     paths = await workspace.base_paths()
     if wish.commands is None:
-        contents = {name: await workspace.base_file(name) or b"" for name in CONTENTS if name in paths}
+        contents = {path: await workspace.base_file(path) or b"" for path in read_of(paths)}
         steps = detected(paths, contents) if rules.network else ()  # what is detected downloads
     else:
         steps = tuple((Way("", command),) for command in wish.commands if command != NONE)
