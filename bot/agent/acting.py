@@ -206,8 +206,7 @@ async def _submitted(ledger: Ledger, call: ToolUse, review: Review, *, again: bo
 
 def _to_watch(shown: Shown, *, again: bool) -> tuple[JobEvent, ...]:
     noted = (Noted(CHECKED_ANEW),) if again and shown.is_fresh and shown.receipt.runs else ()
-    seen = diff_shown(shown.patch)
-    return (*noted, seen, Verified(shown.receipt)) if shown.is_fresh else (seen,)
+    return (*noted, diff_shown(shown.patch), Verified(shown.receipt))
 
 
 def diff_shown(patch: Patch) -> DiffShown:

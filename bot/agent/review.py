@@ -174,15 +174,20 @@ class Review:
 
         The agent's could hold anything: a program first in PATH, files that git ignores, what only it has built. One
         sandbox for both trees would save one start, but the head would be judged over what the base's run left, after
-        it: so they run at the same time. The base, which never changes, runs once in a run.
+        it: so they run at the same time, where there is room. The base, which never changes, runs once in a run.
         Raises ProviderError when the head's sandbox cannot be had or is lost.
         """
         base = asyncio.ensure_future(self._on_base(check, history, seconds_left))
         try:
-            head, lint = await self._on_head(patch, check, seconds_left)
+            try:
+                head, lint = await self._on_head(patch, check, seconds_left)
+            except ProviderError:  # the base's may have the last place that there is
+                await base
+                head, lint = await self._on_head(patch, check, seconds_left)
             if head is None:
                 return Receipt(command=None, reason=NO_CHECK), lint
-            return _receipt(check, await base, head, about=await self._about(patch, check)), lint
+            was = await base or await self._on_base(check, history, seconds_left)  # and so may the head's
+            return _receipt(check, was, head, about=await self._about(patch, check)), lint
         finally:
             base.cancel()
             await asyncio.wait([base])

@@ -1,7 +1,10 @@
 """`submit`: the change that was shown is the change that leaves, after its checks."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from bot.agent.review import Accepted, History, Review, Shown, Unfit, submission_of
 from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError
-from bot.ports import ExecResult
+from bot.ports import ExecResult, Sandbox
 from bot.report.receipts import receipt_section
 from bot.setup.commands import manifests
 from tests.agent.bench import Bench, bench
@@ -101,6 +104,26 @@ async def test_where_the_base_cannot_be_checked_the_head_stands_for_itself(tmp_p
     seen = await shown(on.review, check="python3 hello.py")
     assert [run.where for run in seen.receipt.runs] == ["head"]
     assert seen.checks_failed
+
+
+async def test_where_there_is_room_for_one_more_sandbox_only_base_and_head_take_turns(tmp_path: Path) -> None:
+    """Red when each is asked for once: seen."""
+    on = await bench(tmp_path)
+    write(on, "hello.py", 'print("hello")\n')
+    place = asyncio.Lock()
+
+    @asynccontextmanager
+    async def one_at_a_time() -> AsyncIterator[Sandbox]:
+        if place.locked():
+            raise ProviderError("e2b", "too many sandboxes run at once", retryable=True)
+        async with place:
+            fresh = DirectorySandbox(Path(tempfile.mkdtemp(dir=tmp_path)) / "tree", name="fresh")
+            await on.workspace.fill(fresh)
+            yield fresh
+
+    review = Review(on.workspace, on.sandbox, gate=lambda _: (), check_command=None, open_base=one_at_a_time)
+    seen = await shown(review, check="python3 hello.py")
+    assert [(run.where, run.exit_code) for run in seen.receipt.runs] == [("base", 0), ("head", 0)]
 
 
 async def test_what_only_the_agent_has_built_does_not_make_a_check_pass(tmp_path: Path) -> None:

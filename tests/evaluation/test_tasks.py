@@ -38,9 +38,9 @@ def test_a_task_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert own_tasks(tmp_path / "mean") == (task,), "a folder may be a task itself"
 
 
-def test_the_task_that_the_readme_shows_is_one(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"^```yaml\n(title:.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+def test_the_task_that_the_documentation_shows_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```yaml\n(title:.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "clones" / "ledger").mkdir(parents=True)
     (task,) = own_tasks(mean_task(tmp_path, files={"task.yml": shown.encode()}))
     assert task.source == tmp_path / "clones" / "ledger"
