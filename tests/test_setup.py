@@ -369,6 +369,16 @@ async def test_a_base_sandbox_is_none_that_an_earlier_attempt_left(place: Place)
     await lasting.end()
 
 
+async def test_two_sandboxes_that_are_open_at_once_are_two_also_where_a_setup_was_taken_back(place: Place) -> None:
+    """Base and head are checked side by side. Red when the fresh one is opened under a name they share: seen."""
+    premises, lasting = await place.premises("rm -rf .git"), Lasting(place.sandboxes)
+    beside = replace(premises, sandboxes=lasting)
+    async with beside.another("job-base") as base, beside.another("job-base") as head:
+        assert base is not head
+        assert len(lasting.left) == 2
+    await lasting.end()
+
+
 @pytest.mark.parametrize("records", range(1, 6))
 async def test_wherever_the_process_dies_the_next_attempt_has_a_whole_setup(place: Place, records: int) -> None:
     """Two commands make five records: two of each command, one of the result."""

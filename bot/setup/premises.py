@@ -64,7 +64,8 @@ class Premises:
     @asynccontextmanager
     async def another(self, name: str) -> AsyncIterator[Sandbox]:
         """A second one with the same base and setup, of which nobody is told."""
-        sandbox = await self._open(f"{name}-{secrets.token_hex(4)}", warm=self.plan.key)  # none a dead process left
+        name = f"{name}-{secrets.token_hex(4)}"  # none that a dead process left, and none that is open beside it
+        sandbox = await self._open(name, warm=self.plan.key)
         try:
             sandbox, _ = await self._ready(sandbox, name, None)
             yield sandbox
