@@ -32,7 +32,7 @@ demo: install
 
 test: $(TESTS) lint
 	@.ci/install-system $(NEEDS_TO_TEST)
-	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/pytest -n 3 -m "not slow" $(ARGS)
 
 test-all: $(TESTS) lint
 	@.ci/install-system $(NEEDS_TO_TEST)

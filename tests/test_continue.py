@@ -186,6 +186,7 @@ async def test_unfinished_work_is_gone_on_with_in_its_pull_request(tmp_path: Pat
         assert len(await stage.jobs(issue)) == 2
 
 
+@pytest.mark.slow
 async def test_work_may_be_gone_on_with_again_and_what_was_asked_for_as_a_draft_stays_one(tmp_path: Path) -> None:
     async with bot(tmp_path, short_of_turns, in_three_runs) as (stage, _):
         issue = opened_issue(stage)

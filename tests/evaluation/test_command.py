@@ -28,6 +28,7 @@ def test_a_scripted_run_of_a_shipped_task_says_that_it_is_one_and_prints_a_table
     assert "1/1 solved (100 %, 95 % interval 21 to 100 %)" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_result_as_json_is_all_there_is_on_standard_output(tmp_path: Path) -> None:
     """With `--live --model rules` the rule agent works: it needs no key, and cannot mend a mean."""
     done = backspace("eval", str(mean_task(tmp_path)), "--live", "--model", "rules", "--json", cwd=tmp_path)
