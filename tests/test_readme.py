@@ -85,7 +85,7 @@ def test_make_test_runs_the_fast_checks_and_make_test_all_the_slow_ones_too() ->
     *commands, pytests = made("test")
     checks = [f"{bin}/ruff format --check .", f"{bin}/ruff check .", f"{bin}/mypy"]
     assert commands[:3] == checks
-    assert pytests == f'{bin}/pytest -n 2 -m "not slow"'
+    assert pytests == f'{bin}/pytest -n 3 -m "not slow"'
     assert made("test-all")[:3] == checks
     assert made("test-all")[-1] == f"{bin}/pytest -n 2"
     assert made("lint") == checks
