@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from bot.domain.errors import ProviderError
 from bot.sandboxes.egress import WayOut
+from bot.sandboxes.inside.observing import proxied
 from bot.sandboxes.proxy import DIALER, AllowListProxy, Dialer
 
 HAND_OVER_S = 10.0
@@ -36,25 +37,11 @@ class HandedNetwork:
         port = listener.getsockname()[1]
         self._proxy = AllowListProxy(names, self._way_out, dialer=self._dialer)
         await self._proxy.serve(listener)
-        return environment(f"http://127.0.0.1:{port}", "127.0.0.1", port)
+        return proxied(port)
 
     async def close(self) -> tuple[str, ...]:
         self._channel.close()
         return await self._proxy.close() if self._proxy else ()
-
-
-def environment(proxy: str, host: str, port: int) -> dict[str, str]:
-    """What makes package managers go through a proxy. Java reads no variable of the common ones."""
-    java = " ".join(f"-D{kind}.proxyHost={host} -D{kind}.proxyPort={port}" for kind in ("http", "https"))
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "YARN_HTTP_PROXY", "YARN_HTTPS_PROXY")
-    return {
-        **dict.fromkeys(names, proxy),
-        "NO_PROXY": "localhost,127.0.0.1",
-        "no_proxy": "localhost,127.0.0.1",
-        "NODE_USE_ENV_PROXY": "1",
-        "MAVEN_OPTS": java,
-        "GRADLE_OPTS": java,
-    }
 
 
 def _handed(channel: socket.socket) -> socket.socket:
