@@ -45,6 +45,7 @@ INSERT INTO jobs (id, key, tenant, repo_id, issue, state, spec, priority, create
 SELECT :id, :key, :tenant, :repo_id, :issue, 'queued', :spec, :priority, {now}, {now}, 0, 0, 0, 0, 2, 1
 WHERE NOT EXISTS (SELECT 1 FROM marks WHERE name = :deleted)
   AND NOT EXISTS (SELECT 1 FROM marks WHERE name = :unlabeled AND value > :asked_at)
+  AND NOT EXISTS (SELECT 1 FROM past_requests WHERE key = :past)
   AND NOT EXISTS (SELECT 1 FROM access WHERE installation_id = :tenant AND repo_id IN (0, :repo_id)
                   AND state <> 'active')
 ON CONFLICT (key) DO NOTHING RETURNING created_at"""
@@ -80,6 +81,7 @@ def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
     values: dict[str, Any] = {
         "id": job.id,
         "key": job.key,
+        "past": job.key,
         "tenant": job.installation_id,
         "repo_id": job.repo.id,
         "issue": job.issue.number,

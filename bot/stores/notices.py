@@ -20,7 +20,7 @@ from bot.ports import (
     Waiting,
 )
 from bot.stores import claims, codec
-from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, UNFINISHED, WORK, Now
+from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, PAST_REQUESTS, UNFINISHED, WORK, Now
 
 WHOLE = 0  # stands for all repositories of an installation
 SECONDS_AN_HOUR = 3600.0
@@ -70,6 +70,8 @@ def unlabeled(installation_id: int, repo_id: int, issue: int) -> str:
 def why_not(connection: Connection, job: Job) -> str:
     """Why a job that was asked for is not made."""
     taken_back = "comment that asked for it was deleted" if job.comment_id else "label that asked for it was removed"
+    if connection.execute(select(PAST_REQUESTS.c.key).where(PAST_REQUESTS.c.key == job.key)).first():
+        return "It was carried out long ago."
     shut = shut_out(connection, job.installation_id, job.repo.id)
     return shut.why if shut else f"The {taken_back}."
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, tuple_
 
-from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, MARKS, SPENDING, Now
+from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, MARKS, PAST_REQUESTS, SPENDING, Now
 
 SECONDS_A_DAY = 86_400.0
 
@@ -47,14 +47,19 @@ def _events(connection: Connection, keep: Retention) -> int:
 
 
 def _jobs(connection: Connection, keep: Retention) -> int:
-    """Only jobs without rows below them: one may have grown old since the steps before."""
+    """Only jobs without rows below them: one may have grown old since the steps before. Their keys stay for good (some
+    80 bytes each), since GitHub's signature on a delivery has no date."""
     bare = (
         ~select(EVENTS.c.job_id).where(EVENTS.c.job_id == JOBS.c.id).exists()
         & ~select(JOURNAL.c.job_id).where(JOURNAL.c.job_id == JOBS.c.id).exists()
         & ~select(CONTENTS.c.job_id).where(CONTENTS.c.job_id == JOBS.c.id).exists()
     )
     old = select(JOBS.c.position).where(_ended(keep.job_days), bare).limit(keep.batch)
-    return connection.execute(delete(JOBS).where(JOBS.c.position.in_(old))).rowcount
+    gone = delete(JOBS).where(JOBS.c.position.in_(old)).returning(JOBS.c.key)
+    keys = [{"key": key} for key in connection.execute(gone).scalars()]
+    if keys:
+        connection.execute(insert(PAST_REQUESTS), keys)
+    return len(keys)
 
 
 def _deliveries(connection: Connection, keep: Retention) -> int:

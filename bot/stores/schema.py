@@ -161,6 +161,9 @@ MARKS = Table(
     Column("at", Double, nullable=False, index=True),
 )
 
+# The keys of jobs that retention has deleted: a delivery replayed later, under any id, makes none of them again.
+PAST_REQUESTS = Table("past_requests", METADATA, Column("key", String, primary_key=True))
+
 # Where the App may work, as GitHub said; the repository 0 stands for a whole installation.
 ACCESS = Table(
     "access",
@@ -201,6 +204,10 @@ def _retries(connection: Connection) -> None:
         connection.execute(text("ALTER TABLE jobs ADD COLUMN retries INTEGER DEFAULT 0 NOT NULL"))
 
 
+def _past_requests(connection: Connection) -> None:
+    PAST_REQUESTS.create(connection, checkfirst=True)
+
+
 # Each step brings a database from version n to n + 1. Steps that were released are never edited.
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _first_tables,
@@ -208,6 +215,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _spending_and_reports,
     _marks_and_access,
     _retries,
+    _past_requests,
 )
 VERSION = len(STEPS)
 

@@ -541,6 +541,15 @@ async def test_old_rows_go_in_batches_and_live_ones_stay(opened: Open, database_
     await finished(store, live)
 
 
+async def test_a_delivery_replayed_when_its_job_is_long_deleted_makes_none_again(store: Store) -> None:
+    """Red when past_requests is not asked: seen."""
+    await finished(store, await claimed(store, "a"))
+    await store.prune(Retention(journal_days=0, job_days=0, delivery_days=0))
+    assert await store.job("job-a") is None
+    accepted = await deliver(store, replace(a_job("a"), id="job-again"), guid="guid-new")
+    assert accepted == Accepted(None, False, "It was carried out long ago.")
+
+
 async def test_contents_are_kept_once_beside_the_journal_and_only_while_the_job_lives(store: Store) -> None:
     claim = await claimed(store, "a")
     other = await claimed(store, "b")
