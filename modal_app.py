@@ -16,7 +16,7 @@ from bot import on_modal
 HERE = Path(__file__).parent
 NO_SOURCE = ["**/__pycache__", "**/*.pyc"]
 WATCHED_S = 60 * 60  # a live page is cut off then and comes back by itself
-JOB_S = 2 * 60 * 60  # a job ends by its own limits long before
+JOB_S = 4 * 60 * 60  # a job ends by its own limits long before
 UPKEEP_S = 10 * 60
 MOST_JOBS = 100  # the bot's own limits, in the database, come first
 

@@ -64,6 +64,8 @@ class Config:
     effort: str
     handoff_tokens: int
     budget_usd: float
+    turns: int
+    minutes: int
     repo_usd_per_day: float
     installation_usd_per_day: float
     database_url: str

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from bot.upkeep.sweeper import Sweeper
     from bot.waiting import WaitingRoom
 
-TURNS = 60
-MINUTES = 30.0
 RUNNER_WITHIN_S = 30.0  # it looks for a job every few seconds
 ENDS_WITHIN_S = 15.0  # what the runner gives its jobs, and some more
 
@@ -145,7 +143,7 @@ def runner(
         sandboxes=sandboxes,
         model_named=model_named,
         models=config.models,
-        budget=Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES),
+        budget=Budget(usd=config.budget_usd, turns=config.turns, minutes=config.minutes),
         setup=setup_rules(config),
         pictures=Pictures(Shelves(git_url(config.github_api_url))).fetch,
         purse_of=lambda claim, wish: purse_of(store, claim, a_day, repo_wish_usd=wish),

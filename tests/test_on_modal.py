@@ -19,10 +19,10 @@ from bot.on_modal import NEEDS_POSTGRES, Hints
 from bot.sandbox_wiring import bot_id
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.modal import Modal
+from bot.settings.limits import MOST_MINUTES
 from bot.standins.github import LoopbackGitHub
 from bot.standins.serving import serve
 from bot.stores import QueueLimits, open_store
-from bot.wiring import MINUTES
 from modal_app import JOB_S, WATCHED_S
 from tests.payloads.samples import body_of, headers_of, mention, signature_of
 from tests.standins.modal.published import Published
@@ -186,5 +186,5 @@ def test_the_doors_container_loads_no_sdk_but_modals() -> None:
 
 
 def test_modal_ends_nothing_that_the_bot_would_end_by_itself() -> None:
-    assert JOB_S > 2 * MINUTES * 60
+    assert JOB_S > 2 * MOST_MINUTES * 60
     assert WATCHED_S > 10 * 60

@@ -18,7 +18,7 @@ from bot.sandboxes.images import PARTS, image_for
 from bot.setup.plan import SetupWish, setup_plan
 from bot.setup.premises import Premises
 from bot.setup_wiring import setup_rules
-from bot.wiring import MINUTES, TURNS, sandbox_provider
+from bot.wiring import sandbox_provider
 
 LOCAL_REPOSITORY = 0  # no GitHub repository has this id
 NO_IMAGES = ("e2b", "daytona")  # every job there has the one template or snapshot of the settings
@@ -98,7 +98,7 @@ async def made_ready(config: Config, wish: Wish) -> Ready:
         premises=Premises(provider, workspace, plan, image),
         rules=rules,
         paths=paths,
-        budget=lowered(Budget(usd=config.budget_usd, turns=TURNS, minutes=MINUTES), rules.budget),
+        budget=lowered(Budget(usd=config.budget_usd, turns=config.turns, minutes=config.minutes), rules.budget),
         uncommitted=await has_uncommitted(repo),
         subjects=subjects_of(await last_subjects(repo, sha)),
     )

@@ -2,6 +2,8 @@
 
 from bot.settings.values import Setting, number, whole
 
+MOST_MINUTES = 90  # with the setup and the checks inside the two hours that a sandbox lives
+
 LIMIT_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "BACKSPACE_BUDGET_USD",
@@ -9,6 +11,22 @@ LIMIT_SETTINGS: tuple[Setting, ...] = (
         "3.00",
         "Dollars one job may cost, at list price",
         number(0.01, 1000, "number of dollars"),
+        "worker",
+    ),
+    Setting(
+        "BACKSPACE_TURNS",
+        "turns",
+        "60",
+        "Turns of the model one job may have",
+        whole(1, 500, "whole number"),
+        "worker",
+    ),
+    Setting(
+        "BACKSPACE_MINUTES",
+        "minutes",
+        "30",
+        "and minutes; a long test suite may need more",
+        whole(1, MOST_MINUTES, "whole number"),
         "worker",
     ),
     Setting(
