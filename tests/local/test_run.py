@@ -106,6 +106,14 @@ def test_a_branch_holds_the_change_and_a_dirty_work_tree_stays_as_it_is(tmp_path
     assert "has a branch mend/mean already: give --branch another name." in again.stderr
 
 
+def test_the_operators_turns_end_a_run_with_what_there_is(tmp_path: Path, source: Path) -> None:
+    """The rule agent needs two turns: to apply the patch, and to hand it in."""
+    done = backspace(*("run", "--repo", str(source), PATCH), BACKSPACE_HOME=str(tmp_path / "home"), BACKSPACE_TURNS="1")
+    assert done.returncode == Exit.BUDGET, done.stderr
+    assert "1 turn" in done.stderr
+    assert done.stdout.startswith("diff --git a/calc/mean.py b/calc/mean.py")
+
+
 def test_control_c_hands_over_the_change_so_far(tmp_path: Path, source: Path) -> None:
     """Red when the signal ends the whole command: seen."""
     (source / ".github/backspace.yml").write_text("test: sleep 60\n")
