@@ -12,7 +12,8 @@ from statistics import median
 
 from benchmarks.measuring import Goal, Row
 from benchmarks.peers import NotHad, Peers
-from benchmarks.processes import BenchmarkFailed, environment, free_port, server, told
+from benchmarks.processes import BenchmarkFailed, environment, server, told
+from bot.standins.serving import reserved_port
 
 HERE = Path(__file__).parent
 SERVED = HERE / "served"
@@ -114,12 +115,12 @@ async def _theirs(python: str, turns: int, at: Path) -> Run:
 
 
 async def _run(program: list[str], turns: int, at: Path, *last: str, env: dict[str, str]) -> Run:
-    port = free_port()
-    scripted = [sys.executable, str(SERVED / "scripted_messages.py"), str(port)]
-    async with server(scripted, port=port, cwd=at, env=environment()):
-        url = f"http://127.0.0.1:{port}"
-        heard = await told([*program, url, str(turns), *last], cwd=at, env=env)
-        arrivals = json.loads(await asyncio.to_thread(_fetched, f"{url}/turns"))
+    with reserved_port() as port:
+        scripted = [sys.executable, str(SERVED / "scripted_messages.py"), str(port)]
+        async with server(scripted, port=port, cwd=at, env=environment()):
+            url = f"http://127.0.0.1:{port}"
+            heard = await told([*program, url, str(turns), *last], cwd=at, env=env)
+            arrivals = json.loads(await asyncio.to_thread(_fetched, f"{url}/turns"))
     if len(arrivals) < turns:
         raise BenchmarkFailed(f"{turns} turns were wished, {len(arrivals)} were asked for")
     between = [(later - sooner) * 1_000 for sooner, later in pairwise(arrivals)]

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from benchmarks.peers import Peers
-from benchmarks.processes import Served, environment, free_port, server
+from benchmarks.processes import Served, environment, server
+from bot.standins.serving import reserved_port
 
 SERVED = Path(__file__).parent / "served"
 SECRET = secrets.token_hex(16)
@@ -54,11 +55,11 @@ async def command(name: str, at: Path, peers: Peers) -> tuple[list[str], dict[st
 @asynccontextmanager
 async def served(argv: Sequence[str], env: Mapping[str, str], home: Path) -> AsyncIterator[Served]:
     await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
-    port = free_port()
-    argv = [str(port) if word == "PORT" else word for word in argv]
-    settings = {**env, "PORT": str(port), "BACKSPACE_HOME": str(home)}
-    async with server(argv, port=port, cwd=home, env=settings) as one:
-        yield one
+    with reserved_port() as port:
+        argv = [str(port) if word == "PORT" else word for word in argv]
+        settings = {**env, "PORT": str(port), "BACKSPACE_HOME": str(home)}
+        async with server(argv, port=port, cwd=home, env=settings) as one:
+            yield one
 
 
 def _private_key() -> str:

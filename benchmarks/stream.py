@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks import watchers
 from benchmarks.measuring import Goal, Row, alternate
 from benchmarks.peers import NotHad, Peers
-from benchmarks.processes import BenchmarkFailed, environment, free_port, server, stopped
+from benchmarks.processes import BenchmarkFailed, environment, server, stopped
+from bot.standins.serving import reserved_port
 
 HERE = Path(__file__).parent
 SERVED = HERE / "served"
@@ -78,16 +79,17 @@ class _Sides:
         return home
 
     async def ours(self) -> Watched:
-        home, port = self._home(), free_port()
-        env = environment(GITHUB_WEBHOOK_SECRET=SECRET, PORT=str(port), BACKSPACE_HOME=str(home), LOG_LEVEL="warning")
-        argv = [sys.executable, "-m", "bot", "serve", "--web-only"]
-        return await self._measured(argv, env, home, home / "backspace.db", port, ours=True)
+        home, argv = self._home(), [sys.executable, "-m", "bot", "serve", "--web-only"]
+        env = environment(GITHUB_WEBHOOK_SECRET=SECRET, BACKSPACE_HOME=str(home), LOG_LEVEL="warning")
+        with reserved_port() as port:
+            return await self._measured(argv, {**env, "PORT": str(port)}, home, home / "backspace.db", port, ours=True)
 
     async def peer(self) -> Watched:
-        home, port = self._home(), free_port()
+        home = self._home()
         file = home / "peer.db"
-        argv = [self.python, str(SERVED / "sse_starlette_stream.py"), str(port), str(file)]
-        return await self._measured(argv, environment(), home, file, port, ours=False)
+        with reserved_port() as port:
+            argv = [self.python, str(SERVED / "sse_starlette_stream.py"), str(port), str(file)]
+            return await self._measured(argv, environment(), home, file, port, ours=False)
 
     async def _measured(
         self, argv: Sequence[str], env: dict[str, str], home: Path, file: Path, port: int, *, ours: bool

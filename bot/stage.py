@@ -1,9 +1,8 @@
 """A bot wired to a loopback GitHub, all in this process: what the demo and the journey tests stand on."""
 
 import secrets
-import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from bot.ports import JobRow
 from bot.standins.github import LoopbackGitHub
 from bot.standins.github.git import GitFailed
 from bot.standins.github.state import Repository
-from bot.standins.serving import serve
+from bot.standins.serving import reserved_port, serve
 from bot.stores import Store
 from bot.wiring import opened_store, web_app, working
 
@@ -95,11 +94,12 @@ async def hosted(root: Path, *, source: Path, owner: str, name: str, maintainer:
     except OSError as error:
         raise UserError(f"{source} cannot be imported: {error.filename or source}: {error.strerror}.") from None
     github.set_role(repository, maintainer, "write")
-    secret, port = secrets.token_hex(16), _free_port()
-    bot_url = f"http://127.0.0.1:{port}"
-    registered = github.create_app(SLUG, webhook_url=f"{bot_url}/webhook", webhook_secret=secret, owner=owner)
-    github.install(registered.app, owner)
-    async with github.serve() as github_url:
+    async with AsyncExitStack() as held:
+        secret, port = secrets.token_hex(16), held.enter_context(reserved_port())
+        bot_url = f"http://127.0.0.1:{port}"
+        registered = github.create_app(SLUG, webhook_url=f"{bot_url}/webhook", webhook_secret=secret, owner=owner)
+        github.install(registered.app, owner)
+        github_url = await held.enter_async_context(github.serve())
         settings = {
             "GITHUB_APP_ID": str(registered.app.id),
             "GITHUB_PRIVATE_KEY": registered.private_key_pem,
@@ -111,8 +111,3 @@ async def hosted(root: Path, *, source: Path, owner: str, name: str, maintainer:
             "SETUP_NETWORK": "off",  # a stage needs no internet
         }
         yield Host(github, repository, settings)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -61,6 +61,16 @@ class _Guest(uvicorn.Server):
             server.close()
 
 
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A loopback port that the system gives to nobody else in the block; a server that names it may listen on it,
+    once after another (Linux lets SO_REUSEADDR sockets share a port of which one at most listens)."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
+
+
 @asynccontextmanager
 async def serve(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Yields the base URL, such as http://127.0.0.1:40123. Open connections are closed at the end of the block."""
