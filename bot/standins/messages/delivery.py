@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
-from bot.standins.messages.faults import Cut, Fault, SlowStart, Stall
+from bot.standins.messages.faults import Cut, Fault, Held, SlowStart, Stall
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
@@ -20,6 +20,8 @@ async def delivered(
     if isinstance(fault, SlowStart):
         async for sign in _waiting(fault, ping):
             yield sign
+    if isinstance(fault, Held):
+        await fault.let_go.wait()
     sends(0)
     sent = 0
     for piece in writes:

@@ -1,5 +1,6 @@
 """What can be made to go wrong with one request: each fault is a value, chosen by the request's number."""
 
+from asyncio import Event
 from dataclasses import dataclass
 
 
@@ -44,6 +45,13 @@ class SlowStart:
 
     seconds: float
     pings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A stream does not begin before `let_go` is set."""
+
+    let_go: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,7 @@ Fault = (
     | CutInside
     | Stall
     | SlowStart
+    | Held
     | ErrorEvent
     | BrokenJson
     | UnknownBlock
