@@ -12,7 +12,7 @@ from itertools import count
 
 from bot.domain.errors import LeaseLost, ProviderError
 from bot.domain.events import Noted
-from bot.stores import QueueLimits, Store, open_store
+from bot.stores import Store, open_store
 from tests.stores.samples import a_job, deliver
 
 
@@ -83,9 +83,9 @@ ACTS: dict[str, Callable[[Store, str], Awaitable[None]]] = {
 }
 
 
-async def main(act: str, url: str, argument: str, lease_s: str = "30") -> None:
+async def main(act: str, url: str, argument: str) -> None:
     try:
-        store = await open_store(url, limits=QueueLimits(lease_s=float(lease_s)))
+        store = await open_store(url)
         await ACTS[act](store, argument)
         await store.close()
     except ProviderError as error:

@@ -7,6 +7,7 @@ import pytest
 from bot.ports import Lease
 from bot.runner import Runner
 from bot.stores import Store
+from tests.stores.beside import pass_time
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
 
@@ -35,10 +36,10 @@ async def test_nothing_is_due_while_as_many_work_as_may(opened: Open, database_u
 
 
 async def test_a_dead_workers_job_is_due_when_its_lease_has_ended(opened: Open, database_url: str) -> None:
-    store = await opened(database_url, lease_s=0.2)
+    store = await opened(database_url)
     await claimed(store, "first")
     assert await store.due() == ()
-    await asyncio.sleep(0.3)
+    await pass_time(database_url)
     assert await store.due() == ("job-first",)
 
 

@@ -1,6 +1,7 @@
 """What survives kill -9 and SIGSTOP, with real processes."""
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from bot.domain.events import Noted
+from tests.stores.beside import pass_time
 from tests.stores.conftest import Open
 from tests.stores.postgres import Postgres
 from tests.stores.samples import a_job, deliver
@@ -42,8 +44,7 @@ async def test_killing_the_acceptor_loses_no_acknowledged_job(opened: Open, data
     acknowledged = []
     for number in range(ROUNDS):
         with process("accept", database_url, f"round{number}") as acceptor:
-            acknowledged.append(await line(acceptor))
-            await asyncio.sleep(chance.uniform(0.05, 0.3))
+            acknowledged += [await line(acceptor) for _ in range(chance.randint(3, 40))]
             acceptor.send_signal(signal.SIGKILL)
             assert acceptor.stdout is not None
             rest = await asyncio.to_thread(acceptor.stdout.read)
@@ -66,15 +67,16 @@ async def test_a_killed_sqlite_runner_s_job_goes_on_at_once(opened: Open, sqlite
 
 async def test_a_frozen_worker_writes_nothing_when_it_thaws(opened: Open, postgres: Postgres) -> None:
     """Red without the defence: with the fence taken out of `_MINE` the thawed worker goes on writing."""
-    url = postgres.new_database()
-    store = await opened(url, lease_s=0.3)
+    url = postgres.new_schema()
+    store = await opened(url)
     await deliver(store, a_job("a"))
-    with process("freeze", url, "job-a", "0.3") as frozen:
+    with process("freeze", url, "job-a") as frozen:
         assert await line(frozen) == "claimed"
-        claim = None
-        while claim is None:
-            await store.wait_for_work(1)
-            claim = await store.claim("next")
+        await asyncio.to_thread(os.waitid, os.P_PID, frozen.pid, os.WSTOPPED)
+        assert await store.claim("next") is None
+        await pass_time(url)
+        claim = await store.claim("next")
+        assert claim is not None
         await store.commit(claim, events=[Noted("mine")])
         frozen.send_signal(signal.SIGCONT)
         assert await line(frozen) == "The job job-a belongs to another worker now."

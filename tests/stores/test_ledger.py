@@ -3,13 +3,12 @@
 import asyncio
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from bot.domain.errors import LeaseLost
 from bot.domain.events import Conclusion, JobFinished
 from bot.ports import Claim, DayBudgets, Entry, Shortfall
 from bot.stores import Store
+from tests.stores.beside import pass_time, run
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, deliver
 
@@ -17,13 +16,6 @@ pytestmark = pytest.mark.anyio
 
 ROOMY = DayBudgets(repo_usd=30.0, installation_usd=100.0)
 DONE = JobFinished(Conclusion.SUCCESS, "Done.")
-
-
-def run(database_url: str, statement: str) -> None:
-    engine = create_engine(make_url(database_url.replace("postgresql:", "postgresql+psycopg:")))
-    with engine.begin() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
 
 
 async def claims(store: Store, count: int, *, installation: int = 1, repo: int = 7) -> list[Claim]:
@@ -93,7 +85,7 @@ async def test_yesterday_counts_no_more(store: Store, database_url: str) -> None
     (claim,) = await claims(store, 1)
     await reserve(store, claim, 20.0)
     await store.settle(claim, 12.0)
-    await asyncio.to_thread(run, database_url, "UPDATE spending SET day = day - 1, reserved = 5")
+    await run(database_url, "UPDATE spending SET day = day - 1, reserved = 5")
     assert await reserve(store, claim, 30.0, spent=12.0) is None
     await store.settle(claim, 13.0)
     assert await spent(store) == 1.0
@@ -111,11 +103,11 @@ async def test_a_job_that_ends_gives_back_what_was_set_aside(opened: Open, datab
 
 
 async def test_a_job_closed_as_poison_gives_back_what_was_set_aside(opened: Open, database_url: str) -> None:
-    store = await opened(database_url, lease_s=0.05, deaths=1, running=9, running_per_installation=9)
+    store = await opened(database_url, deaths=1, running=9, running_per_installation=9)
     (claim,) = await claims(store, 1)
     await store.commit(claim, entries=[Entry("model", "reply 1", {"usd": 0.25})])
     await reserve(store, claim, 29.0)
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     assert await store.claim("another") is None
     assert await spent(store) == 0.25
     await deliver(store, a_job("another"))
@@ -128,21 +120,21 @@ async def test_a_request_that_was_lost_with_a_jobs_last_worker_is_in_the_days_bi
     opened: Open, database_url: str
 ) -> None:
     """The next attempt would have counted it, and there is none. Red when only answers are added up: seen."""
-    store = await opened(database_url, lease_s=0.05, deaths=1)
+    store = await opened(database_url, deaths=1)
     (claim,) = await claims(store, 1)
     asked = [Entry("effect", f"request {number}", {"usd": 0.5}) for number in (1, 2)]
     await store.commit(claim, entries=[asked[0], Entry("model", "reply 1", {"usd": 0.25}), asked[1]])
     await reserve(store, claim, 0.5, spent=0.25)
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     assert await store.claim("another") is None
     assert await spent(store) == 0.75
 
 
 async def test_a_worker_that_lost_its_job_reserves_nothing(opened: Open, database_url: str) -> None:
     """R5. Red when the ledger does not ask for the fence (tried)."""
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(database_url)
     (claim,) = await claims(store, 1)
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     assert await store.claim("another") is not None
     with pytest.raises(LeaseLost):
         await reserve(store, claim, 1.0)
@@ -155,5 +147,5 @@ async def test_old_days_are_forgotten(store: Store, database_url: str) -> None:
     (claim,) = await claims(store, 1)
     await reserve(store, claim, 1.0)
     assert await store.prune() == 0
-    await asyncio.to_thread(run, database_url, "UPDATE spending SET day = day - 40")
+    await run(database_url, "UPDATE spending SET day = day - 40")
     assert await store.prune() == 1

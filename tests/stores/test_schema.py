@@ -3,31 +3,22 @@
 import asyncio
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobFinished, Noted
 from bot.ports import DayBudgets, Entry
 from bot.stores import Store, open_store
 from bot.stores.schema import VERSION
+from tests.stores.beside import run
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
 
 pytestmark = pytest.mark.anyio
 
 
-def run(database_url: str, statement: str) -> None:
-    """As another version of the bot would."""
-    engine = create_engine(make_url(database_url.replace("postgresql:", "postgresql+psycopg:")))
-    with engine.begin() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
-
-
 async def test_a_newer_schema_is_refused_in_a_sentence(opened: Open, database_url: str) -> None:
     await opened(database_url)
-    await asyncio.to_thread(run, database_url, "UPDATE schema_version SET version = 99")
+    await run(database_url, "UPDATE schema_version SET version = 99")
     with pytest.raises(UserError) as refused:
         await open_store(database_url)
     assert str(refused.value) == (
@@ -47,7 +38,7 @@ async def test_an_event_of_a_newer_version_stops_no_reader(opened: Open, databas
     claim = await claimed(store, "a")
     await store.commit(claim, events=[Noted("x")])
     renamed = "UPDATE events SET kind = 'later', data = '{\"kind\":\"later\"}' WHERE seq = 2"
-    await asyncio.to_thread(run, database_url, renamed.replace(":", r"\:"))
+    await run(database_url, renamed)
     await store.commit(claim, events=[JobFinished(Conclusion.SUCCESS, "Done.")], finish="succeeded")
     words = [getattr(recorded.event, "text", "") async for recorded in store.watch("job-a")]
     assert words == ["", "This version of the bot cannot show an event of the kind 'later'.", ""]
@@ -57,7 +48,7 @@ async def test_a_job_nobody_can_read_is_closed_and_does_not_block_the_queue(open
     store = await opened(database_url)
     for name in "ab":
         await deliver(store, a_job(name))
-    await asyncio.to_thread(run, database_url, "UPDATE jobs SET spec = '{}' WHERE id = 'job-a'")
+    await run(database_url, "UPDATE jobs SET spec = '{}' WHERE id = 'job-a'")
     claim = await store.claim("w")
     assert claim is not None
     assert claim.job.id == "job-b"
@@ -69,8 +60,7 @@ async def test_a_job_nobody_can_read_is_closed_and_does_not_block_the_queue(open
 async def test_a_database_of_the_first_version_learns_to_keep_work_trees(opened: Open, database_url: str) -> None:
     store = await opened(database_url)
     claim = await claimed(store, "a")
-    for statement in ("DROP TABLE contents", "UPDATE schema_version SET version = 1"):
-        await asyncio.to_thread(run, database_url, statement)
+    await run(database_url, "DROP TABLE contents", "UPDATE schema_version SET version = 1")
     newer = await opened(database_url)
     await newer.commit(claim, entries=[Entry("tool", "1", {}, {"f" * 64: b"kept"})])
     assert await newer.content("job-a", "f" * 64) == b"kept"
@@ -83,12 +73,12 @@ async def test_an_older_database_is_brought_up_with_its_jobs(opened: Open, datab
     await older.commit(claim, events=[JobFinished(Conclusion.SUCCESS, "Done.")], finish="succeeded")
     await deliver(older, a_job("waits"))
     await older.close()
-    for statement in (
+    await run(
+        database_url,
         *(f"ALTER TABLE jobs DROP COLUMN {column}" for column in ("conclusion", "reported", "tellings", "retries")),
         *(f"DROP TABLE {table}" for table in ("spending", "contents")),
         "UPDATE schema_version SET version = 1",
-    ):
-        await asyncio.to_thread(run, database_url, statement)
+    )
     store = await opened(database_url)
     assert await store.untold("reaper") is None
     assert (await store.census()).finished == {"succeeded": 1}

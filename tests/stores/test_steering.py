@@ -8,6 +8,7 @@ from bot.domain.errors import LeaseLost
 from bot.domain.events import Conclusion, JobFinished, Noted, Steered
 from bot.ports import Claim, Entry, Meanwhile, Notice, RequestDeleted, RequestEdited
 from bot.stores import Store
+from tests.stores.beside import pass_time
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, deliver
 
@@ -55,10 +56,10 @@ async def test_a_request_that_is_passed_on_has_ended_and_is_an_entry_of_the_othe
 
 async def test_a_worker_that_lost_its_job_takes_no_messages(opened: Open, database_url: str) -> None:
     """Red when the fence is not asked for (the waiting job was gone, and nobody had its words)."""
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(database_url)
     await thread(store, "second")
     stale = await store.claim("w", job_id="job-first")
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     assert stale is not None
     assert await store.claim("w2", job_id="job-first") is not None
     with pytest.raises(LeaseLost):

@@ -21,6 +21,8 @@ from bot.domain.events import (
 from bot.domain.job import Cancel, FileStat, Help, Status
 from bot.ports import Accepted, Claim, Entry, JobStore
 from bot.stores import Retention, Store
+from tests.polling import WITHIN_S, until
+from tests.stores.beside import pass_time
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
 
@@ -284,10 +286,10 @@ async def test_entries_events_and_state_become_durable_together(store: Store) ->
 
 async def test_a_worker_that_lost_its_lease_writes_nothing(opened: Open, database_url: str) -> None:
     """Red without the defence: with the fence taken out of `_MINE` the zombie's words are in the log."""
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(database_url)
     zombie = await claimed(store, "a")
     await store.commit(zombie, entries=[Entry("model", "1", {})])
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     owner = await store.claim("another")
     assert owner is not None
     assert (owner.fence, owner.attempts) == (2, 2)
@@ -303,22 +305,22 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(opened: Open, databas
 
 
 async def test_a_renewed_lease_is_kept(opened: Open, database_url: str) -> None:
-    store = await opened(database_url, lease_s=0.9)
+    store = await opened(database_url, lease_s=180.0)
     claim = await claimed(store, "a")
-    for _ in range(4):
-        await asyncio.sleep(0.3)
+    for _ in range(3):
+        await pass_time(database_url, 120.0)
         assert await store.renew(claim) is None
         assert await store.claim("thief") is None
 
 
 async def test_a_job_that_killed_three_workers_is_closed_with_a_word(opened: Open, database_url: str) -> None:
-    store = await opened(database_url, lease_s=0.02)
+    store = await opened(database_url)
     await deliver(store, a_job("a"))
     for attempt in (1, 2, 3):
         claim = await store.claim("w")
         assert claim is not None
         assert claim.attempts == attempt
-        await asyncio.sleep(0.05)
+        await pass_time(database_url)
     assert await store.claim("w") is None
     row = await store.job("job-a")
     assert row is not None
@@ -340,12 +342,12 @@ async def test_an_orderly_release_is_no_death(opened: Open, database_url: str) -
 
 async def test_failed_tries_dead_workers_and_orderly_stops_are_counted_apart(opened: Open, database_url: str) -> None:
     """Red when every claim counts as a try: six of them are here (seen)."""
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(database_url)
     claim = await claimed(store, "a")
     for tries in (1, 2):
         await store.release(claim)
         claim = await again(store)
-        await asyncio.sleep(0.1)  # its worker dies
+        await pass_time(database_url)  # its worker has died
         claim = await again(store)
         assert claim.retries == tries - 1
         await store.retry(claim, after_s=0.0)
@@ -360,14 +362,12 @@ async def again(store: Store) -> Claim:
     return claim
 
 
-async def test_a_job_that_was_put_back_rests_unless_somebody_cancels_it(store: Store) -> None:
+async def test_a_job_that_was_put_back_rests_unless_somebody_cancels_it(store: Store, database_url: str) -> None:
     claim = await claimed(store, "a")
-    await store.retry(claim, after_s=0.3)
+    await store.retry(claim, after_s=60)
     assert await store.claim("w") is None
-    await asyncio.sleep(0.35)
-    again = await store.claim("w")
-    assert again is not None
-    await store.retry(again, after_s=60)
+    await pass_time(database_url)
+    await store.retry(await again(store), after_s=60)
     assert await store.claim("w") is None
     await store.request_cancel("job-a", "octocat")
     assert await store.claim("w") is not None
@@ -392,7 +392,7 @@ async def test_a_cancel_request_is_heard_by_whoever_holds_the_job(opened: Open, 
     hearing = [asyncio.create_task(worker.cancelled(claim)) for claim in claims]
     await asyncio.sleep(0.1)
     await door.request_cancel("job-b", "alice")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(WITHIN_S):
         assert await hearing[1] == "alice"
     assert not hearing[0].done()
     await worker.close()
@@ -428,7 +428,7 @@ async def test_a_watcher_sees_what_was_and_what_comes_and_then_the_end(opened: O
         await worker.commit(claim, events=[Noted(f"{n}")])
         await asyncio.sleep(0.005)
     await finished(worker, claim)
-    await asyncio.wait_for(watching, 5)
+    await asyncio.wait_for(watching, WITHIN_S)
     assert tuple(seen) == await worker.events("job-a")
     assert [recorded.seq for recorded in seen] == list(range(1, 23))
 
@@ -446,34 +446,40 @@ async def test_three_hundred_watchers_see_everything_and_slow_ones_too(opened: O
     worker, reader = await opened(database_url), await opened(database_url)
     claim = await claimed(worker, "a")
 
-    async def watch(pause_s: float) -> list[int]:
+    all_is_said = asyncio.Event()
+
+    async def watch(*, slow: bool) -> list[int]:
         seen = []
         async for recorded in reader.watch("job-a"):
             seen.append(recorded.seq)
-            if pause_s and recorded.seq == 1:
-                await asyncio.sleep(pause_s)
+            if slow and recorded.seq == 1:
+                await all_is_said.wait()
         return seen
 
-    watching = [asyncio.create_task(watch(1.0 if n % 10 == 0 else 0.0)) for n in range(300)]
+    watching = [asyncio.create_task(watch(slow=n % 10 == 0)) for n in range(300)]
     for start in range(0, 600, 100):
         await worker.commit(claim, events=[Noted(f"{start + n}") for n in range(100)])
     await finished(worker, claim)
+    all_is_said.set()
     everything = list(range(1, 603))
-    assert all(seen == everything for seen in await asyncio.wait_for(asyncio.gather(*watching), 30))
+    assert all(seen == everything for seen in await asyncio.wait_for(asyncio.gather(*watching), 2 * WITHIN_S))
 
 
 async def test_watchers_and_idle_workers_are_let_go_when_the_store_closes(opened: Open, database_url: str) -> None:
     store = await opened(database_url)
     await claimed(store, "a")
 
-    async def watch() -> list[int]:
-        return [recorded.seq async for recorded in store.watch("job-a")]
+    seen: list[int] = []
 
-    watching, waiting = asyncio.create_task(watch()), asyncio.create_task(store.wait_for_work(60))
-    await asyncio.sleep(0.2)
+    async def watch() -> None:
+        async for recorded in store.watch("job-a"):
+            seen.append(recorded.seq)
+
+    watching, waiting = asyncio.create_task(watch()), asyncio.create_task(store.wait_for_work(600))
+    await until(lambda: seen == [1])
     await store.close()
-    assert await asyncio.wait_for(watching, 5) == [1]
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(asyncio.gather(watching, waiting), WITHIN_S)
+    assert seen == [1]
     assert [recorded async for recorded in store.watch("job-a")] == []
     for call in (store.claim("w"), store.job("job-a"), deliver(store, a_job("b"))):
         with pytest.raises(ProviderError, match="the store is closed"):
@@ -491,19 +497,24 @@ async def woken_within(store: Store, timeout_s: float) -> bool:
     return loop.time() - began < timeout_s * 0.8
 
 
+async def sleeps_on(store: Store) -> bool:
+    """A look that was under way may still wake it, once."""
+    return not (await woken_within(store, 0.2) and await woken_within(store, 0.2))
+
+
 async def test_an_idle_worker_wakes_for_work_and_for_nothing_else(opened: Open, database_url: str) -> None:
     worker, door = await opened(database_url, running=1), await opened(database_url)
-    assert not await woken_within(worker, 0.1)
-    waiting = asyncio.create_task(woken_within(worker, 10))
+    assert await sleeps_on(worker)
+    waiting = asyncio.create_task(woken_within(worker, WITHIN_S))
     await asyncio.sleep(0.1)
     await deliver(door, a_job("a"))
     assert await waiting
-    assert await woken_within(worker, 10), "work that is there already"
+    assert await woken_within(worker, WITHIN_S), "work that is there already"
     claim = await worker.claim("w")
     assert claim is not None
     await deliver(door, a_job("b"))
-    assert not await woken_within(worker, 0.3), "the limit is reached"
-    waiting = asyncio.create_task(woken_within(worker, 10))
+    assert await sleeps_on(worker), "the limit is reached"
+    waiting = asyncio.create_task(woken_within(worker, WITHIN_S))
     await asyncio.sleep(0.1)
     await finished(worker, claim)
     assert await waiting, "a place is free"
@@ -512,7 +523,7 @@ async def test_an_idle_worker_wakes_for_work_and_for_nothing_else(opened: Open, 
 async def test_an_idle_worker_wakes_when_a_lease_ends(opened: Open, database_url: str) -> None:
     store = await opened(database_url, lease_s=0.2)
     await claimed(store, "a")
-    assert await woken_within(store, 10)
+    assert await woken_within(store, WITHIN_S)
     assert await store.claim("w") is not None
 
 
