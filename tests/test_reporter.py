@@ -285,7 +285,7 @@ async def test_the_end_does_not_wait_for_what_held_progress_up(thread: Thread, c
         monotonic=clock,
         sleep=sleep,
     )
-    async with asyncio.timeout(5), reporting:
+    async with asyncio.timeout(60), reporting:
         reporting.notice(events[:5])
         await settled()
         reporting.notice(events[5:])

@@ -28,10 +28,18 @@ class Health(Overview, Protocol):
 
 
 def routes(
-    store: Health, vitals: Vitals, *, operator_token: str = "", now: Callable[[], float] = time.monotonic
+    store: Health,
+    vitals: Vitals,
+    *,
+    operator_token: str = "",
+    within_s: float = READY_SECONDS,
+    now: Callable[[], float] = time.monotonic,
 ) -> list[Route]:
-    """With an operator's token, /metrics is for who has it; all other answers say nothing that helps an attacker."""
-    health = _Health(store, vitals, operator_token=operator_token, now=now)
+    """With an operator's token, /metrics is for who has it; all other answers say nothing that helps an attacker.
+
+    A database that does not answer `within_s` counts as away.
+    """
+    health = _Health(store, vitals, operator_token=operator_token, within_s=within_s, now=now)
     return [
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),
@@ -45,10 +53,13 @@ def application(store: Health, vitals: Vitals, *, operator_token: str) -> Starle
 
 
 class _Health:
-    def __init__(self, store: Health, vitals: Vitals, *, operator_token: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Health, vitals: Vitals, *, operator_token: str, within_s: float, now: Callable[[], float]
+    ) -> None:
         self._store = store
         self._vitals = vitals
         self._token = operator_token
+        self._within_s = within_s
         self._now = now
         self._stored_at: float | None = None
 
@@ -66,7 +77,7 @@ class _Health:
         if self._token and not bears(request, self._token):
             return PlainTextResponse("Not found.\n", status_code=404)
         try:
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(self._within_s):
                 census = await self._store.census()
         except (ProviderError, TimeoutError):
             census = None
@@ -76,7 +87,7 @@ class _Health:
     async def _store_parts(self) -> tuple[Part, ...]:
         """Asked now: whether something can be written, and whether somebody takes what waits."""
         try:
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(self._within_s):
                 await self._store.prove()
                 census = await self._store.census()
         except (ProviderError, TimeoutError):

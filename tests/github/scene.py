@@ -39,7 +39,7 @@ class Scene:
     def head(self) -> str:
         return self.loopback.refs(self.repository)["refs/heads/main"]
 
-    def app(self, *, api_path: str = "", timeout_s: float = 5.0) -> App:
+    def app(self, *, api_path: str = "", timeout_s: float = 60.0) -> App:
         """Its pauses take no time, and it makes none of its own."""
         return App(
             self.registered.app.id,

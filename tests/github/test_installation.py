@@ -320,4 +320,4 @@ def test_connections_are_closed_although_their_owner_is_cancelled_meanwhile() ->
 
     for steps in range(4):
         asyncio.run(cancelled_after(steps))
-        gc.collect()
+    gc.collect()

@@ -361,7 +361,7 @@ async def test_a_dropped_answer_to_what_may_be_repeated_is_repeated(here: Scene,
 async def test_a_slow_answer_ends_in_time(here: Scene) -> None:
     here.loopback.faults.delay_all_ms = 400
     async with here.app(timeout_s=0.1).repository(here.installation_id, here.repo) as github:
-        with pytest.raises(ProviderError, match="no answer: ReadTimeout") as caught:
+        with pytest.raises(ProviderError, match=r"no answer: \w+Timeout") as caught:
             await github.issue(1)
     assert caught.value.retryable
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from bot.standins.serving import serve
 
 Answer = TypeVar("Answer")
-ENDS_WITHIN_S = 20
+ENDS_WITHIN_S = 60
 
 
 class Loopback:

@@ -36,7 +36,7 @@ class Tab:
         self._writer = writer
         self._next_id = 0
         self._session: str | None = None
-        self._loaded = False
+        self._loaded: set[str] = set()
         self.complaints: list[str] = []
 
     async def call(self, method: str, **params: object) -> dict[str, Any]:
@@ -56,7 +56,8 @@ class Tab:
             self._hear(answer)
 
     def _hear(self, event: dict[str, Any]) -> None:
-        self._loaded = self._loaded or event.get("method") == "Page.loadEventFired"
+        if event.get("method") == "Page.lifecycleEvent" and event["params"]["name"] == "load":
+            self._loaded.add(event["params"]["loaderId"])
         if event.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
             self.complaints.append(json.dumps(event["params"]))
         if event.get("method") == "Page.javascriptDialogOpening":
@@ -68,6 +69,7 @@ class Tab:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             await self.call(f"{domain}.enable")
+        await self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     async def look(self, *, width: int, height: int = 900, scheme: str = "light") -> None:
         await self.call(
@@ -80,10 +82,9 @@ class Tab:
         await self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     async def open(self, url: str) -> None:
-        """Returns when the page and its script have loaded."""
-        self._loaded = False
-        await self.call("Page.navigate", url=url)
-        while not self._loaded:
+        """Returns when this page and its script have loaded; what another page still tells does not count."""
+        loader = (await self.call("Page.navigate", url=url))["loaderId"]
+        while loader not in self._loaded:
             self._hear(json.loads((await self._reader.readuntil(b"\0"))[:-1]))
 
     async def evaluate(self, expression: str) -> Any:
@@ -92,7 +93,7 @@ class Tab:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    async def until(self, expression: str, *, timeout_s: float = 10.0) -> None:
+    async def until(self, expression: str, *, timeout_s: float = 60.0) -> None:
         look = f"if ({expression}) {{ clearInterval(timer); done(true); }}"
         async with asyncio.timeout(timeout_s):
             await self.evaluate(f"new Promise((done) => {{ const timer = setInterval(() => {{ {look} }}, 15); }})")

@@ -149,6 +149,20 @@ async def test_a_streamed_body_is_counted_as_it_comes(store: JobStore) -> None:
     assert answer.status_code == 413
 
 
+async def test_a_body_of_one_byte_at_a_time_is_given_up(store: JobStore) -> None:
+    """Red when each piece has the whole time for itself: it never ends (seen)."""
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    async with door(store, body_seconds=0.1) as client:
+        answer = await client.post("/webhook", content=trickle(), headers=headers_of(b""))
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+    assert "did not arrive in time" in answer.json()["error"]
+
+
 @pytest.mark.parametrize("length", [b"9" * 5000, b"99999999999999999999", b"-1", b"1e3", "\u0661".encode(), b""])
 async def test_an_odd_content_length_is_no_500(store: JobStore, length: bytes) -> None:
     status = await raw_status(store, [(b"content-length", length)], body=b"{}")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def running(
-    tmp_path: Path, *, body_seconds: float = 10.0, max_body: int = 25 * 1024 * 1024
+    tmp_path: Path, *, body_seconds: float = 60.0, max_body: int = 25 * 1024 * 1024
 ) -> AsyncIterator[str]:
     store = await open_store(f"sqlite:///{tmp_path / 'bot.db'}")
     app = create_app(store=store, webhook_secrets=[SECRET], body_seconds=body_seconds, max_body=max_body)
@@ -31,7 +31,7 @@ async def running(
         await store.close()
 
 
-async def raw(url: str, *pieces: bytes, pause: float = 0.0) -> bytes:
+async def raw(url: str, *pieces: bytes) -> bytes:
     """Everything the server says to these bytes, until it closes the connection."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
@@ -39,8 +39,7 @@ async def raw(url: str, *pieces: bytes, pause: float = 0.0) -> bytes:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(pause)
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
 
@@ -71,13 +70,6 @@ async def test_a_chunked_body_without_end_is_refused_at_the_limit(tmp_path: Path
     async with running(tmp_path, max_body=15_000) as url:
         answer = await raw(url, head(None, **{"transfer-encoding": "chunked"}), chunk, chunk)
     assert answer.startswith(b"HTTP/1.1 413 ")
-
-
-async def test_a_body_of_one_byte_at_a_time_is_given_up(tmp_path: Path) -> None:
-    async with running(tmp_path, body_seconds=0.2) as url:
-        answer = await raw(url, head(1000), *[b" "] * 3, pause=0.03)
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"did not arrive in time" in answer
 
 
 async def test_a_body_that_never_starts_is_given_up(tmp_path: Path) -> None:

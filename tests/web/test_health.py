@@ -45,7 +45,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def web(store: Any, vitals: Vitals | None = None, *, token: str = "") -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=list(routes(store, vitals or Vitals(), operator_token=token)))
+    app = Starlette(routes=list(routes(store, vitals or Vitals(), operator_token=token, within_s=60)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bot") as client:
         yield client
 

@@ -37,7 +37,7 @@ from bot.web.shared import shared_page
 from tests.report.samples import DIFF, PASSED, STATS, WATCH_KEY, finished, job, log
 from tests.web.browser import Tab, tab
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 RUN = "window.ran=1"
 EVIL = f"<img src=x onerror='{RUN}'><script>{RUN}</script>\"\u202e[x](javascript:{RUN})" + "W" * 200
 TEXTS = """Object.fromEntries([...document.querySelectorAll("body [id]:not(#waiting)")].map(

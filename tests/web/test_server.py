@@ -10,23 +10,23 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from bot.domain.errors import UserError
+from bot.standins.serving import reserved_port
 from bot.web.server import listening, serve_until
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_it_answers_until_it_is_told_to_stop() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = int(taken.getsockname()[1])
     stop = asyncio.Event()
     app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))])
-    serving = asyncio.create_task(serve_until(stop, app, host="127.0.0.1", port=port))
-    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=5), trust_env=False) as client:
-        assert (await client.get(f"http://127.0.0.1:{port}/")).text == "here"
-    stop.set()
-    await serving
-    with socket.create_server(("127.0.0.1", port)):
-        pass
+    line = httpx.AsyncHTTPTransport(retries=9)
+    with reserved_port() as port:
+        serving = asyncio.create_task(serve_until(stop, app, host="127.0.0.1", port=port))
+        async with httpx.AsyncClient(transport=line, timeout=60, trust_env=False) as client:
+            assert (await client.get(f"http://127.0.0.1:{port}/")).text == "here"
+        stop.set()
+        await serving
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 async def test_an_address_that_is_taken_or_not_here_is_one_sentence() -> None:

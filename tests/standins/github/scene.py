@@ -148,7 +148,7 @@ async def served(tmp_path: Path, *, private: bool = True, **app: Any) -> AsyncIt
     async with (
         serve(bot_app) as bot,
         github.serve() as url,
-        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http,
     ):
         yield _set(github, tmp_path, http, received, private=private, webhook_url=f"{bot}/webhook", **app)
 
