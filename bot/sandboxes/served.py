@@ -12,7 +12,7 @@ from bot.sandboxes.outside import Lifeline, Network, Stream
 from bot.sandboxes.shelf import Shelf, Unfinished
 from bot.sandboxes.talk import CALL_TIMEOUT_S, Talk
 
-GRACE_S = 2.0  # for the helper to end a command and answer; then the host ends the sandbox
+GRACE_S = 20.0  # for the helper to end a command and answer, also where the machine stalls; then the host ends all
 PACK_TIMEOUT_S = 300.0
 MAX_LISTING_BYTES = 64 << 20
 MAX_PIECE_BYTES = 1 << 20  # of an archive on its way out
@@ -40,6 +40,7 @@ class ServedSandbox:
         wall_clock_s: float,
         network: Network | None = None,
         shelf: Shelf | None = None,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._id, self._provider = id, provider
         self._talk = Talk(provider, streams, kill=lifeline.kill, wall_clock_s=wall_clock_s)
@@ -48,8 +49,7 @@ class ServedSandbox:
         self._network, self._way_out = network, dict[str, str]()
         self._observed: tuple[str, ...] = ()
         self._shelf, self._warm = shelf, False
-        self._turn = asyncio.Lock()
-        self._lost = ""
+        self._grace_s = grace_s
 
     @property
     def id(self) -> str:
@@ -157,7 +157,7 @@ class ServedSandbox:
         request |= {"max_output": max_output_bytes, "limits": self._limits, "disks": self._disks}
         if self._observed:
             request["beside"] = observer(self._observed)
-        patience = timeout_s + GRACE_S + len(stdin) / STDIN_BYTES_PER_S
+        patience = timeout_s + self._grace_s + len(stdin) / STDIN_BYTES_PER_S
         header, body = await self._talk.call(request, stdin, timeout_s=patience, max_body=2 * max_output_bytes + 4096)
         with self._talk.sense():
             return ExecResult(
@@ -167,6 +167,7 @@ class ServedSandbox:
                 truncated=bool(header["truncated"]),
                 timed_out=bool(header["timed_out"]),
                 seconds=float(header["seconds"]),
+                tree=int(header.get("tree", 0)) % 2**63,
             )
 
     async def read_file(self, path: str, *, max_bytes: int) -> bytes:

@@ -176,7 +176,7 @@ class Containment:
         """Red with --share-net, with NetworkMode host: tried by hand."""
         port = listener.getsockname()[1]
         script = (
-            f"import errno, socket\nport = {port}\nprobe = socket.socket(socket.{family})\nprobe.settimeout(3)\n"
+            f"import errno, socket\nport = {port}\nprobe = socket.socket(socket.{family})\nprobe.settimeout(15)\n"
             f"try: probe.connect({address}); print('reached')\nexcept OSError as e: print(errno.errorcode[e.errno])"
         )
         assert await python(sandbox, script) in ("ECONNREFUSED", "ENETUNREACH", "EADDRNOTAVAIL")

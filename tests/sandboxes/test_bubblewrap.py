@@ -115,7 +115,7 @@ async def test_the_bots_keyring_is_not_inherited() -> None:
 async def test_a_command_has_a_limit_on_processor_time() -> None:
     """Red without RLIMIT_CPU: tried by hand."""
     opened = await Bubblewrap(limits=SandboxLimits(cpu_s=1)).open("processor")
-    result = await opened.exec(["sh", "-c", "while :; do :; done"], timeout_s=20)
+    result = await opened.exec(["sh", "-c", "while :; do :; done"], timeout_s=90)
     await opened.close()
     assert result.exit_code == 128 + 9
 
@@ -134,7 +134,7 @@ async def test_a_killed_sandbox_is_lost_with_everything_in_it() -> None:
     await asyncio.sleep(0.2)
     os.kill(min(running), 9)  # bwrap itself
     with pytest.raises(ProviderError, match="lost"):
-        await asyncio.wait_for(call, 5)
+        await asyncio.wait_for(call, 30)
     await opened.close()
     assert len(running) == 2
     assert sandbox_processes() == []

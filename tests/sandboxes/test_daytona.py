@@ -157,8 +157,8 @@ async def test_a_lost_sandbox_is_a_providers_error(standin: DaytonaStandIn, dayt
 
 
 async def test_a_sandbox_ends_when_its_time_is_over(standin: DaytonaStandIn, daytona: Making) -> None:
-    sandbox = await daytona(limits=SandboxLimits(wall_clock_s=2)).open("short")
-    await asyncio.sleep(2.2)
+    sandbox = await daytona(limits=SandboxLimits(wall_clock_s=0.3)).open("short")
+    await asyncio.sleep(0.3)
     with pytest.raises(ProviderError, match="lost"):
         await sandbox.exec(["true"], timeout_s=20)
     await sandbox.close()

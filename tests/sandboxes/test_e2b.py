@@ -13,7 +13,7 @@ from bot.ports import SandboxProvider
 from bot.sandboxes.e2b import E2B
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.shelf import Shelf
-from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh
+from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh, short_lived
 from tests.sandboxes.reaping import all_but
 from tests.standins.e2b.server import KEY, E2BStandIn, Live, e2b_standin
 from tests.standins.modal.machine import AS_ROOT
@@ -187,8 +187,11 @@ async def test_a_lost_sandbox_is_a_providers_error(standin: E2BStandIn) -> None:
 
 
 async def test_a_sandbox_ends_when_its_time_is_over(standin: E2BStandIn) -> None:
-    sandbox = await E2B(bot="7", key=KEY, limits=SandboxLimits(wall_clock_s=2)).open("short")
-    await asyncio.sleep(2.2)
+    def made(life_s: float) -> E2B:
+        return E2B(bot="7", key=KEY, limits=SandboxLimits(wall_clock_s=life_s))
+
+    sandbox, life_s = await short_lived(made)
+    await asyncio.sleep(life_s)
     with pytest.raises(ProviderError, match="lost"):
         await sandbox.exec(["true"], timeout_s=20)
     await sandbox.close()

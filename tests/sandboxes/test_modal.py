@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from bot.ports import Sandbox, SandboxProvider
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.modal import APP, Modal
+from tests.polling import until
 from tests.sandboxes.containment import TIGHT, Containment
-from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh
+from tests.sandboxes.contract import LeavingContract, SandboxContract, SetupContract, others, sh, short_lived
 from tests.sandboxes.reaping import all_but
 from tests.standins.modal.machine import AS_ROOT
 from tests.standins.modal.published import Published
@@ -130,14 +131,6 @@ class TestModalContainment(Containment):
 
 def living(standin: ModalStandIn) -> list[Live]:
     return list(standin.part(Sandboxes).living())
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.002)
 
 
 def only(standin: ModalStandIn) -> Live:
@@ -329,11 +322,15 @@ async def test_a_sandbox_that_cannot_be_entered_is_not_left_behind(standin: Moda
 async def test_an_opening_that_is_cancelled_leaves_no_sandbox_behind(standin: ModalStandIn, bots: Bots) -> None:
     """Red when a cancelled call does not end what it made: seen."""
     before = len(standin.calls)
+    standin.held.add("TaskExecStdinWrite")
     opening = asyncio.create_task(bots.open("job-1"))
-    await until(lambda: "TaskExecStdinWrite" in standin.calls[before:])
-    opening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await opening
+    try:
+        await until(lambda: "TaskExecStdinWrite" in standin.calls[before:])
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    finally:
+        standin.held.clear()
     await until(lambda: not living(standin))
 
 
@@ -352,12 +349,15 @@ async def test_the_containers_own_connection_to_modal_outlives_a_provider(
 
 
 async def test_a_sandbox_ends_when_its_time_is_over(standin: ModalStandIn, bots: Bots) -> None:
-    sandbox = await bots.open("short", by=bots.one(limits=SandboxLimits(wall_clock_s=1)))
-    await asyncio.sleep(1.2)
+    def made(life_s: float) -> Modal:
+        return bots.one(limits=SandboxLimits(wall_clock_s=life_s))
+
+    sandbox, life_s = await short_lived(made)
+    await asyncio.sleep(life_s)
     with pytest.raises(ProviderError, match="its time is over"):
         await sandbox.exec(["true"], timeout_s=20)
     await sandbox.close()
-    assert living(standin) == []
+    await until(lambda: not living(standin))
 
 
 # ------------------------------------------------------------------ the setup phase

@@ -79,7 +79,7 @@ async def observed(notes: Path, ports: list[int], *argv: str, env: dict[str, str
         start_new_session=True,
     )
     try:
-        output, _ = await asyncio.wait_for(command.communicate(), 20)
+        output, _ = await asyncio.wait_for(command.communicate(), 90)
     finally:
         os.killpg(command.pid, signal.SIGKILL)
     assert command.returncode is not None
@@ -90,7 +90,7 @@ ASKING = """
 import os, socket, sys, urllib.parse
 for request in sys.argv[1:]:
     proxy = urllib.parse.urlsplit(os.environ["HTTPS_PROXY"])
-    with socket.create_connection((proxy.hostname, proxy.port), 5) as one:
+    with socket.create_connection((proxy.hostname, proxy.port), 30) as one:
         head, _, rest = request.partition("|")
         one.sendall(f"{head} HTTP/1.1\\r\\nHost: x\\r\\nProxy-Connection: keep-alive\\r\\nX: y\\r\\n\\r\\n".encode())
         said = b""

@@ -41,7 +41,7 @@ def frame(header: object, body: bytes = b"") -> bytes:
 
 
 @asynccontextmanager
-async def sandbox_that_answers(*answers: bytes) -> AsyncIterator[tuple[ServedSandbox, Cord]]:
+async def sandbox_that_answers(*answers: bytes, grace_s: float = 30) -> AsyncIterator[tuple[ServedSandbox, Cord]]:
     """Each request gets the next of `answers`, whatever was asked; after the last one the helper is gone."""
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=theirs)
@@ -65,6 +65,7 @@ async def sandbox_that_answers(*answers: bytes) -> AsyncIterator[tuple[ServedSan
         limits=SandboxLimits().inside(),
         disks=(),
         wall_clock_s=60,
+        grace_s=grace_s,
     )
     try:
         yield sandbox, cord
@@ -116,7 +117,7 @@ LIES = [
 async def test_a_lie_ends_the_sandbox(call: Callable[[Sandbox], Awaitable[object]], answers: list[bytes]) -> None:
     async with sandbox_that_answers(*answers) as (sandbox, cord):
         with pytest.raises(ProviderError, match="fake: the sandbox is lost") as raised:
-            await asyncio.wait_for(call(sandbox), 5)
+            await asyncio.wait_for(call(sandbox), 30)
         assert raised.value.retryable
         assert cord.cut
         with pytest.raises(ProviderError, match="lost"):
@@ -124,9 +125,9 @@ async def test_a_lie_ends_the_sandbox(call: Callable[[Sandbox], Awaitable[object
 
 
 async def test_a_helper_that_is_silent_past_the_deadline_is_ended() -> None:
-    async with sandbox_that_answers(b"", b"") as (sandbox, cord):
+    async with sandbox_that_answers(b"", b"", grace_s=0.1) as (sandbox, cord):
         with pytest.raises(ProviderError, match="did not answer in time"):
-            await asyncio.wait_for(sandbox.exec(["true"], timeout_s=0.1), 4)
+            await asyncio.wait_for(sandbox.exec(["true"], timeout_s=0.1), 30)
         assert cord.cut
 
 

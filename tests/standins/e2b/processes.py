@@ -2,8 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 from connectrpc.code import Code
@@ -37,6 +38,7 @@ class Inside:
     token: str
     lives: bool = True
     commands: dict[int, Running] = field(default_factory=dict)
+    ids: Iterator[int] = field(default_factory=lambda: count(100))
 
 
 class Processes(Process):
@@ -58,7 +60,7 @@ class Processes(Process):
         inside, config = self._of(ctx), request.process
         assert config is not None
         user = base64.b64decode(ctx.request_headers.get("authorization", "").removeprefix("Basic ")).decode()
-        pid = 100 + len(inside.commands)
+        pid = next(inside.ids)
         argv = [config.cmd, *config.args]
         command = await inside.machine.run(str(pid), argv, cwd=config.cwd, env=dict(config.envs), timeout_s=0)
         inside.commands[pid] = Running(config, command, user.rstrip(":"))

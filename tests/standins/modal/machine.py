@@ -21,7 +21,7 @@ ENVIRONMENT = {
 }
 SHIM = Path(shim.__file__).read_text(encoding="utf-8")
 CHUNK = 1 << 16
-GRACE_S = 0.5  # a command is killed a little after the client has given up waiting for it, as on Modal
+GRACE_S = 30.0  # a command is killed after the client has given up waiting for it, as on Modal
 
 
 def make_root(root: Path) -> None:
@@ -130,22 +130,23 @@ class Machine:
         loop = asyncio.get_running_loop()
         environment = ENVIRONMENT | dict(env)
         request = json.dumps({"id": name, "argv": list(argv), "cwd": cwd or "/", "env": environment}).encode()
-        theirs = (their_in, their_out, their_err)
-        try:
-            socket.send_fds(self._calls, [request], theirs)
-        except OSError as error:
-            for descriptor in (our_in, our_out, our_err):
-                os.close(descriptor)
-            raise ConnectionError from error
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
         transport, protocol = await loop.connect_write_pipe(
             lambda: asyncio.streams.FlowControlMixin(loop), os.fdopen(our_in, "wb", 0)
         )
         writer = asyncio.StreamWriter(transport, protocol, None, loop)
         command = Command(tuple(argv), environment, Pipe(), Pipe(), writer, loop.create_future())
-        self.commands[name] = command
+        theirs = (their_in, their_out, their_err)
+        try:
+            socket.send_fds(self._calls, [request], theirs)
+        except OSError as error:
+            writer.close()
+            for descriptor in (our_out, our_err):
+                os.close(descriptor)
+            raise ConnectionError from error
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        self.commands[name] = command  # in the same step: its end may be told in the next
         self._keep(command.out.fill(our_out))
         self._keep(command.err.fill(our_err))
         if timeout_s:

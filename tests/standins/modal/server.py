@@ -30,6 +30,8 @@ from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 from modal_proto.task_command_router_grpc import TaskCommandRouterBase
 
+from tests.polling import until
+
 TOKEN_LIFE_S = 3_600
 Stream = GrpcStream[Any, Any]
 Part = TypeVar("Part")
@@ -40,8 +42,8 @@ Call = Callable[[Any], Coroutine[Any, Any, Any]]
 class ModalStandIn:
     """`calls` are the names of all calls in order, `home` a directory for whatever the parts keep.
 
-    `refused` are token secrets that are not let in, `failing` calls that there is no room for; `unanswered` are calls
-    that no part knows, `faults` what went wrong in a part.
+    `refused` are token secrets that are not let in, `failing` calls that there is no room for, `held` calls that wait
+    as long as they are in it; `unanswered` are calls that no part knows, `faults` what went wrong in a part.
     """
 
     home: Path
@@ -52,6 +54,7 @@ class ModalStandIn:
     faults: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
     _numbers: dict[str, int] = field(default_factory=dict)
 
     def new_id(self, prefix: str) -> str:
@@ -111,6 +114,7 @@ def _call(name: str, standin: ModalStandIn) -> Call:
             raise GRPCError(Status.UNAUTHENTICATED, "Token validation failed.")
         if name in standin.failing:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "There is no room.")
+        await until(lambda: name not in standin.held)
         call: Call | None = next((getattr(part, name) for part in standin.parts.values() if hasattr(part, name)), None)
         if call is None:
             standin.unanswered.append(name)
