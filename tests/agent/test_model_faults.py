@@ -41,6 +41,8 @@ from bot.standins.messages.script import Answer, Use
 from bot.standins.serving import serve
 from tests.agent.bench import TASK, Bench, bench, no_sleep
 from tests.fakes import MemoryJournal
+from tests.leaping import at_rest, leap
+from tests.polling import until
 
 pytestmark = pytest.mark.anyio
 
@@ -53,8 +55,8 @@ LEARNT = {"claude": 0, "chat": 1}  # requests before the first whole one: how th
 CUT = (Cut, CutInside, ErrorEvent, SlowStart, Stall)  # the end of such a stream would have said what it cost
 OUTPUT_USD = 0.005  # by which an output that was cut may be counted too high, at two bytes a token
 PROMPT_USD = 0.03  # and a prompt that nobody told, as all written to the cache: the first is 0.014, and 0.029 so
-PATIENCE = Patience(first_event_s=20.0, silence_s=20.0, total_s=60.0)
-IMPATIENCE = Patience(first_event_s=0.4, silence_s=0.3, total_s=2.0)  # only for what is slow: a busy machine is too
+FOREVER_S = 9_000.0
+TOO_LONG_S = 130.0  # for a model's patience
 WORDS = {"outcome": "changes", "title": "Say hello", "summary": "s", "testing": "t"}
 FIXED = b'print("hello")\n'
 
@@ -80,21 +82,20 @@ def _edit() -> Use:
 @asynccontextmanager
 async def models(door: Door, faults: Mapping[int, Fault]) -> AsyncIterator[tuple[list[Model], LoopbackMessages]]:
     later = {number + LEARNT[door]: fault for number, fault in faults.items()}
-    patience = IMPATIENCE if any(isinstance(fault, SlowStart | Stall) for fault in faults.values()) else PATIENCE
     server = LoopbackMessages(by_what_is_there, faults=later, now=lambda: 0.0)
     async with serve(server.asgi()) as url:
         made: list[AnthropicModel | OpenAIModel] = []
         for name in MODELS[door]:
             if door == "claude":
-                made.append(AnthropicModel("test-key", model=name, base_url=url, patience=patience))
+                made.append(AnthropicModel("test-key", model=name, base_url=url))
             else:
-                made.append(OpenAIModel("test-key", model=name, base_url=f"{url}/v1", patience=patience))
+                made.append(OpenAIModel("test-key", model=name, base_url=f"{url}/v1"))
         yield list(made), server
         for model in made:
             await model.aclose()
 
 
-async def run(on: Bench, chain: list[Model], journal: MemoryJournal, limits: Limits | None = None) -> Outcome:
+async def run(on: Bench, chain: list[Model], journal: MemoryJournal) -> Outcome:
     return await work(
         replace(TASK, request="make it say hello"),
         model=chain[0],
@@ -102,7 +103,8 @@ async def run(on: Bench, chain: list[Model], journal: MemoryJournal, limits: Lim
         sandbox=on.sandbox,
         review=on.review,
         journal=journal,
-        limits=limits or Limits(),
+        limits=Limits(),
+        clock=lambda: asyncio.get_running_loop().time(),
         sleep=no_sleep,
         chance=lambda: 0.5,
     )
@@ -115,8 +117,8 @@ TABLE = [
     pytest.param(Cut(0), AGAIN, id="cut-at-once"),
     pytest.param(CutInside("tool_use"), AGAIN, id="cut-inside-tool-json"),
     pytest.param(CutInside("tool_use", cleanly=False), AGAIN, id="dropped-inside-tool-json"),
-    pytest.param(SlowStart(3.0, pings=True), AGAIN, id="slow-start"),
-    pytest.param(Stall(300, 3.0), AGAIN, id="silence"),
+    pytest.param(SlowStart(FOREVER_S, pings=True), AGAIN, id="slow-start"),
+    pytest.param(Stall(300, FOREVER_S), AGAIN, id="silence"),
     pytest.param(Status(status=429, retry_after="5"), AGAIN, id="429-with-a-bearable-time"),
     pytest.param(BrokenJson(), AGAIN, id="tool-input-that-is-no-json"),
     pytest.param(Status(status=429, retry_after="900"), NEXT, id="429-with-too-long-a-time"),
@@ -151,15 +153,21 @@ TURNS = [
 ]
 
 
-async def check(tmp_path: Path, door: Door, fault: Fault, number: int, expected: str) -> None:
+async def check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: Door, fault: Fault, number: int, expected: str
+) -> None:
     """The tree is the right one, the command ran once, and what was lost shows in the bill.
 
     Red when a reply that is cut before its first event costs nothing, and when what came of its output does: seen.
     """
-    journal = MemoryJournal()
+    journal, spoiled = MemoryJournal(), number + LEARNT[door]
     async with models(door, {number: fault}) as (chain, server):
         on = await bench(tmp_path)
-        outcome = await run(on, chain, journal)
+        running = asyncio.create_task(run(on, chain, journal))
+        if isinstance(fault, SlowStart | Stall):
+            await until(lambda: len(server.raw) == spoiled)
+            await leap(TOO_LONG_S, monkeypatch)
+        outcome = await running
     paid = sum(charge.dollars for charge in server.ledger)
     assert outcome.usd is not None
     if isinstance(fault, CUT):
@@ -185,20 +193,23 @@ async def check(tmp_path: Path, door: Door, fault: Fault, number: int, expected:
     else:
         assert switches == [(first, first)]
     refused = [broken for broken, why in server.refused if "max_completion_tokens" not in why]
-    spoiled = number + LEARNT[door]
     assert all(broken == spoiled for broken in refused if broken <= spoiled), "only the spoiled one is refused"
 
 
 @pytest.mark.parametrize("number", TURNS)
 @pytest.mark.parametrize(("fault", "expected"), [*TABLE, *ONLY_CLAUDE])
-async def test_claude(tmp_path: Path, fault: Fault, expected: str, number: int) -> None:
-    await check(tmp_path, "claude", fault, number, expected)
+async def test_claude(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, expected: str, number: int
+) -> None:
+    await check(tmp_path, monkeypatch, "claude", fault, number, expected)
 
 
 @pytest.mark.parametrize("number", TURNS)
 @pytest.mark.parametrize(("fault", "expected"), [*TABLE, *ONLY_CHAT])
-async def test_chat_completions(tmp_path: Path, fault: Fault, expected: str, number: int) -> None:
-    await check(tmp_path, "chat", fault, number, expected)
+async def test_chat_completions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, expected: str, number: int
+) -> None:
+    await check(tmp_path, monkeypatch, "chat", fault, number, expected)
 
 
 @pytest.mark.parametrize("door", ["claude", "chat"])
@@ -217,7 +228,9 @@ async def test_input_that_is_no_json_twice_is_answered_with_what_is_wrong(tmp_pa
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "out-of-time"])
-async def test_a_reply_that_is_left_in_its_middle_costs_what_had_come_of_it(tmp_path: Path, is_cancelled: bool) -> None:
+async def test_a_reply_that_is_left_in_its_middle_costs_what_had_come_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
+) -> None:
     """Red when the model does not say what it had heard: seen, the whole reservation was counted."""
     asked = asyncio.Event()
 
@@ -225,15 +238,17 @@ async def test_a_reply_that_is_left_in_its_middle_costs_what_had_come_of_it(tmp_
         asked.set()
         return by_what_is_there(seen)
 
-    server, journal = LoopbackMessages(script, faults={1: Stall(1500, 8.0)}), MemoryJournal()
-    limits = Limits(minutes=30 if is_cancelled else 0.02)
+    server, journal = LoopbackMessages(script, faults={1: Stall(1500, FOREVER_S)}), MemoryJournal()
+    patience = Patience(first_event_s=FOREVER_S, silence_s=FOREVER_S, total_s=FOREVER_S)
     async with serve(server.asgi()) as url:
-        model = AnthropicModel("test-key", base_url=url, patience=PATIENCE)
-        running = asyncio.create_task(run(await bench(tmp_path), [model], journal, limits))
+        model = AnthropicModel("test-key", base_url=url, patience=patience)
+        running = asyncio.create_task(run(await bench(tmp_path), [model], journal))
         await asked.wait()
-        await asyncio.sleep(0.3)
         if is_cancelled:
+            await at_rest()
             running.cancel()
+        else:
+            await leap(Limits().minutes * 60 + 1, monkeypatch)
         await asyncio.wait({running})
         await model.aclose()
     assert running.cancelled() == is_cancelled

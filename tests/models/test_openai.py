@@ -1,5 +1,6 @@
 """The chat completions adapter through the real SDK, over a real socket, against the strict loopback endpoint."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
@@ -44,6 +45,8 @@ from bot.standins.messages import (
     use,
 )
 from bot.standins.serving import serve
+from tests.leaping import leap
+from tests.polling import until
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +57,7 @@ READ = ToolSpec(
     "read", "Show a file.", {"type": "object", "properties": {"file_path": {"type": "string"}}}, strict=True
 )
 TASK = Conversation("Work well.", (READ,), (UserTurn((Text("fix it"),)),))
-QUICK = Patience(first_event_s=0.3, silence_s=0.2, total_s=0.6)
+FOREVER_S = 9_000.0
 
 
 @asynccontextmanager
@@ -76,12 +79,10 @@ async def chat(
             await adapter.aclose()
 
 
-async def error_with(
-    fault: Fault | None = None, *, key: str = KEY, model: str = "gpt-6.1-sol", patience: Patience | None = None
-) -> ModelError:
+async def error_with(fault: Fault | None = None, *, key: str = KEY, model: str = "gpt-6.1-sol") -> ModelError:
     """How the adapter says that its first request failed; a second one, without the fault, must then succeed."""
     # the first request of an adapter with an address of its own learns the name of the output limit
-    async with chat(key=key, model=model, patience=patience) as (adapter, server):
+    async with chat(key=key, model=model) as (adapter, server):
         if key == KEY and model == "gpt-6.1-sol":
             await adapter.ask(TASK, max_tokens=1000)
         if fault:
@@ -178,14 +179,26 @@ async def test_what_passes_can_be_asked_again(fault: Fault, message: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"),
+    ("fault", "silence_s", "message"),
     [
-        pytest.param(SlowStart(2.0, pings=True), "gpt-6.1-sol did not begin to answer within 0.3 s.", id="slow start"),
-        pytest.param(Stall(1000, 5.0), "gpt-6.1-sol was silent for 0.2 s.", id="silence"),
+        pytest.param(
+            SlowStart(FOREVER_S, pings=True),
+            FOREVER_S,
+            "gpt-6.1-sol did not begin to answer within 120 s.",
+            id="slow start",
+        ),
+        pytest.param(Stall(1000, FOREVER_S), 90, "gpt-6.1-sol was silent for 90 s.", id="silence"),
     ],
 )
-async def test_patience_ends(fault: Fault, message: str) -> None:
-    assert (await error_with(fault, patience=QUICK)).message == message
+async def test_patience_ends(fault: Fault, silence_s: float, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(patience=Patience(silence_s=silence_s), faults={2: fault}) as (adapter, server):
+        asking = asyncio.create_task(adapter.ask(TASK, max_tokens=1000))
+        await until(lambda: len(server.raw) == 2)  # the first one learns the name of the output limit
+        await leap(121, monkeypatch)
+        with pytest.raises(ModelError) as caught:
+            await asking
+        assert caught.value.message == message
+        check(await adapter.ask(TASK, max_tokens=1000))
 
 
 @pytest.mark.parametrize(
