@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +19,7 @@ from bot.stores import open_store
 from bot.web.feeds import Feeds
 from bot.web.live import routes
 from bot.web.page import diff_files, items
+from tests.polling import until
 from tests.report.samples import DIFF, FINISHED, WATCH_KEY, finished, job, log, running
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +38,7 @@ async def store(tmp_path: Path) -> AsyncIterator[JobStore]:
 async def web(store: JobStore) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         serve(Starlette(routes=list(routes(store, heartbeat_s=0.1)))) as url,
-        httpx.AsyncClient(base_url=url, timeout=10) as client,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
     ):
         yield client
 
@@ -175,10 +174,8 @@ async def test_the_stream_tells_what_was_then_what_comes_then_ends(store: JobSto
         lines = answer.aiter_lines()
         seen = [json.loads(line[6:]) async for line in _data(lines, until=len(running()))]
         assert [frame["seq"] for frame in seen] == list(range(1, len(running()) + 1))
-        asked = time.perf_counter()
         await store.commit(claim, events=[Noted("now")])
         assert [json.loads(line[6:])["event"]["text"] async for line in _data(lines, until=1)] == ["now"]
-        assert time.perf_counter() - asked < 2
         await store.commit(claim, events=[FINISHED], finish="succeeded")
         rest = [line async for line in lines]
         assert any('"job_finished"' in line for line in rest)
@@ -244,11 +241,11 @@ async def test_a_hundred_watchers_cost_one_reader_and_one_encoding(store: JobSto
     feeds = Feeds(store, heartbeat_s=15)
     async with feeds.watch("k7f3") as one, feeds.watch("k7f3") as other:
         assert one is other
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(one.frames) < len(running()):
                 await one.change()
         await store.commit(claim, events=[FINISHED], finish="succeeded")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not one.ended:
                 await one.change()
         assert len(one.frames) == len(running()) + 1
@@ -262,10 +259,7 @@ async def test_watchers_who_leave_leave_nothing_behind(store: JobStore, web: htt
     for _ in range(10):
         async with web.stream("GET", EVENTS) as answer:
             await frames(answer, count=1)
-    async with asyncio.timeout(5):
-        while len(asyncio.all_tasks()) > tasks + 3:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.Event().wait(), 0.02)
+    await until(lambda: len(asyncio.all_tasks()) <= tasks + 3)
 
 
 class BrokenStore:
@@ -278,7 +272,7 @@ class BrokenStore:
 @pytest.mark.parametrize("path", [PAGE, EVENTS])
 async def test_a_broken_store_is_said_plainly(path: str) -> None:
     app = Starlette(routes=list(routes(cast(JobStore, BrokenStore()))))
-    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serve(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         answer = await client.get(path)
     assert (answer.status_code, answer.text) == (503, "The log cannot be read just now. Try again shortly.\n")
 
