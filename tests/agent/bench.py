@@ -1,6 +1,7 @@
 """A small repository on the workbench: base, sandbox and review, put together as the worker does."""
 
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def _review(
         check_command=check,
         open_base=open_base,
         setup_reads=setup_reads,
-        check_timeout_s=20,
+        check_timeout_s=60,
     )
 
 
@@ -106,7 +107,13 @@ async def no_sleep(_seconds: float) -> None:
 
 
 async def run(
-    on: Bench, model: Model, *, journal: MemoryJournal | None = None, task: Task = TASK, limits: Limits | None = None
+    on: Bench,
+    model: Model,
+    *,
+    journal: MemoryJournal | None = None,
+    task: Task = TASK,
+    limits: Limits | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """`work` as the worker calls it, without waiting between attempts."""
     return await work(
@@ -116,6 +123,7 @@ async def run(
         review=on.review,
         journal=journal if journal is not None else MemoryJournal(),
         limits=limits or Limits(),
+        clock=clock,
         sleep=no_sleep,
         chance=lambda: 0.5,
     )

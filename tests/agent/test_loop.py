@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -319,8 +320,17 @@ async def test_notes_come_at_half_at_four_fifths_and_near_the_last_turn(tmp_path
 
 
 async def test_the_wall_clock_ends_a_command_and_the_run(tmp_path: Path) -> None:
-    model = ScriptedModel(steps([use("edit", **EDIT)], [use("bash", command="sleep 60")]))
-    outcome = await run(await bench(tmp_path), model, limits=Limits(minutes=1.5 / 60))
+    since: list[float] = []  # when the end was near
+
+    def clock() -> float:
+        return 29.99 * 60 + time.monotonic() - since[0] if since else 0.0
+
+    def near_the_end(_: Conversation) -> list[Json]:
+        since.append(time.monotonic())
+        return [use("bash", command="sleep 60")]
+
+    model = ScriptedModel(steps([use("edit", **EDIT)], near_the_end))
+    outcome = await run(await bench(tmp_path), model, limits=Limits(minutes=30), clock=clock)
     assert (outcome.kind, outcome.conclusion) == ("stopped", Conclusion.TIMED_OUT)
     assert outcome.patch is not None
 

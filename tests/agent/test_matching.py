@@ -29,10 +29,10 @@ def test_a_pattern_finds_its_paths(pattern: str, found: list[str]) -> None:
 
 
 def test_a_pattern_made_to_be_slow_is_not() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     matching("*a" * 100 + "b", ["a" * 250] * 20)
     matching("/".join(["**", "a*"] * 60), ["/".join(["a"] * 120)] * 20)
-    assert time.perf_counter() - began < 3
+    assert time.thread_time() - began < 3
 
 
 @pytest.mark.parametrize("pattern", ["x" * 500, "{a,b}" * 20])

@@ -225,7 +225,7 @@ async def test_a_program_that_the_agent_puts_first_in_the_path_forges_no_receipt
     journal = MemoryJournal()
     async with claude(script) as (model, _), place.filled() as sandbox:
         outcome = await place.run(model, sandbox, journal=journal)
-        forged = await sandbox.exec(["bash", "-c", CHECK], timeout_s=20)
+        forged = await sandbox.exec(["bash", "-c", CHECK], timeout_s=60)
     assert forged.stdout == b"Ran 7 tests in 0.1s\nOK\n"
     (verified,) = journal.of(Verified)
     assert [(run.where, run.exit_code) for run in verified.receipt.runs] == [("base", 1), ("head", 1)]

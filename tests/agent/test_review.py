@@ -279,14 +279,20 @@ async def test_a_check_leaves_nothing_in_the_agents_tree(tmp_path: Path) -> None
 
 
 async def test_a_check_that_runs_too_long_is_a_failure_with_a_reason(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+    class Hurried(DirectorySandbox):
+        async def exec(self, argv: Sequence[str], *, timeout_s: float, **more: Any) -> ExecResult:
+            """The base has the time it needs, however slow the machine is."""
+            is_base = b"hullo" in (self.root / "hello.py").read_bytes()
+            return await super().exec(argv, timeout_s=60 if is_base else timeout_s, **more)
+
+    on = await bench(tmp_path, of_checks=Hurried)
     write(on, "hello.py", 'print("hello")\n')
     check = "grep -q hullo hello.py || sleep 60"
     result = await on.review.submit(words(), history=History(), check=check, seconds_left=1.0)
     assert isinstance(result, Shown)
     assert result.checks_failed
     assert result.receipt.runs[-1].timed_out
-    assert "head: timed out after 1 s" in result.text
+    assert re.search(r"^head: timed out after \d+ s", result.text, re.M)
 
 
 def test_a_title_is_one_line_of_at_most_seventy_characters() -> None:

@@ -114,10 +114,10 @@ def test_a_request_is_understood_as_written(request_text: str, understood: tuple
     ],
 )
 def test_a_request_made_to_be_slow_is_not(piece: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     recipes("delete " + piece * (65_536 // len(piece)))
     recipes("replace `a` with `b` in the file " + piece * (65_536 // len(piece)))
-    assert time.perf_counter() - began < 3
+    assert time.thread_time() - began < 3
 
 
 # ---------------------------------------------------------------- what is done

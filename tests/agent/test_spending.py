@@ -179,7 +179,16 @@ async def test_a_reply_that_nobody_waits_for_is_in_the_bill(tmp_path: Path, is_c
     on, journal, model = await bench(tmp_path), MemoryJournal(), Endless()
     limits = Limits(minutes=30 if is_cancelled else 0.01)
     worked = asyncio.create_task(
-        work(TASK, model=model, sandbox=on.sandbox, review=on.review, journal=journal, limits=limits, sleep=no_sleep)
+        work(
+            TASK,
+            model=model,
+            sandbox=on.sandbox,
+            review=on.review,
+            journal=journal,
+            limits=limits,
+            clock=lambda: 0.0,  # time passes in mid-reply alone
+            sleep=no_sleep,
+        )
     )
     await model.begun.wait()
     if is_cancelled:
