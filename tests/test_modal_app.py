@@ -16,6 +16,7 @@ from rich.console import Console
 from bot.domain.events import JobStarted
 from bot.watch import watch
 from tests.modal.town import KEY, SLOW, WITHIN_S, account, cli, copied, succeeded, town
+from tests.polling import until
 from tests.repositories import PYTHON, python_bug
 from tests.standins.modal.apps import Apps
 from tests.standins.modal.containers import Containers
@@ -212,10 +213,9 @@ async def test_with_modal_away_a_delivery_is_answered_and_its_job_is_started_lat
         async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             assert (await client.get(f"{there.door}/healthz")).status_code == 200
         functions.away = True
-        began = time.monotonic()
         issue = there.comment(PYTHON.request)
+        there.github.world.hook_timeout_s = 10  # as GitHub's
         await there.github.deliver()
-        assert time.monotonic() - began < 8, "GitHub waits ten seconds"
         assert [delivery.status_code for delivery in there.github.deliveries] == [202, 202]
         (row,) = await there.jobs(issue)
         assert row.state == "queued"
@@ -301,14 +301,11 @@ async def test_modal_serve_starts_the_bot_and_takes_it_along_when_it_ends(tmp_pa
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            began = time.monotonic()
-            while there.modal.part(Containers).all == [deployed_door]:
-                assert time.monotonic() - began < WITHIN_S
-                await asyncio.sleep(0.1)
+            await until(lambda: there.modal.part(Containers).all != [deployed_door], within_s=WITHIN_S)
             doors = [one for one in there.modal.part(Functions).definitions.values() if one.name == "door"]
             door = doors[-1].handle.web_url
             assert door != there.door
-            async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 assert (await client.get(f"{door}/healthz")).status_code == 200
         finally:
             serving.send_signal(signal.SIGINT)

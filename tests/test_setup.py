@@ -284,11 +284,11 @@ async def test_a_required_setup_that_fails_ends_the_job_with_one_sentence(place:
 
 
 async def test_it_has_a_time_and_what_it_prints_a_size(place: Place) -> None:
-    report = await report_of(await place.premises("seq 100000; sleep 60", seconds=1.5))
+    report = await report_of(await place.premises("seq 100000; sleep 600", seconds=1))
     (run,) = report.ran
     assert (run.exit_code, run.timed_out) == (None, True)
     assert len(run.tail) < 10_000
-    assert run.seconds < 6
+    assert run.seconds < 60
     assert " was stopped after " in setup_note(report)
 
 
@@ -684,7 +684,7 @@ async def test_a_real_pip_installs_from_the_list_and_what_is_not_on_it_is_named(
             assert await sh(sandbox, "python3 -c 'import greeting; print(greeting.hello())'") == "hello from greeting\n"
             assert (
                 await sandbox.exec(
-                    ["python3", "-m", "pip", "download", "greeting"], env=INDEX | {"PIP_RETRIES": "0"}, timeout_s=30
+                    ["python3", "-m", "pip", "download", "greeting"], env=INDEX | {"PIP_RETRIES": "0"}, timeout_s=90
                 )
             ).exit_code != 0
         before = len(asked)

@@ -176,6 +176,7 @@ async def town(
                 door = await asyncio.to_thread(deployed, standin, source)
                 (app,) = host.github.world.apps.values()
                 app.webhook_url = f"{door}/webhook"
+                host.github.world.hook_timeout_s = WITHIN_S  # the door's container may still be starting
                 yield Town(standin, source, host.github, host.repository, messages, store, door)
             finally:
                 await store.close()
