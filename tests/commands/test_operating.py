@@ -79,11 +79,12 @@ async def test_the_table_shows_state_and_cost(store: Store, tmp_path: Path) -> N
     await store.request_cancel("job-stops", "the operator")
     console = Console(width=150)
     with console.capture() as capture:
-        console.print(table(await store.latest(finished=9)))
+        rows = await store.latest(finished=9)
+        console.print(table(rows, now=rows[0].row.created_at + 65))
     lines = [" ".join(line.split()) for line in capture.get().strip().split("\n")]
     assert lines[0] == "job state repository asked by age took cost"
-    assert lines[1].startswith("job-waits queued octo-org/widgets#4 octocat 0.")
-    assert lines[2].startswith("job-stops cancelling (queued) octo-org/widgets#5 octocat 0.")
+    assert lines[1].startswith("job-waits queued octo-org/widgets#4 octocat 1 min 5 s")
+    assert lines[2].startswith("job-stops cancelling (queued) octo-org/widgets#5 octocat ")
     assert lines[3].startswith("job-cheap succeeded octo-org/widgets#")
     assert lines[4].startswith("job-failed failed (timed out) octo-org/widgets#")
     assert lines[4].endswith("s $1.25")

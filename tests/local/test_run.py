@@ -116,7 +116,7 @@ def test_the_operators_turns_end_a_run_with_what_there_is(tmp_path: Path, source
 
 def test_control_c_hands_over_the_change_so_far(tmp_path: Path, source: Path) -> None:
     """Red when the signal ends the whole command: seen."""
-    (source / ".github/backspace.yml").write_text("test: sleep 60\n")
+    (source / ".github/backspace.yml").write_text("test: sleep 600\n")
     git(source, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "Rules")
     process = running(tmp_path, source)
     assert process.stderr is not None
@@ -124,7 +124,7 @@ def test_control_c_hands_over_the_change_so_far(tmp_path: Path, source: Path) ->
         pass
     assert "→ submit" in line
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=30)
+    out, said = process.communicate(timeout=60)
     assert process.returncode == Exit.INTERRUPTED
     assert "■ Interrupted. This is the change so far." in said
     assert out.startswith("diff --git a/calc/mean.py b/calc/mean.py")
@@ -209,31 +209,25 @@ async def test_what_git_refuses_is_told_apart(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_patch_that_cannot_be_written_any_more_goes_to_standard_output(tmp_path: Path, source: Path) -> None:
-    """Red when a failed write ends the command at once: seen."""
-    (source / ".github/backspace.yml").write_text("setup: sleep 1.5\n")
-    git(source, *AS_ADA, "commit", "-qam", "Rules")
-    (place := tmp_path / "out").mkdir()
-    process = running(tmp_path, source, "--patch", str(place / "p.diff"))
-    assert process.stderr is not None
-    while (line := process.stderr.readline()) and "run sleep" not in line:
-        pass
-    place.rmdir()
-    out, said = process.communicate(timeout=30)
-    assert process.returncode == Exit.FAILED
-    assert out.startswith("diff --git a/calc/mean.py b/calc/mean.py")
-    assert "cannot be written: No such file or directory. The patch is on standard output." in said
+    """As when a disk fills up meanwhile. Red when a failed write ends the command at once: seen."""
+    done = backspace(
+        *("run", "--repo", str(source), "--patch", "/dev/full", PATCH), BACKSPACE_HOME=str(tmp_path / "home")
+    )
+    assert done.returncode == Exit.FAILED
+    assert done.stdout.startswith("diff --git a/calc/mean.py b/calc/mean.py")
+    assert "/dev/full cannot be written: No space left on device. The patch is on standard output." in done.stderr
 
 
 def test_control_c_in_the_setup_leaves_one_object_and_a_record_with_an_end(tmp_path: Path, source: Path) -> None:
     """Red when no signal is met: seen."""
-    (source / ".github/backspace.yml").write_text("setup: sleep 60\n")
+    (source / ".github/backspace.yml").write_text("setup: sleep 600\n")
     git(source, *AS_ADA, "commit", "-qam", "Rules")
     process = running(tmp_path, source, "--json")
     assert process.stderr is not None
     while (line := process.stderr.readline()) and "run sleep" not in line:
         pass
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=30)
+    out, said = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in said) == (Exit.INTERRUPTED, False)
     told = json.loads(out)
     assert (told["outcome"], told["patch"]) == ("interrupted", None)

@@ -22,11 +22,12 @@ from bot.ports import JobStore
 from bot.recordings.playback import LONGEST_PAUSE_S, Playback, pauses, play
 from bot.recordings.run import Recording, lines_of, recording_of
 from bot.report.leaks import Leaks
-from bot.standins.serving import serve
+from bot.standins.serving import reserved_port, serve
 from bot.stores import open_store
 from bot.watch import watch
 from bot.web.live import record_app
 from bot.web.shared import shared_page
+from tests.polling import until
 from tests.recordings.test_run import HOSTILE, SECRET, SITE
 from tests.report.samples import WATCH_KEY, finished, job, log
 from tests.test_watch import seen
@@ -198,17 +199,33 @@ def test_what_cannot_be_exported_or_played_is_one_sentence(home: Path, arguments
 async def test_the_command_serves_until_it_is_interrupted(home: Path) -> None:
     (home / "run.jsonl").write_text("".join(lines_of(sample(), Leaks(()))))
 
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "replay-run", "run.jsonl", "--serve", "--speed", "1000", "--port", "18787"),
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    said = (await asyncio.wait_for(process.stderr.readline(), 20)).decode()
-    address = said.split()[1]
     printed = io.StringIO()
-    assert await watch(address, console=Console(file=printed, width=100)) == 0
-    process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), 15) == 0
+    with reserved_port() as port:
+        process = await asyncio.create_subprocess_exec(
+            *(
+                sys.executable,
+                "-m",
+                "bot",
+                "replay-run",
+                "run.jsonl",
+                "--serve",
+                "--speed",
+                "1000",
+                "--port",
+                f"{port}",
+            ),
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        address = (await process.stderr.readline()).decode().split()[1]
+
+        async def is_watched() -> bool:
+            """It tells its address right before it listens."""
+            return await watch(address, console=Console(file=printed, width=100)) == 0
+
+        await until(is_watched)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
     assert "★ Pull request 42" in printed.getvalue()
