@@ -102,11 +102,11 @@ def test_the_demo_that_stays_up_ends_with_control_c(tmp_path: Path) -> None:
         assert line, said
         said += line
     address = re.findall(r"watch at (http://\S+) ", said)[0]
-    page = httpx.get(f"{address}/issues/1", trust_env=False).text
+    page = httpx.get(f"{address}/issues/1", timeout=60, trust_env=False).text
     offered = re.findall(r'<option value="(\w+)"', page)
     assert (offered[0], offered[-1]) == ("alice", "mallory")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out.strip(), err) == (0, "Bye.", "")
 
 
@@ -148,7 +148,7 @@ async def test_the_settings_it_shows_make_a_bot_that_runs_and_a_doctor_that_find
         try:
             await answering(f"{host.settings['PUBLIC_URL']}/healthz", bot)
             doctor = started("doctor", cwd=tmp_path, env=env)
-            out, err = await asyncio.to_thread(doctor.communicate, timeout=60)
+            out, err = await asyncio.to_thread(doctor.communicate, timeout=90)
             assert (doctor.returncode, err) == (0, ""), out
             assert "fix" not in out
             assert "ok   Model: claude-opus-5-5\n" in out
