@@ -8,6 +8,7 @@ import pytest
 from bot.domain.errors import LeaseLost, ProviderError
 from bot.lease import KeptLease, boot_time
 from bot.ports import Claim
+from tests.polling import WITHIN_S
 from tests.stores.samples import a_job
 
 pytestmark = pytest.mark.anyio
@@ -129,7 +130,7 @@ async def test_a_store_that_does_not_answer_is_as_bad_as_one_that_fails() -> Non
     renewals = Renewals()
     renewals.hangs = True
     held = KeptLease(renewals, Claim(a_job("a"), 1, 1, None, 0.3), claimed_at=boot_time())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         with pytest.raises(LeaseLost):
             await held.renew()
 

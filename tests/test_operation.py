@@ -10,6 +10,7 @@ import pytest
 
 from bot.domain.events import Conclusion
 from bot.standins.messages import Answer, Observed
+from tests.polling import WITHIN_S
 from tests.repositories import PYTHON, python_bug
 from tests.test_journey import asked, bot, end_of, endless, finished, until_events
 
@@ -55,7 +56,7 @@ async def test_the_operator_stops_a_running_job_and_the_thread_says_so(tmp_path:
         await stage.github.deliver()
         await until_events(stage, issue.number, "tool_called")
         (row,) = await stage.jobs(issue.number)
-        async with httpx.AsyncClient(base_url=stage.config.public_url) as client:
+        async with httpx.AsyncClient(base_url=stage.config.public_url, timeout=WITHIN_S) as client:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             assert (await client.post(f"/jobs/{row.job.id}/cancel")).status_code == 404
             assert (await client.post(f"/jobs/{row.job.id}/cancel", headers=headers)).status_code == 200

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bot.stopping import all_ended, until
+from tests.polling import WITHIN_S
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +21,7 @@ async def test_work_is_left_off_wherever_it_is_and_may_say_farewell() -> None:
             await asyncio.sleep(0)
             said.append("farewell")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         await until(stop, work())
     assert said == ["farewell"]
 
@@ -43,7 +44,7 @@ async def test_a_part_that_does_not_listen_does_not_keep_the_process() -> None:
         return
 
     parts = [asyncio.create_task(deaf()), asyncio.create_task(listens())]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         await all_ended(parts, within_s=0.01)
         await asyncio.wait(parts)
     assert parts[0].cancelled()
@@ -54,4 +55,4 @@ async def test_what_broke_in_a_part_is_told() -> None:
         raise ValueError("ours")
 
     with pytest.raises(ValueError, match="ours"):
-        await all_ended([asyncio.create_task(broke())], within_s=5)
+        await all_ended([asyncio.create_task(broke())], within_s=WITHIN_S)

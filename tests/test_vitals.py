@@ -1,12 +1,12 @@
 """When a part counts as working, and how it is tried."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from bot.domain.errors import ProviderError
 from bot.vitals import Part, Probe, Prober, Vitals, problem_of
+from tests.polling import until
 
 pytestmark = pytest.mark.anyio
 
@@ -37,14 +37,6 @@ def test_only_what_is_expected_is_judged() -> None:
     assert vitals.parts() == (Part("runner", 8.0, "The runner has not worked for 8 seconds."),)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
-
-
 async def test_a_part_is_tried_again_whatever_became_of_it() -> None:
     """A problem in words and an error both count as not working; no word of either is shown to anybody."""
     answers: list[object] = [None, "bad key sk-123", ProviderError("github", "key sk-123"), None]
@@ -57,13 +49,12 @@ async def test_a_part_is_tried_again_whatever_became_of_it() -> None:
             raise answer
         return answer if isinstance(answer, str) else None
 
-    vitals, stop = Vitals(), asyncio.Event()
+    now = [100.0]
+    vitals, stop = Vitals(now=lambda: now[0]), asyncio.Event()
     running = asyncio.create_task(Prober(vitals, [Probe("github", 0.01, attempt)]).run(stop))
     await until(lambda: len(tried) >= 6)
-    await asyncio.sleep(0.05)
-    (part,) = vitals.parts()
-    assert part.problem is not None
-    assert part.problem.startswith("The github has not worked for 0 seconds.")
+    now[0] += 7
+    assert vitals.parts() == (Part("github", 7.0, "The github has not worked for 7 seconds."),)
     stop.set()
     await running
     seen = len(tried)

@@ -14,8 +14,10 @@ from bot.report.waiting import waiting_comment
 from bot.stores import open_store
 from bot.waiting import WaitingRoom
 from tests.github.wire import private_key
+from tests.polling import WITHIN_S, until
+from tests.stores.beside import pass_time
 from tests.stores.samples import a_job, deliver
-from tests.test_journey import finished, until
+from tests.test_journey import finished
 from tests.test_taken_back import WAIT, at_work, said, stage
 
 pytestmark = pytest.mark.anyio
@@ -102,14 +104,15 @@ async def test_the_waiting_room_closes_at_once_although_github_does_not_answer(t
 
     store = await open_store(f"sqlite:///{tmp_path}/bot.db")
     await deliver(store, a_job("a"))
+    await pass_time(f"sqlite:///{tmp_path}/bot.db")
     app = App(1, private_key(), transport=httpx.MockTransport(silent), limits=NO_LIMITS)
     links = Links(page="p", check=None, repository="r")
     room = asyncio.create_task(WaitingRoom(store, app, links=lambda _: links).run(stop))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN_S):
         await asked.wait()
     assert await store.claim("worker") is None, "its comment is being made"
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         await room
     assert await store.claim("worker") is not None
     await store.close()

@@ -24,6 +24,8 @@ from bot.report.links import Links
 from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.stores import Store
 from bot.worker import Worker
+from tests.polling import WITHIN_S
+from tests.stores.beside import pass_time
 from tests.stores.conftest import Open, database_url, opened, postgres, sqlite_url
 from tests.stores.samples import a_job, deliver
 
@@ -31,7 +33,6 @@ __all__ = ["database_url", "opened", "postgres", "sqlite_url"]  # fixtures
 
 pytestmark = pytest.mark.anyio
 
-LEASE_S = 0.1
 A_DAY = DayBudgets(repo_usd=1, installation_usd=1)
 
 
@@ -65,7 +66,7 @@ def a_worker(store: Store, root: Path) -> Worker:
 
 async def taken(store: Store) -> KeptLease:
     asked_at = boot_time()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         while True:
             if (claim := await store.claim("worker")) is not None:
                 return KeptLease(store, claim, claimed_at=asked_at)
@@ -76,11 +77,11 @@ async def test_a_provider_that_fails_is_tried_three_times_however_often_the_work
     opened: Open, database_url: str, tmp_path: Path
 ) -> None:
     """Red when the retries are counted by `attempts`: the first failure ends the job (seen)."""
-    store = await opened(database_url, lease_s=LEASE_S)
+    store = await opened(database_url)
     await deliver(store, a_job("a"))
     for _ in range(2):
         await taken(store)
-        await asyncio.sleep(1.5 * LEASE_S)  # kill -9
+        await pass_time(database_url)  # kill -9
     for _ in range(2):
         await store.release((await taken(store)).claim)  # SIGTERM
     worker = a_worker(store, tmp_path)
