@@ -1,6 +1,5 @@
 """The HTTP side: routes, what was seen, what was charged, and the bytes of each answer."""
 
-import asyncio
 import json
 import random
 import time
@@ -20,7 +19,7 @@ from bot.standins.messages.catalog import MODELS, model_card
 from bot.standins.messages.chat import Chat, chat_refusal, decoded
 from bot.standins.messages.chat_catalog import CHAT_MODELS, chat_card
 from bot.standins.messages.chat_rules import check_chat_headers
-from bot.standins.messages.delivery import Dropped, delivered
+from bot.standins.messages.delivery import Dropped, delivered, may_begin
 from bot.standins.messages.diagnosis import Diagnosis
 from bot.standins.messages.faults import (
     Cut,
@@ -28,7 +27,6 @@ from bot.standins.messages.faults import (
     ErrorEvent,
     Fault,
     Refusal,
-    SlowStart,
     Status,
 )
 from bot.standins.messages.metering import booked, charging, written_by
@@ -204,8 +202,7 @@ class LoopbackMessages:
         headers = {"request-id": request_id}
         output = sum(block.tokens for block in blocks)
         if not body.get("stream"):
-            if isinstance(fault, SlowStart):
-                await asyncio.sleep(fault.seconds)
+            await may_begin(fault)
             self._settle(number, body, visit)(output)
             content = [block.whole() for block in blocks]
             return JSONResponse(envelope.message(content, stop_reason, output), headers=headers)

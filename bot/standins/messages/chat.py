@@ -1,6 +1,5 @@
 """`POST /v1/chat/completions` of the loopback server: strict, and answered by the same script as `/v1/messages`."""
 
-import asyncio
 import hashlib
 import json
 import random
@@ -17,14 +16,13 @@ from bot.standins.messages.cache import Charge, InputUsage
 from bot.standins.messages.chat_catalog import CHAT_MODELS
 from bot.standins.messages.chat_rules import check_chat_body, check_chat_headers, prompt_parts
 from bot.standins.messages.chat_seen import observed
-from bot.standins.messages.delivery import delivered
+from bot.standins.messages.delivery import delivered, may_begin
 from bot.standins.messages.faults import (
     Cut,
     CutInside,
     ErrorEvent,
     Fault,
     Refusal,
-    SlowStart,
     Status,
 )
 from bot.standins.messages.metering import booked, charging, written_by
@@ -77,8 +75,7 @@ class Chat:
         headers = {"x-request-id": f"req_{chance.getrandbits(64):016x}"}
 
         if not body.get("stream"):
-            if isinstance(fault, SlowStart):
-                await asyncio.sleep(fault.seconds)
+            await may_begin(fault)
             self._book(number, body, spent, blocks)(output)
             return JSONResponse(completion.whole(wire.message_of(blocks, refusal)), headers=headers)
         with_usage = bool((body.get("stream_options") or {}).get("include_usage"))

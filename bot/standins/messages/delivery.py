@@ -12,16 +12,24 @@ class Dropped(Exception):
     """The connection is to end in the middle of an answer."""
 
 
+async def may_begin(fault: Fault | None) -> None:
+    """Returns when the answer may."""
+    if isinstance(fault, SlowStart):
+        await asyncio.sleep(fault.seconds)
+    if isinstance(fault, Held):
+        await fault.let_go.wait()
+
+
 async def delivered(
     writes: Iterator[bytes], fault: Fault | None, *, sends: Callable[[int], None], ping: bytes = PING
 ) -> AsyncIterator[bytes]:
     """The writes as a fault lets them through; `sends` hears before each how many bytes are sent with it, and before
     the first that the answer begins: 0. Raises Dropped."""
-    if isinstance(fault, SlowStart):
-        async for sign in _waiting(fault, ping):
+    if isinstance(fault, SlowStart) and fault.pings:
+        async for sign in _signs(fault.seconds, ping):
             yield sign
-    if isinstance(fault, Held):
-        await fault.let_go.wait()
+    else:
+        await may_begin(fault)
     sends(0)
     sent = 0
     for piece in writes:
@@ -39,10 +47,11 @@ async def delivered(
         await asyncio.sleep(0)
 
 
-async def _waiting(fault: SlowStart, ping: bytes) -> AsyncIterator[bytes]:
+async def _signs(seconds: float, ping: bytes) -> AsyncIterator[bytes]:
+    """One at once."""
     clock = asyncio.get_running_loop().time
-    until = clock() + fault.seconds
+    until = clock() + seconds
+    yield ping
     while (left := until - clock()) > 0:
-        if fault.pings:
-            yield ping
         await asyncio.sleep(min(left, 0.02))
+        yield ping

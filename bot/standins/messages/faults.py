@@ -49,7 +49,7 @@ class SlowStart:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A stream does not begin before `let_go` is set."""
+    """The answer does not begin before `let_go` is set."""
 
     let_go: Event
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from bot.standins.messages import LoopbackMessages, SlowStart, Status, answer, say
+from bot.standins.messages import Held, LoopbackMessages, Status, answer, say
 from bot.standins.messages.cache import InputUsage
+from tests.polling import until
 from tests.standins.messages.asking import HOUR, MARK, a_body, assistant, post, text, user
 
 pytestmark = pytest.mark.anyio
@@ -134,11 +135,12 @@ async def test_a_request_that_failed_leaves_nothing_behind_and_costs_nothing() -
 
 
 async def test_an_entry_is_readable_only_once_its_request_has_begun_to_answer() -> None:
-    server = a_server(faults={1: SlowStart(0.05)})
+    server = a_server(faults={1: Held(let_go := asyncio.Event())})
     body = asking(text(LONG, cache_control=MARK))
     slow = asyncio.create_task(post(server, body))
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(server.raw))
     early = await usage_after(server, body)
+    let_go.set()
     await slow
     assert early.read == 0
     assert (await usage_after(server, body)).read > 0

@@ -176,14 +176,17 @@ async def test_a_dropped_connection_is_an_error_to_the_client() -> None:
             await client.post("/v1/messages", json=a_body(stream=True), headers=HEADERS)
 
 
+READ_S = httpx.Timeout(60, read=0.1)
+
+
 @pytest.mark.parametrize("fault", [SlowStart(30.0), Stall(300, 30.0)])
 async def test_a_slow_server_is_silent(fault: Fault) -> None:
-    async with serve(a_server(fault).asgi()) as url, httpx.AsyncClient(base_url=url, timeout=0.1) as client:
+    async with serve(a_server(fault).asgi()) as url, httpx.AsyncClient(base_url=url, timeout=READ_S) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.post("/v1/messages", json=a_body(stream=True), headers=HEADERS)
 
 
 async def test_a_slow_start_may_show_life() -> None:
     events = await streamed(a_server(SlowStart(0.1, pings=True)))
-    assert kinds(events)[:3] == ["ping", "ping", "ping"]
+    assert kinds(events)[0] == "ping"
     assert text_in(events) == WORDS
