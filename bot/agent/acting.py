@@ -136,7 +136,7 @@ async def _carried_out(ledger: Ledger, place: int, call: ToolUse, sandbox: Sandb
                 return await _submitted(ledger, call, review, again=again)
             number = ledger.progress.tool_calls + 1
             ran = await run_tool(call, sandbox=sandbox, number=number, seconds_left=ledger.seconds_left())
-            return _Answer(ran=ran, may_have_changed=True)
+            return _Answer(ran=ran, may_have_changed=not ledger.progress.tree.is_still(ran.tree))
     except TimeoutError:
         return _Answer(ran=refused(OUT_OF_TIME))
 
@@ -256,7 +256,7 @@ def _hold(ledger: Ledger, place: int, call: ToolUse, answer: _Answer, tree: Step
         "seen": dict(ran.seen),
         "elapsed": ledger.elapsed(),
         **answer.data,
-        **({"tree": tree.data} if tree else {}),
+        **({"tree": {**tree.data, "number": ran.tree}} if tree else {}),
     }
     warning = (Noted(tree.warning),) if tree and tree.warning else ()
     returned = ToolReturned(call.id, call.name, not ran.is_error, ran.text, seconds)

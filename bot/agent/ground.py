@@ -17,7 +17,8 @@ SCRATCH = ".git/backspace"  # never exported, out of the model's diff
 class Ran:
     """What the model is told. `same`: the text without timing, by which repetition is seen.
 
-    `bad`: the call itself cannot be run. `seen`: SHA-256 of files whose content the model knows now.
+    `bad`: the call itself cannot be run. `seen`: SHA-256 of files whose content the model knows now. `tree`: see
+    `ExecResult`.
     """
 
     text: str
@@ -25,6 +26,7 @@ class Ran:
     bad: bool = False
     same: str = ""
     seen: Mapping[str, str] = field(default_factory=dict)
+    tree: int = 0
 
 
 def digest(content: bytes) -> str:

@@ -91,7 +91,7 @@ async def _bash(given: Json, sandbox: Sandbox, number: int, seconds_left: float)
     body = head_and_tail(output, kept_at)
     ended = how_it_ended(result)
     cut = "\n[the command wrote more than 5 MB; the middle is lost]" if result.truncated else ""
-    return Ran(text=f"{ended}\n{body}{cut}".rstrip("\n"), same=f"{result.exit_code}\n{body}")
+    return Ran(text=f"{ended}\n{body}{cut}".rstrip("\n"), same=f"{result.exit_code}\n{body}", tree=result.tree)
 
 
 async def _kept(sandbox: Sandbox, output: str, number: int) -> str | None:

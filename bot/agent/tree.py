@@ -20,7 +20,8 @@ class KeptTree:
     """What the journal knows of the tree: `states` of the paths that differ from the base.
 
     `stored`: SHA-256 of the contents kept so far, `size` bytes in all. `gap`: why the tree is not recorded any more,
-    "" while it is; `warned`: a watcher was told. `touched`: a call that may change it was made.
+    "" while it is; `warned`: a watcher was told. `touched`: a call that may change it was made. `number`: the sandbox's
+    for the recorded tree, 0 when it told none.
     """
 
     states: Mapping[str, State] = field(default_factory=dict)
@@ -29,11 +30,16 @@ class KeptTree:
     gap: str = ""
     warned: bool = False
     touched: bool = False
+    number: int = 0
+
+    def is_still(self, number: int) -> bool:
+        """Whether a sandbox that tells this number holds what was recorded last, so that nobody has to look."""
+        return number != 0 and number == self.number
 
     def after(self, data: Json) -> "KeptTree":
         """The tree after one more call, by what its entry says."""
         if "gap" in data:
-            return replace(self, gap=data["gap"], warned=True, touched=True)
+            return replace(self, gap=data["gap"], warned=True, touched=True, number=0)
         back = frozenset(data["same"])
         changed = {path: (mode, sha256) for path, mode, sha256 in data["set"]}
         return replace(
@@ -43,11 +49,12 @@ class KeptTree:
             size=self.size + data["bytes"],
             gap="",
             touched=True,
+            number=data.get("number", 0),
         )
 
     def void(self) -> "KeptTree":
         """The base again; what was stored still is."""
-        return replace(self, states={}, gap="", touched=False)
+        return replace(self, states={}, gap="", touched=False, number=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from bot.domain.job import Patch
 class ExecResult:
     """`exit_code` is None when the command was killed (`timed_out`); a signal is 128 + its number.
 
-    `stdout` and `stderr` hold head and tail around a cut when `truncated`.
+    `stdout` and `stderr` hold head and tail around a cut when `truncated`. `tree`: what the work tree is afterwards;
+    two results with the same number saw the same tree. 0: nobody knows.
     """
 
     exit_code: int | None
@@ -20,6 +21,7 @@ class ExecResult:
     truncated: bool
     timed_out: bool
     seconds: float
+    tree: int = 0
 
 
 @dataclass(frozen=True, slots=True)

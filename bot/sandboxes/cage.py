@@ -42,7 +42,7 @@ def files_made_for_it() -> dict[str, bytes]:
     inside = resources.files("bot.sandboxes.inside")
     helper = {
         f"{HELPER}/bot/sandboxes/inside/{name}.py": (inside / f"{name}.py").read_bytes()
-        for name in ("wire", "files", "running", "server")
+        for name in ("wire", "files", "watching", "running", "server")
     }
     return helper | {
         f"{EMPTY_GIT_DIR}/HEAD": b"ref: refs/heads/none\n",

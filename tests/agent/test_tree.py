@@ -1,6 +1,10 @@
 """The tree beside the journal: a new sandbox goes on where the lost one stopped."""
 
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +14,21 @@ from bot.agent.transcript import fold
 from bot.agent.tree import KEPT_BYTES, KeptTree, difference
 from bot.domain.conversation import AssistantTurn, Conversation, Json
 from bot.domain.events import Noted
-from bot.ports import ExportedFile
+from bot.ports import BaseFile, ExecResult, ExportedFile
 from tests.agent.bench import Bench, bench, run
-from tests.fakes import Answer, Crash, MemoryJournal, Script, ScriptedModel, diff_id_in, results, steps, submit, use
+from tests.fakes import (
+    Answer,
+    Crash,
+    DirectorySandbox,
+    MemoryJournal,
+    Script,
+    ScriptedModel,
+    diff_id_in,
+    results,
+    steps,
+    submit,
+    use,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -135,6 +151,81 @@ async def test_a_tree_that_is_too_large_is_named_once_and_means_a_new_start(tmp_
     second = ScriptedModel(play)
     await resumed(on, before, second)
     assert LOST_TREE in results(second.asked[0])
+
+
+class Telling(DirectorySandbox):
+    """A sandbox that tells a number for its tree; its bot dies once it has looked at the tree `lives` times."""
+
+    lives = 0
+
+    async def exec(self, argv: Sequence[str], **more: Any) -> ExecResult:
+        result = await super().exec(argv, **more)
+        files = sorted(path for path in self.root.rglob("*") if path.is_file() and ".git" not in path.parts)
+        whole = repr([(str(path), path.read_bytes()) for path in files])
+        return replace(result, tree=int.from_bytes(hashlib.sha256(whole.encode()).digest()[:6], "big"))
+
+    async def export_changes(self, base: Mapping[str, BaseFile], *, max_bytes: int) -> tuple[ExportedFile, ...]:
+        changes = await super().export_changes(base, max_bytes=max_bytes)
+        self.lives -= 1
+        if self.lives == 0:
+            raise Crash
+        return changes
+
+
+async def telling(root: Path, *, lives: int = 0) -> Bench:
+    on = await bench(root)
+    on.sandbox = sandbox = Telling(root / "telling")
+    await on.workspace.fill(sandbox)
+    sandbox.lives = lives
+    on.review = on.review_of(on.sandbox)
+    return on
+
+
+def recorded(journal: MemoryJournal) -> dict[str, list[str] | None]:
+    """By call: the paths that its result records anew; None where nobody looked."""
+    ends = [entry for entry in journal.entries() if entry.key.startswith("result ")]
+    return {
+        entry.key.split(" ")[1]: [path for path, *_ in entry.data["tree"]["set"]] if "tree" in entry.data else None
+        for entry in ends
+    }
+
+
+async def test_a_tree_that_is_still_the_same_is_not_looked_at_again(tmp_path: Path) -> None:
+    play = steps(
+        [use("bash", command="cat hello.py"), use("bash", command="ls")],
+        [use("bash", command=COUNT), use("bash", command="cat count.txt")],
+        [use("write", file_path="new.txt", content="x"), use("bash", command="cat new.txt"), use("bash", command="ls")],
+        [submit(outcome="blocked")],
+    )
+    journal = MemoryJournal()
+    await run(await telling(tmp_path), ScriptedModel(play), journal=journal)
+    assert recorded(journal) == {
+        "1.0": [],  # nobody knew it yet
+        "1.1": None,
+        "2.0": ["count.txt"],
+        "2.1": None,
+        "3.0": ["new.txt"],
+        "3.1": [],  # what `write` left has no number
+        "3.2": None,
+        "4.0": None,
+    }
+
+
+async def test_what_an_interrupted_command_did_is_recorded_with_the_next_one(tmp_path: Path) -> None:
+    """Though that one changes nothing, in the same sandbox. Red where a number is trusted that no record holds: seen."""
+    play = steps(
+        [use("bash", command="ls")],
+        [use("bash", command=COUNT)],
+        [use("bash", command="cat count.txt")],
+        [submit(outcome="blocked")],
+    )
+    on, before = await telling(tmp_path, lives=2), MemoryJournal()
+    with pytest.raises(Crash):
+        await run(on, ScriptedModel(play), journal=before)
+    assert recorded(before) == {"1.0": []}
+    assert (on.sandbox.root / "count.txt").read_bytes() == b"ran\n"
+    after = await resumed(on, before, ScriptedModel(play))
+    assert recorded(after) == {"1.0": [], "2.0": None, "3.0": ["count.txt"], "4.0": None}
 
 
 def file(path: str, content: bytes | None, mode: str = "100644") -> ExportedFile:

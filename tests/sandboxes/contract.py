@@ -191,6 +191,18 @@ class SandboxContract:
         assert (result.exit_code, result.stdout) == (0, b"done\n")
         assert await others(sandbox) == 0
 
+    async def test_a_result_tells_whether_the_work_tree_is_still_the_same(self, sandbox: Sandbox) -> None:
+        async def tree(script: str) -> int:
+            return (await sandbox.exec(["sh", "-c", script], timeout_s=60)).tree
+
+        first = await tree("mkdir -p sub && echo one > sub/file")
+        assert first != 0
+        assert await tree("cat sub/file; ls") == first
+        second = await tree("echo two >> sub/file")
+        assert second not in (0, first)
+        await sandbox.write_file("sub/file", b"three")
+        assert await tree("true") not in (0, second)
+
     async def test_a_cancelled_call_leaves_nothing_running(self, provider: SandboxProvider) -> None:
         sandbox = await provider.open("job-2")
         call = asyncio.create_task(sandbox.exec(["sleep", "100"], timeout_s=200))

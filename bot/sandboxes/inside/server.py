@@ -10,6 +10,7 @@ import time
 
 from bot.sandboxes.inside.files import Refused, Tree
 from bot.sandboxes.inside.running import Command, guard_first_process
+from bot.sandboxes.inside.watching import Watch
 from bot.sandboxes.inside.wire import LENGTHS, Frame, Header, header_of, lengths, packed
 
 TAR = ("tar", "--extract", "--file=-", "--no-same-owner", "--preserve-permissions")
@@ -30,7 +31,7 @@ class Server:
         self._channel = channel
         if channel.isdigit():
             os.set_inheritable(int(channel), False)
-        self._tree = Tree(root)
+        self._tree, self._watch = Tree(root), Watch(root)
         self._in = os.fdopen(incoming, "rb", buffering=1 << 16)
         self._out = outgoing
         self._wake = guard_first_process()
@@ -80,6 +81,7 @@ class Server:
         end = command.wait(started + header["timeout_s"])
         out, err = command.out.value(), command.err.value()
         end.update(truncated=command.out.cut or command.err.cut, stdout=len(out), seconds=time.monotonic() - started)
+        end["tree"] = self._watch.number()
         return end, out + err
 
     def _unpack(self, header: Header) -> Frame:

@@ -1,0 +1,112 @@
+"""The number of a work tree moves with whatever can change in it, and with nothing else."""
+
+import os
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.sandboxes.inside import watching
+from bot.sandboxes.inside.watching import Watch
+
+Change = Callable[[Path], object]
+
+
+def tree(at: Path) -> Path:
+    for name in ("file", "below/file", "below/deep/file", ".git/index"):
+        (at / name).parent.mkdir(parents=True, exist_ok=True)
+        (at / name).write_text("as it was")
+    return at
+
+
+def by_shell(command: str) -> Change:
+    return lambda at: subprocess.run(["sh", "-c", command], cwd=at, check=True, stdout=subprocess.DEVNULL)
+
+
+CHANGES = {
+    "written": by_shell("echo x >> below/deep/file"),
+    "the same bytes written": by_shell("printf 'as it was' > file"),
+    "cut": lambda at: os.truncate(at / "below/file", 1),
+    "mode": by_shell("chmod +x file"),
+    "time": by_shell("touch -d yesterday file"),
+    "new": by_shell(": > below/deep/new"),
+    "gone": by_shell("rm below/deep/file"),
+    "renamed": by_shell("mv file below/elsewhere"),
+    "moved away": by_shell("mv file .git/file"),
+    "replaced": by_shell("cp file .git/other && mv .git/other file"),
+    "a directory": by_shell("mkdir new"),
+    "a directory gone": by_shell("rm -r below/deep"),
+    "a directory renamed": by_shell("mv below above"),
+    "a link": by_shell("ln -s file link"),
+    "a second name": by_shell("ln file second"),
+    "mapped": by_shell(
+        """python3 -c "import mmap; f = open('file', 'r+b'); m = mmap.mmap(f.fileno(), 0); f.close(); m[0:1] = b'X'" """
+    ),
+}
+LOOKS = {
+    "nothing": by_shell(":"),
+    "read": by_shell("cat file below/deep/file; ls -lR; find . -type f | xargs grep was"),
+    "in git's own directory": by_shell("echo x >> .git/index; mkdir -p .git/backspace/out"),
+    "outside": by_shell(f"rm -f /tmp/{os.getpid()}.watching; : > /tmp/{os.getpid()}.watching"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_moves_the_number(tmp_path: Path, change: Change) -> None:
+    """Red where any one kind of event is not watched: seen."""
+    watch = Watch(str(tree(tmp_path)))
+    before = watch.number()
+    change(tmp_path)
+    after = watch.number()
+    assert after not in (0, before)
+    assert watch.number() == after, "told once"
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_what_changes_nothing_leaves_the_number(tmp_path: Path, look: Change) -> None:
+    watch = Watch(str(tree(tmp_path)))
+    before = watch.number()
+    look(tmp_path)
+    assert watch.number() == before != 0
+
+
+FLOOD = "seq 20000 | while read n; do : > below/$((n % 7)); done"  # more events than the kernel keeps
+
+
+@pytest.mark.parametrize("made", ["mkdir -p new/new", "mv .git/waiting new", f"{FLOOD}; mkdir -p new/new"])
+def test_directories_that_come_later_are_watched_too(tmp_path: Path, made: str) -> None:
+    """Red where only what is there at first is watched, and the flood where `OVERFLOW` counts for nothing: seen."""
+    (tree(tmp_path) / ".git/waiting/new").mkdir(parents=True)
+    watch = Watch(str(tmp_path))
+    watch.number()
+    by_shell(made)(tmp_path)
+    before = watch.number()
+    by_shell("mkdir -p new/new; echo x > new/new/file")(tmp_path)
+    deep = watch.number()
+    assert deep != before
+    by_shell("echo y >> new/new/file")(tmp_path)
+    assert watch.number() != deep
+
+
+def test_another_helper_tells_other_numbers(tmp_path: Path) -> None:
+    """A bot that comes back to a sandbox must not take the tree for the one it knew."""
+    assert Watch(str(tree(tmp_path))).number() != Watch(str(tmp_path)).number()
+
+
+def test_a_tree_that_cannot_be_watched_has_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MOST_DIRECTORIES", 3)
+    watch = Watch(str(tree(tmp_path)))
+    assert watch.number() != 0
+    (tmp_path / "one more").mkdir()
+    assert (watch.number(), watch.number()) == (0, 0)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every directory")
+def test_a_tree_that_cannot_be_read_has_no_number(tmp_path: Path) -> None:
+    watch = Watch(str(tree(tmp_path)))
+    assert watch.number() != 0
+    (tmp_path / "below").chmod(0)
+    assert watch.number() == 0
+    (tmp_path / "below").chmod(stat.S_IRWXU)
