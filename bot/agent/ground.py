@@ -29,6 +29,11 @@ class Ran:
     tree: int = 0
 
 
+def shell(command: str) -> list[str]:
+    """What runs it with both its outputs in one, in the order in which they were written."""
+    return ["bash", "-c", f"exec 2>&1; {command}"]
+
+
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from bot.agent.checks import kinds, wanted_files
 from bot.agent.gate import secrets_in
+from bot.agent.ground import shell
 from bot.agent.linting import linted, linters_for
 from bot.agent.output import cleaned, last_lines, one_line, visible
 from bot.agent.showing import MOST_REJECTIONS, what_is_shown
@@ -231,7 +232,7 @@ class Review:
 
     async def _run(self, sandbox: Sandbox, check: str, where: Literal["base", "head"], until: float) -> Check:
         result = await sandbox.exec(
-            ["bash", "-c", 'exec bash -c "$1" 2>&1', "bash", check],
+            shell(check),
             env=CHECK_ENVIRONMENT,
             timeout_s=max(1.0, min(self._check_timeout_s, until - time.monotonic())),
             max_output_bytes=CHECK_BYTES,

@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.agent.canary import PLACE as CANARY
 from bot.agent.edit import is_binary
-from bot.agent.ground import SCRATCH, Ran, Refusal, content_of, digest, inside, refused
+from bot.agent.ground import SCRATCH, Ran, Refusal, content_of, digest, inside, refused, shell
 from bot.agent.output import cleaned, head_and_tail, how_it_ended, numbered, one_line, too_long, visible
 from bot.agent.schemas import MOST_TIMEOUT_MS, TOOLS, misfit
 from bot.agent.searching import glob, grep
@@ -81,7 +81,7 @@ async def _bash(given: Json, sandbox: Sandbox, number: int, seconds_left: float)
     if asked < 1:
         raise Refusal("timeout_ms must be at least 1.")
     result = await sandbox.exec(
-        ["bash", "-c", 'exec bash -c "$1" 2>&1', "bash", command],
+        shell(command),
         env=ENVIRONMENT,
         timeout_s=max(0.1, min(asked / 1000, MOST_TIMEOUT_MS / 1000, seconds_left)),
         max_output_bytes=KEPT_BYTES,

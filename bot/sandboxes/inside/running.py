@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import resource
 import selectors
@@ -61,6 +62,12 @@ class Kept:
         return bytes(self._head) + line + tail[-room:]
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    """Loaded before the first command: in a child just forked, every page that it touches is copied."""
+    return ctypes.CDLL(None)
+
+
 def guard_first_process() -> int:
     """Make this process, number 1 of its namespace, deaf and opaque to the rest; answers a descriptor that wakes.
 
@@ -69,8 +76,8 @@ def guard_first_process() -> int:
     one, orphans come to this one nevertheless.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake, woken = os.pipe()
     for descriptor in (wake, woken):
         os.set_blocking(descriptor, False)
@@ -102,7 +109,7 @@ class Command:
         """Runs until the command ends, `deadline` (monotonic seconds), a limit, or nobody waits for it any more; then
         nothing of it is left."""
         timed_out, excess = False, ""
-        look_at = 0.0
+        look_at = time.monotonic() + TICK_S
         while self._status is None and not timed_out and not excess and not self._is_alone:
             now = time.monotonic()
             self._move(max(0.0, min(TICK_S, deadline - now)))
@@ -237,10 +244,10 @@ def _become(streams: tuple[int, ...], request: dict[str, Any], limits: dict[str,
         os.dup2(descriptor, number)
     for number in (signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # not every provider's kernel has it
-        score.write("1000")
+    _libc().prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+    _libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    with suppress(OSError):  # not every provider's kernel has it
+        os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC), b"1000")
     os.umask(0o022)
     os.chdir(request["cwd"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
