@@ -18,6 +18,9 @@ from bot.stores import Store
 from bot.wiring import opened_store, web_app, working
 
 SLUG = "tiny-backspace"
+HOOK_S = (
+    60.0  # GitHub waits ten for an answer; here it shares a process with the bot, whose first imports may take as long
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Host:
 async def hosted(root: Path, *, source: Path, owner: str, name: str, maintainer: str) -> AsyncIterator[Host]:
     """Raises UserError for a source that cannot be imported."""
     github = LoopbackGitHub(root / "github")
+    github.world.hook_timeout_s = HOOK_S
     try:
         github.add_user(owner, type="Organization")
         repository = github.add_repository(owner, name, source=source)
