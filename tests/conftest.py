@@ -10,6 +10,7 @@ from tests.sandboxes import tables
 
 if TYPE_CHECKING:
     from tests.standins.modal.server import ModalStandIn
+    from tests.stores.postgres import Postgres
 
 os.environ["MODAL_CONFIG_PATH"] = os.devnull  # modal reads it when it is imported: nobody's account is used by a test
 
@@ -37,6 +38,15 @@ def docker_engine() -> Iterator[str]:
 
     with running_engine() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Postgres]":
+    """One server for all tests of a process."""
+    from tests.stores.postgres import running_postgres
+
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

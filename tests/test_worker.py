@@ -26,10 +26,10 @@ from bot.stores import Store
 from bot.worker import Worker
 from tests.polling import WITHIN_S
 from tests.stores.beside import pass_time
-from tests.stores.conftest import Open, database_url, opened, postgres, sqlite_url
+from tests.stores.conftest import Open, database_url, opened, sqlite_url
 from tests.stores.samples import a_job, deliver
 
-__all__ = ["database_url", "opened", "postgres", "sqlite_url"]  # fixtures
+__all__ = ["database_url", "opened", "sqlite_url"]  # fixtures
 
 pytestmark = pytest.mark.anyio
 

@@ -14,9 +14,10 @@ import httpx
 
 from bot.stage import Host, hosted
 from bot.standins.github.state import Delivery, Issue
+from tests.polling import until
 from tests.repositories import commit, write
 
-WITHIN_S = 60.0
+WITHIN_S = 60.0  # whole processes start and end, beside others
 SERVE = (sys.executable, "-m", "bot", "serve")
 REQUEST = "/backspace replace `broken` with `fixed` in `value.txt`"
 
@@ -34,26 +35,25 @@ class BotProcess:
     async def health(self) -> int:
         """The status of `/readyz`; 0 when there is no answer."""
         try:
-            async with httpx.AsyncClient(timeout=15) as client:
+            async with httpx.AsyncClient(timeout=WITHIN_S) as client:
                 return (await client.get(f"{self.url}/readyz")).status_code
         except httpx.HTTPError:
             return 0
 
     async def healthy(self) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                if await self.health() == 200:
-                    return
-                assert self.process.poll() is None, self.log.read_text()
-                await asyncio.sleep(0.05)
+        async def is_well() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            return await self.health() == 200
+
+        await until(is_well, within_s=WITHIN_S)
 
     async def unwell(self) -> None:
         """Until its health is red: a proof of health holds for a second."""
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                if await self.health() != 200:
-                    return
-                await asyncio.sleep(0.05)
+
+        async def is_unwell() -> bool:
+            return await self.health() != 200
+
+        await until(is_unwell, within_s=WITHIN_S)
 
 
 @asynccontextmanager
@@ -85,7 +85,7 @@ async def serving(
         if process.poll() == -signal.SIGKILL:
             return  # the test did it
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WITHIN_S):
             assert await asyncio.to_thread(process.wait) == 0, log.read_text()
     finally:
         process.kill()
@@ -110,12 +110,12 @@ async def commented(host: Host) -> tuple[Issue, Delivery]:
 
 async def published(host: Host, issue: Issue) -> None:
     """The issue's one pull request is there, and every check is closed."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            checks = host.github.check_runs(host.repository)
-            if pulls_of(host, issue) and all(check.status == "completed" for check in checks):
-                break
-            await asyncio.sleep(0.05)
+
+    def is_there() -> bool:
+        checks = host.github.check_runs(host.repository)
+        return bool(pulls_of(host, issue)) and all(check.status == "completed" for check in checks)
+
+    await until(is_there, within_s=WITHIN_S)
     (pull,) = pulls_of(host, issue)
     assert pull.pull is not None
     assert host.github.file(host.repository, pull.pull.head_ref, "value.txt") == b"fixed\n"

@@ -1,5 +1,5 @@
-"""The databases of the store's tests, for whole processes."""
+"""The database of the store's tests, for several runners."""
 
-from tests.stores.conftest import database_url, postgres, sqlite_url
+from tests.stores.conftest import sqlite_url
 
-__all__ = ["database_url", "postgres", "sqlite_url"]
+__all__ = ["sqlite_url"]

@@ -14,6 +14,7 @@ import pytest
 from bot.standins.github.faults import Delay
 from bot.standins.github.state import Delivery
 from tests.faults.bot_process import BotProcess, commented, github, published, pulls_of, serving
+from tests.polling import until
 from tests.stores.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
@@ -107,15 +108,11 @@ async def test_a_disk_that_fills_up_in_the_middle_of_a_job_publishes_nothing_hal
     """The job stops at its first record that finds no room, and goes on where it was when there is room again."""
     database = tmp_path / "home" / "backspace.db"
     async with github(tmp_path) as host, serving(host, tmp_path) as bot:
-        host.github.faults.add(Delay(2), method="POST", path="/git/blobs")
+        fault = host.github.faults.add(Delay(8), method="POST", path="/git/blobs")
         issue, _ = await commented(host)
-        async with asyncio.timeout(60):
-            while True:
-                if any(one.path.endswith("/git/blobs") for one in host.github.requests):
-                    break
-                await asyncio.sleep(0.01)
+        await until(lambda: fault.left == 0)
         with no_disk(bot, database):
-            await asyncio.sleep(8)
+            await asyncio.sleep(12)
             assert pulls_of(host, issue) == []
             await bot.unwell()
         await published(host, issue)
@@ -156,15 +153,16 @@ async def test_a_postgres_that_goes_away_or_takes_nothing_is_survived(
     tmp_path: Path, postgres: Postgres, how: str
 ) -> None:
     async with github(tmp_path) as host:
-        settings = {"DATABASE_URL": postgres.new_database()}
+        settings = {"DATABASE_URL": postgres.new_schema()}
         async with serving(host, tmp_path, settings=settings) as bot:
             if how == "down":
                 postgres.stop()
             else:
                 postgres.execute("ALTER SYSTEM SET default_transaction_read_only = on")
                 postgres.execute("SELECT pg_reload_conf()")
+                in_force = "SELECT 1 WHERE current_setting('default_transaction_read_only') = 'on'"
+                await until(lambda: postgres.execute(in_force) > 0)
             try:
-                await asyncio.sleep(0.5)
                 issue, delivery = await commented(host)
                 assert delivery.status_code == 503
                 await bot.unwell()

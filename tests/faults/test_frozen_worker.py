@@ -6,8 +6,9 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,15 @@ import pytest
 from bot.domain.events import JobFinished
 from bot.stage import Stage, front_door
 from bot.standins.github.faults import Logged
+from tests.polling import until
 from tests.repositories import commit, write
 from tests.stores.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
 
-LEASE_S = 1.5
+SHORT_LEASE_S, LONG_LEASE_S = 1.5, 30.0
 WITHIN_S = 60.0
-AFTERWARDS_S = 2.0  # how long a thawed worker is watched
+AFTERWARDS_S = 2.0  # how long a thawed worker is watched that may have had no job to give up
 REQUEST = "/backspace replace `broken` with `fixed` in `value.txt`"
 
 
@@ -32,7 +34,7 @@ async def scene(tmp_path: Path, postgres: Postgres) -> AsyncIterator[Stage]:
     source = tmp_path / "source"
     source.mkdir()
     write(source, {"value.txt": b"broken\n", ".github/backspace.yml": b"test: grep -q fixed value.txt\n"})
-    settings = {"DATABASE_URL": postgres.new_database(), "BACKSPACE_MODEL": "rules"}
+    settings = {"DATABASE_URL": postgres.new_schema(), "BACKSPACE_MODEL": "rules"}
     front = front_door(
         tmp_path, source=commit(source), settings=settings, owner="acme", name="widget", maintainer="alice"
     )
@@ -40,9 +42,36 @@ async def scene(tmp_path: Path, postgres: Postgres) -> AsyncIterator[Stage]:
         yield stage
 
 
-@contextmanager
-def worker(stage: Stage, home: Path, freeze_at: str = "") -> Iterator[subprocess.Popen[str]]:
-    """A replica on a machine of its own. The block sees it end in good order, and fails with its log otherwise."""
+@dataclass(frozen=True, slots=True)
+class Replica:
+    process: subprocess.Popen[str]
+    log: Path
+
+    async def said(self) -> str:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(WITHIN_S):
+            return (await asyncio.to_thread(self.process.stdout.readline)).strip()
+
+    async def is_frozen(self) -> None:
+        """Until it has stopped itself."""
+        assert await self.said() == "frozen"
+        await asyncio.to_thread(os.waitid, os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    async def has_given_up(self) -> bool:
+        return "job given up" in self.log.read_text()
+
+
+def started(argv: list[str], settings: dict[str, str], log: Path) -> subprocess.Popen[str]:
+    with log.open("w") as lines:
+        return subprocess.Popen(argv, env=settings, stdout=subprocess.PIPE, stderr=lines, text=True)
+
+
+@asynccontextmanager
+async def worker(stage: Stage, home: Path, *, lease_s: float, freeze_at: str = "") -> AsyncIterator[Replica]:
+    """On a machine of its own. The block sees it end in good order, and fails with its log otherwise."""
     config = stage.config
     settings = {
         "GITHUB_APP_ID": str(config.app_id),
@@ -55,22 +84,16 @@ def worker(stage: Stage, home: Path, freeze_at: str = "") -> Iterator[subprocess
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    argv = [sys.executable, "-m", "tests.faults.worker", str(LEASE_S), freeze_at]
-    with (home.with_suffix(".log")).open("w") as log:
-        process = subprocess.Popen(argv, env=settings, stdout=subprocess.PIPE, stderr=log, text=True)
+    argv = [sys.executable, "-m", "tests.faults.worker", str(lease_s), freeze_at]
+    log = home.with_suffix(".log")
+    process = await asyncio.to_thread(started, argv, settings, log)
     try:
-        yield process
+        yield Replica(process, log)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=15) == 0, home.with_suffix(".log").read_text()
+        assert await asyncio.to_thread(process.wait, WITHIN_S) == 0, log.read_text()
     finally:
         process.kill()
         process.communicate()
-
-
-async def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    async with asyncio.timeout(WITHIN_S):
-        return (await asyncio.to_thread(process.stdout.readline)).strip()
 
 
 async def asked(stage: Stage) -> int:
@@ -81,12 +104,11 @@ async def asked(stage: Stage) -> int:
 
 
 async def finished(stage: Stage, issue: int) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            rows = await stage.jobs(issue)
-            if rows and all(row.finished_at is not None for row in rows):
-                return
-            await asyncio.sleep(0.05)
+    async def are_finished() -> bool:
+        rows = await stage.jobs(issue)
+        return bool(rows) and all(row.finished_at is not None for row in rows)
+
+    await until(are_finished, within_s=WITHIN_S)
 
 
 def writes(stage: Stage) -> list[Logged]:
@@ -111,15 +133,10 @@ async def assert_one_of_each(stage: Stage, issue: int) -> None:
     assert len([one for one in events if isinstance(one.event, JobFinished)]) == 1
 
 
-async def thawed_writes_nothing(stage: Stage, issue: int, frozen: subprocess.Popen[str]) -> None:
+async def all_there_is(stage: Stage, issue: int) -> tuple[object, ...]:
+    """Every write on GitHub, every event and every entry."""
     (row,) = await stage.jobs(issue)
-    written, events = len(writes(stage)), await stage.store.events(row.job.id)
-    entries = await stage.store.journal(row.job.id)
-    frozen.send_signal(signal.SIGCONT)
-    await asyncio.sleep(AFTERWARDS_S)
-    assert writes(stage)[written:] == []
-    assert await stage.store.events(row.job.id) == events
-    assert await stage.store.journal(row.job.id) == entries
+    return writes(stage), await stage.store.events(row.job.id), await stage.store.journal(row.job.id)
 
 
 EVERY_KIND = [
@@ -146,15 +163,17 @@ async def test_a_worker_frozen_before_a_write_to_github_never_makes_it(
 ) -> None:
     """R5; red when `Client` does not ask `hold` (tried): GitHub has no fence, so the thawed worker's write arrives."""
     async with scene(tmp_path, postgres) as stage:
-        with worker(stage, tmp_path / "first", freeze_at=method) as first:
-            assert await line(first) == "ready"
+        async with worker(stage, tmp_path / "first", lease_s=SHORT_LEASE_S, freeze_at=method) as first:
+            assert await first.said() == "ready"
             issue = await asked(stage)
-            assert await line(first) == "frozen"
-            with worker(stage, tmp_path / "second"):
+            await first.is_frozen()
+            async with worker(stage, tmp_path / "second", lease_s=LONG_LEASE_S):
                 await finished(stage, issue)
-                await assert_one_of_each(stage, issue)
-                await thawed_writes_nothing(stage, issue, first)
-        await assert_one_of_each(stage, issue)
+            await assert_one_of_each(stage, issue)
+            before = await all_there_is(stage, issue)
+            first.thaw()
+            await until(first.has_given_up)
+        assert await all_there_is(stage, issue) == before
 
 
 @pytest.mark.slow
@@ -163,12 +182,15 @@ async def test_a_worker_frozen_at_any_instant_does_nothing_when_it_thaws(
     tmp_path: Path, postgres: Postgres, round_number: int
 ) -> None:
     async with scene(tmp_path, postgres) as stage:
-        with worker(stage, tmp_path / "first") as first:
-            assert await line(first) == "ready"
+        async with worker(stage, tmp_path / "first", lease_s=SHORT_LEASE_S) as first:
+            assert await first.said() == "ready"
             issue = await asked(stage)
             await asyncio.sleep(random.Random(round_number).uniform(0.05, 2.0))
-            first.send_signal(signal.SIGSTOP)
-            with worker(stage, tmp_path / "second"):
+            first.process.send_signal(signal.SIGSTOP)
+            async with worker(stage, tmp_path / "second", lease_s=LONG_LEASE_S):
                 await finished(stage, issue)
-                await thawed_writes_nothing(stage, issue, first)
+            before = await all_there_is(stage, issue)
+            first.thaw()
+            await asyncio.sleep(AFTERWARDS_S)
+        assert await all_there_is(stage, issue) == before
         await assert_one_of_each(stage, issue)

@@ -2,17 +2,16 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from bot.standins.messages import LoopbackMessages, by_turn, use
 from bot.standins.serving import serve
 from bot.stores import open_store
 from tests.faults.bot_process import WITHIN_S, BotProcess, commented, github, serving
+from tests.polling import until
+from tests.stores.beside import pass_time
 from tests.stores.postgres import Postgres
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -21,37 +20,21 @@ KEY = "test-key-that-is-long-enough"
 LOOK = use("bash", command="echo looking; sleep 60")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.05)
-
-
 async def killed(bot: BotProcess) -> None:
     bot.process.send_signal(signal.SIGKILL)
     await asyncio.to_thread(bot.process.wait)
-
-
-def leases_end(database_url: str) -> None:
-    """Time passes: on SQLite the next worker knows the last one to be dead, on Postgres the lease has to end."""
-    engine = create_engine(make_url(database_url.replace("postgresql:", "postgresql+psycopg:")))
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE jobs SET lease_until = 0 WHERE state = 'running'"))
-    engine.dispose()
 
 
 async def told(database_url: str) -> None:
     """Until the one job has ended, and GitHub shows it."""
     store = await open_store(database_url)
     try:
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                census = await store.census()
-                if (census.finished, census.untold) == ({"failure": 1}, 0):
-                    break
-                await asyncio.sleep(0.1)
+
+        async def is_told() -> bool:
+            census = await store.census()
+            return (census.finished, census.untold) == ({"failure": 1}, 0)
+
+        await until(is_told, within_s=WITHIN_S)
     finally:
         await store.close()
 
@@ -61,7 +44,7 @@ async def test_a_job_that_kills_three_workers_is_closed_and_the_thread_is_told(
     tmp_path: Path, postgres: Postgres, database: str
 ) -> None:
     """R3, R8, R17, with `backspace serve`. Red when a claim counts no deaths: the fourth worker works on (seen)."""
-    url = postgres.new_database() if database == "postgres" else f"sqlite:///{tmp_path}/backspace.db"
+    url = postgres.new_schema() if database == "postgres" else f"sqlite:///{tmp_path}/backspace.db"
     messages = LoopbackMessages(by_turn(*[LOOK] * 5), api_key=KEY)
     async with serve(messages.asgi()) as model_url, github(tmp_path) as host:
         settings = {
@@ -74,10 +57,10 @@ async def test_a_job_that_kills_three_workers_is_closed_and_the_thread_is_told(
             async with serving(host, tmp_path, settings=settings) as bot:
                 if deaths == 0:
                     issue, _ = await commented(host)
-                await until(lambda: len(messages.requests) > deaths)  # noqa: B023  # awaited before `deaths` changes
+                await until(lambda: len(messages.requests) > deaths, within_s=WITHIN_S)  # noqa: B023  # awaited here
                 await asyncio.sleep(0.3)
                 await killed(bot)
-            leases_end(url)
+            await pass_time(url)  # on SQLite the next worker knows the last one to be dead anyway
         assert [check.status for check in host.github.check_runs(host.repository)] == ["in_progress"]
         async with serving(host, tmp_path, settings=settings):
             await told(url)

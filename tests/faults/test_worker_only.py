@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.bot_process import github, serving
+from tests.faults.bot_process import WITHIN_S, github, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +18,7 @@ async def test_a_worker_without_the_door_answers_for_its_health_where_it_is_told
         settings = {"HEALTH_PORT": host.settings["PORT"], "BACKSPACE_OPERATOR_TOKEN": TOKEN}
         async with (
             serving(host, tmp_path, settings=settings, flags=["--worker-only"]) as bot,
-            httpx.AsyncClient(base_url=bot.url) as client,
+            httpx.AsyncClient(base_url=bot.url, timeout=WITHIN_S) as client,
         ):
             assert (await client.get("/healthz")).status_code == 200
             parts = (await client.get("/readyz")).json()["parts"]

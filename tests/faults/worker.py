@@ -19,6 +19,8 @@ from bot.ports.github import Hold
 from bot.stores import QueueLimits, open_store
 from bot.wiring import configure_logging, github_app, models, runner
 
+MANY = 1_000_000  # a machine that stalls past a short lease counts as a death each time
+
 
 class Freeze:
     """Stops this process before the first call of `method`."""
@@ -69,7 +71,7 @@ def say(text: str) -> None:
 async def main(lease_s: float, method: str) -> None:
     config = Config.from_env(os.environ, role="worker")
     configure_logging("info", "json")
-    store = await open_store(config.database_url, limits=QueueLimits(lease_s=lease_s))
+    store = await open_store(config.database_url, limits=QueueLimits(lease_s=lease_s, deaths=MANY))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     try:

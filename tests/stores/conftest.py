@@ -1,6 +1,6 @@
 """Fresh databases of both kinds, and stores on them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 
 from bot.stores import QueueLimits, Store, open_store
-from tests.stores.postgres import Postgres, running_postgres
+from tests.stores.postgres import Postgres
 
 Open = Callable[..., Awaitable[Store]]
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture

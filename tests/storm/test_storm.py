@@ -7,12 +7,11 @@ look for the pull request, since GitHub refuses a second one for a branch.
 
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.stores.postgres import Postgres, running_postgres
+from tests.stores.postgres import Postgres
 from tests.storm.effects import Kill, When
 from tests.storm.storm import Outcome, Storm, storm
 from tests.storm.table import show
@@ -22,12 +21,6 @@ SIDES: tuple[When, When] = ("before", "after")
 IN_THE_MIDDLE = Kill("model ask #2", "before")
 EVERY = 13  # of the kills, in `make test`
 RANDOM_KILLS = 200
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
 
 
 def kills_in(clean: Outcome) -> list[Kill]:

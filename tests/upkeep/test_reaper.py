@@ -22,9 +22,9 @@ from bot.standins.github.state import CheckRun
 from bot.stores import Store
 from bot.upkeep.reaper import Reaper
 from tests.github.scene import Scene, scene
-from tests.stores.conftest import Open, database_url, opened, postgres, sqlite_url
+from tests.stores.conftest import Open, database_url, opened, sqlite_url
 
-__all__ = ["database_url", "opened", "postgres", "sqlite_url"]  # fixtures
+__all__ = ["database_url", "opened", "sqlite_url"]  # fixtures
 
 pytestmark = pytest.mark.anyio
 
