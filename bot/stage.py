@@ -18,9 +18,7 @@ from bot.stores import Store
 from bot.wiring import opened_store, web_app, working
 
 SLUG = "tiny-backspace"
-HOOK_S = (
-    60.0  # GitHub waits ten for an answer; here it shares a process with the bot, whose first imports may take as long
-)
+HOOK_S = 60.0  # GitHub waits ten; here it shares a process with the bot, whose first imports may take as long
 
 
 @dataclass(frozen=True, slots=True)
