@@ -51,6 +51,16 @@ def append(
 # ---------------------------------------------------------------- under a claim
 
 _MINE = (JOBS.c.id == bindparam("job_id")) & (JOBS.c.fence == bindparam("fence_held")) & (JOBS.c.state == "running")
+_GO_ON = (  # made once: to put it together takes longer than to carry it out
+    update(JOBS)
+    .where(_MINE)
+    .values(
+        next_event=JOBS.c.next_event + bindparam("events"),
+        next_entry=JOBS.c.next_entry + bindparam("entries"),
+        lease_until=Now() + bindparam("lease_s"),
+    )
+    .returning(JOBS.c.next_event, JOBS.c.next_entry, Now().label("at"))
+)
 
 
 def commit(
@@ -64,21 +74,13 @@ def commit(
     lease_s: float,
 ) -> tuple[Recorded, ...]:
     """Entries, events and final state together, or LeaseLost and nothing at all."""
-    statement = (
-        update(JOBS)
-        .where(_MINE)
-        .values(
-            next_event=JOBS.c.next_event + literal(len(events)),
-            next_entry=JOBS.c.next_entry + literal(len(entries)),
-            lease_until=Now() + literal(lease_s),
-        )
-        .returning(JOBS.c.next_event, JOBS.c.next_entry, Now().label("at"))
-    )
+    statement = _GO_ON
     if finish is not None:
         statement = statement.values(state=finish, finished_at=Now(), owner=None, reported=int(reported))
     for ending in (event for event in events if isinstance(event, JobFinished)):
         statement = statement.values(conclusion=ending.conclusion.value)
-    row = _owned(connection.execute(statement, _held(claim)).one_or_none(), claim)
+    steps = {"events": len(events), "entries": len(entries), "lease_s": lease_s}
+    row = _owned(connection.execute(statement, {**_held(claim), **steps}).one_or_none(), claim)
     _write_down(connection, claim, row.next_entry - len(entries), row.at, entries)
     return append(connection, claim.job.id, row.next_event - len(events), row.at, events)
 
