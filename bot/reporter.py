@@ -17,7 +17,7 @@ from bot.ports import CheckRun, GitHub
 from bot.report.check_run import check_run, superseded
 from bot.report.leaks import LeakFound, Leaks
 from bot.report.links import Links
-from bot.report.pace import MIN_SECONDS_BETWEEN_UPDATES, due
+from bot.report.pace import seconds_until_due
 from bot.report.tracking import marker, tracking_comment
 
 FINAL_ATTEMPTS = 6
@@ -117,12 +117,14 @@ class Reporter:
                 await task
 
     async def _keep_up(self) -> None:
+        began = self._monotonic()
         while not self._closing.is_set():
             await self._changed.wait()
             self._changed.clear()
-            since = float("inf") if self._sent_at is None else self._monotonic() - self._sent_at
-            if not due(seconds_since_last=since, finished=self._is_finished(), changed=True):
-                await self._pause(MIN_SECONDS_BETWEEN_UPDATES - since, self._closing, self._awaited)
+            now = self._monotonic()
+            since = float("inf") if self._sent_at is None else now - self._sent_at
+            wait_s = seconds_until_due(seconds_since_last=since, age_s=now - began, finished=self._is_finished())
+            await self._pause(wait_s, self._closing, self._awaited)
             await self._pause(self._not_before - self._monotonic(), self._closing)
             if not self._closing.is_set() and await self._update(self._github.progress()) is not None:
                 self._changed.set()

@@ -144,7 +144,7 @@ async def test_the_first_comment_says_that_the_work_is_going_on(thread: Thread) 
 
 
 async def test_updates_are_ten_seconds_apart(thread: Thread) -> None:
-    """Red when `_keep_up` does not ask `due` (tried)."""
+    """Red when `_keep_up` does not ask `seconds_until_due` (tried)."""
     started = log(running())
     async with reporter(thread) as reporting:
         reporting.notice(started)

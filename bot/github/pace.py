@@ -14,6 +14,7 @@ Kind = Literal["read", "object", "content", "credential"]
 # Objects and content are writes and keep their distance; content alone is counted by the minute and hour.
 
 KEPT_FOR_RESULTS = 100  # requests of the hour that progress updates leave alone
+PROGRESS_OF_MINUTE, PROGRESS_OF_HOUR = (3, 4), (3, 5)  # their share of the content writes; the rest is for results
 FIRST_UNSAID_S = 60.0  # "wait for at least one minute" where a secondary limit does not say how long
 LONGEST_UNSAID_S = 3_600.0
 ON_THE_WAY_S = 1.0  # GitHub counts when a request arrives, and its clock is not ours
@@ -45,18 +46,18 @@ class Limits:
         """One process's part where several serve the same installations, each without knowing of the others."""
         return Limits(
             seconds_between_writes=self.seconds_between_writes * processes,
-            content_a_minute=_part(self.content_a_minute, processes),
-            content_an_hour=_part(self.content_an_hour, processes),
-            points_a_minute=_part(self.points_a_minute, processes),
-            at_once=_part(self.at_once, processes),
+            content_a_minute=_part(self.content_a_minute, 1, processes),
+            content_an_hour=_part(self.content_an_hour, 1, processes),
+            points_a_minute=_part(self.points_a_minute, 1, processes),
+            at_once=_part(self.at_once, 1, processes),
         )
 
 
 NO_LIMITS = Limits(seconds_between_writes=0, content_a_minute=0, content_an_hour=0, points_a_minute=0, at_once=0)
 
 
-def _part(limit: int, processes: int) -> int:
-    return max(1, limit // processes) if limit else 0
+def _part(limit: int, share: int, of: int) -> int:
+    return max(1, limit * share // of) if limit else 0
 
 
 def writes(kind: Kind) -> bool:
@@ -99,8 +100,10 @@ class Traffic:
                 return inf
             at = max(at, self.write_answered_at + limits.seconds_between_writes)
         if kind == "content":
-            at = max(at, _room_in(self.content, limits.content_a_minute, MINUTE_S))
-            at = max(at, _room_in(self.content, limits.content_an_hour, HOUR_S))
+            minute, hour = limits.content_a_minute, limits.content_an_hour
+            if priority is Priority.PROGRESS:
+                minute, hour = _part(minute, *PROGRESS_OF_MINUTE), _part(hour, *PROGRESS_OF_HOUR)
+            at = max(at, _room_in(self.content, minute, MINUTE_S), _room_in(self.content, hour, HOUR_S))
         return at
 
     def _primary(self, priority: Priority, now: float) -> float:

@@ -1,5 +1,6 @@
 """The schedule as decisions: what was sent and said, and the instant that follows."""
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -98,6 +99,29 @@ def test_progress_leaves_the_last_requests_of_the_hour_to_results() -> None:
     learn(traffic, 0, reset)
     assert traffic.permitted_at("read", RESULT, NOW) == reset + 1
     assert traffic.permitted_at("read", RESULT, reset + 1) == reset + 1
+
+
+QUICK = Limits(seconds_between_writes=0, points_a_minute=0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "apart_s", "count", "wait_s"),
+    [
+        pytest.param(QUICK, 0.5, 59, 0, id="room-in-the-minute"),
+        pytest.param(QUICK, 0.5, 60, MINUTE_S - 30, id="three-quarters-of-it"),
+        pytest.param(Limits(), 4.0, 299, 0, id="room-in-the-hour"),
+        pytest.param(Limits(), 4.0, 300, HOUR_S - 1_200, id="three-fifths-of-it"),
+        pytest.param(replace(QUICK, content_an_hour=2), 1.0, 1, HOUR_S - 1, id="one-at-least"),
+        pytest.param(NO_LIMITS, 0.0, 600, 0, id="no-limit-has-no-share"),
+    ],
+)
+def test_progress_leaves_content_writes_of_the_minute_and_the_hour_to_results(
+    limits: Limits, apart_s: float, count: int, wait_s: float
+) -> None:
+    """Red when `permitted_at` gives progress the whole windows: seen."""
+    traffic, now = sent(Traffic(limits), "content", *every(apart_s, count)), NOW + apart_s * count
+    assert traffic.permitted_at("content", PROGRESS, now) == now + wait_s
+    assert traffic.permitted_at("content", RESULT, now) == now
 
 
 def test_what_is_under_way_counts_against_what_remains() -> None:

@@ -1,22 +1,23 @@
 """When comment and check are updated."""
 
+from math import inf
+
 import pytest
 
-from bot.report.pace import due
+from bot.report.pace import seconds_until_due
 
 
 @pytest.mark.parametrize(
-    ("seconds", "finished", "changed", "expected"),
+    ("since", "age", "finished", "wait"),
     [
-        pytest.param(float("inf"), False, True, True, id="first"),
-        pytest.param(9.9, False, True, False, id="too-soon"),
-        pytest.param(10.0, False, True, True, id="in-time"),
-        pytest.param(0.1, True, True, True, id="the-last-state-at-once"),
-        pytest.param(60.0, False, False, False, id="nothing-new"),
-        pytest.param(60.0, True, False, False, id="nothing-new-at-the-end"),
+        pytest.param(inf, 0.0, False, -inf, id="first"),
+        pytest.param(4.0, 4.0, False, 6.0, id="ten-seconds-apart"),
+        pytest.param(10.0, 100.0, False, 0.0, id="in-time"),
+        pytest.param(10.0, 300.0, False, 20.0, id="a-tenth-of-a-longer-run"),
+        pytest.param(0.1, 1_800.0, True, 0.0, id="the-last-state-at-once"),
     ],
 )
-def test_at_most_one_update_in_ten_seconds_and_always_the_last(
-    seconds: float, finished: bool, changed: bool, expected: bool
+def test_an_update_waits_ten_seconds_or_a_tenth_of_the_run_and_the_last_not_at_all(
+    since: float, age: float, finished: bool, wait: float
 ) -> None:
-    assert due(seconds_since_last=seconds, finished=finished, changed=changed) is expected
+    assert seconds_until_due(seconds_since_last=since, age_s=age, finished=finished) == wait
