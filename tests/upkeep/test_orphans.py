@@ -12,6 +12,7 @@ from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.modal import Modal
 from bot.stores import Store, open_store
 from bot.upkeep.orphans import Orphans
+from tests.polling import WITHIN_S
 from tests.standins.modal.published import Published
 from tests.standins.modal.sandboxes import Sandboxes
 from tests.standins.modal.server import ModalStandIn
@@ -85,7 +86,7 @@ class Away:
 async def test_a_provider_in_trouble_does_not_end_the_bot(tmp_path: Path) -> None:
     """Red when its failure is not caught: seen."""
     store, stop = await open_store(f"sqlite:///{tmp_path / 'bot.db'}"), asyncio.Event()
-    await asyncio.wait_for(Orphans(store, Away(stop)).run(stop), 5)
+    await asyncio.wait_for(Orphans(store, Away(stop)).run(stop), WITHIN_S)
     assert stop.is_set()
     await store.close()
 
@@ -105,5 +106,5 @@ class Stuck:
 async def test_the_bot_stops_at_once_in_the_middle_of_a_look(tmp_path: Path) -> None:
     """Red when `stop` is asked for between looks only: seen."""
     store, stop = await open_store(f"sqlite:///{tmp_path / 'bot.db'}"), asyncio.Event()
-    await asyncio.wait_for(Orphans(store, Stuck(stop)).run(stop), 5)
+    await asyncio.wait_for(Orphans(store, Stuck(stop)).run(stop), WITHIN_S)
     await store.close()

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from bot.domain.events import Conclusion, JobFinished, JobStarted
 from bot.ports import AccessChanged, Claim
@@ -22,6 +20,8 @@ from bot.standins.github.state import CheckRun
 from bot.stores import Store
 from bot.upkeep.reaper import Reaper
 from tests.github.scene import Scene, scene
+from tests.polling import WITHIN_S, until
+from tests.stores.beside import pass_time, run
 from tests.stores.conftest import Open, database_url, opened, sqlite_url
 
 __all__ = ["database_url", "opened", "sqlite_url"]  # fixtures
@@ -37,13 +37,6 @@ DIED = "**Failed**: GitHub was away."
 async def github(tmp_path: Path) -> AsyncIterator[Scene]:
     async with scene(tmp_path / "github") as made:
         yield made
-
-
-def run(database_url: str, statement: str) -> None:
-    engine = create_engine(make_url(database_url.replace("postgresql:", "postgresql+psycopg:")))
-    with engine.begin() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
 
 
 def reaper(store: Store, github: Scene, name: str = "reaper") -> Reaper:
@@ -84,9 +77,9 @@ def said(github: Scene) -> list[str]:
 
 async def test_a_job_closed_as_poison_is_told_in_the_thread(opened: Open, database_url: str, github: Scene) -> None:
     """R3, R8, R17. Red when nobody looks for ends that nobody told: the check stays open for ever (tried)."""
-    store = await opened(database_url, lease_s=0.2, deaths=1)
+    store = await opened(database_url, deaths=1)
     await begun(store, github)
-    await asyncio.sleep(0.3)
+    await pass_time(database_url)
     assert await store.claim("another") is None
     assert (await store.census()).untold == 1
     await reaper(store, github).tell_all()
@@ -107,15 +100,15 @@ async def ended(store: Store, claim: Claim, *, reported: bool = False) -> None:
 async def test_an_end_that_did_not_get_through_is_tried_again_later(
     opened: Open, database_url: str, github: Scene
 ) -> None:
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(database_url)
     await ended(store, await begun(store, github))
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     github.loopback.faults.add(Reply(503), path="", times=200)
     await reaper(store, github).tell_all()
     assert (await store.census()).untold == 1
     assert await store.untold("another") is None, "for a minute nobody tries again"
     github.loopback.faults.clear()
-    await asyncio.to_thread(run, database_url, "UPDATE jobs SET lease_until = 0")
+    await pass_time(database_url)
     await reaper(store, github).tell_all()
     (comment,) = said(github)
     assert DIED in comment
@@ -124,9 +117,9 @@ async def test_an_end_that_did_not_get_through_is_tried_again_later(
 
 
 async def test_nobody_is_told_where_the_repository_is_gone(opened: Open, database_url: str, github: Scene) -> None:
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(database_url)
     await ended(store, await begun(store, github))
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     github.loopback.faults.add(Reply(404), path="", times=200)
     await reaper(store, github).tell_all()
     assert (await store.census()).untold == 0
@@ -135,42 +128,42 @@ async def test_nobody_is_told_where_the_repository_is_gone(opened: Open, databas
 async def test_an_end_is_told_when_the_suspension_is_lifted(opened: Open, sqlite_url: str, github: Scene) -> None:
     """R8. Red when a suspended App counts as one that was uninstalled, in the reaper or in the reporter: the check
     stays open for ever (seen)."""
-    store = await opened(sqlite_url, lease_s=0.05)
+    store = await opened(sqlite_url)
     await ended(store, await begun(store, github))
     (installation,) = github.loopback.world.installations.values()
     installation.suspended_at = github.loopback.world.now()
-    await asyncio.sleep(0.1)
+    await pass_time(sqlite_url, 600)
     await reaper(store, github).tell_all()  # nobody was told of the suspension yet
     assert (await store.census()).untold == 1
     requests = len(github.loopback.requests)
     word = AccessChanged(installation_id=installation.id, repo_ids=(), state="suspended", at=1.0, by="alice")
     await store.set_access(word)
-    await asyncio.to_thread(run, sqlite_url, "UPDATE jobs SET lease_until = 0")
+    await pass_time(sqlite_url, 600)
     await reaper(store, github).tell_all()
     assert (await store.census()).untold == 1
     assert len(github.loopback.requests) == requests, "what is known is not asked"
     installation.suspended_at = None
     await store.set_access(replace(word, state="active", at=2.0))
-    await asyncio.to_thread(run, sqlite_url, "UPDATE jobs SET lease_until = 0")
+    await pass_time(sqlite_url, 600)
     await reaper(store, github).tell_all()
     assert [run.conclusion for run in checks(github)] == ["failure"]
     assert (await store.census()).untold == 0
 
 
 async def test_an_end_that_was_reported_is_left_alone(opened: Open, database_url: str, github: Scene) -> None:
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(database_url)
     await ended(store, await begun(store, github), reported=True)
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     requests = len(github.loopback.requests)
     await reaper(store, github).tell_all()
     assert len(github.loopback.requests) == requests
 
 
 async def test_two_reapers_tell_an_end_once(opened: Open, database_url: str, github: Scene) -> None:
-    stores = [await opened(database_url, lease_s=0.05) for _ in range(1 if "sqlite" in database_url else 2)]
+    stores = [await opened(database_url) for _ in range(1 if "sqlite" in database_url else 2)]
     claim = await begun(stores[0], github)
     await ended(stores[0], claim)
-    await asyncio.sleep(0.1)
+    await pass_time(database_url)
     await asyncio.gather(*(reaper(stores[n % len(stores)], github, f"r{n}").tell_all() for n in range(4)))
     assert len(said(github)) == 1
     assert len(checks(github)) == 1
@@ -179,38 +172,32 @@ async def test_two_reapers_tell_an_end_once(opened: Open, database_url: str, git
 
 
 async def test_it_looks_and_prunes_until_it_is_stopped(opened: Open, database_url: str, github: Scene) -> None:
-    store = await opened(database_url, lease_s=0.05)
+    store = await opened(database_url)
     await ended(store, await begun(store, github))
-    await asyncio.to_thread(run, database_url, "UPDATE deliveries SET received_at = 0")
-    await asyncio.sleep(0.1)
+    await run(database_url, "UPDATE deliveries SET received_at = 0")
+    await pass_time(database_url)
     stop = asyncio.Event()
     made = Reaper(store, github.app(), links=lambda _: LINKS, leaks=LEAKS, owner="r", looks_every_s=0.05)
     task = asyncio.create_task(made.run(stop))
-    async with asyncio.timeout(10):
-        while True:
-            if not (await store.census()).untold:
-                break
-            await asyncio.sleep(0.02)
-    await asyncio.sleep(0.2)
+
+    async def is_done() -> bool:
+        return (await store.census()).untold == 0 and await store.stored(["g"]) == frozenset()
+
+    await until(is_done)
     stop.set()
     await task
-    assert await store.prune() == 0, "the delivery of the dawn of time is gone"
 
 
 async def test_it_leaves_at_once_while_github_is_slow(opened: Open, sqlite_url: str, github: Scene) -> None:
     """R3: the next one tells this end. Red when it finishes telling before it stops (tried)."""
-    store = await opened(sqlite_url, lease_s=0.05)
+    store = await opened(sqlite_url)
     await ended(store, await begun(store, github))
-    await asyncio.sleep(0.1)
-    slow = github.loopback.faults.add(Delay(20), path="/issues/1/comments", times=9)
+    await pass_time(sqlite_url, 600)
+    slow = github.loopback.faults.add(Delay(600), path="/issues/1/comments", times=9)
     stop = asyncio.Event()
     task = asyncio.create_task(reaper(store, github).run(stop))
-    async with asyncio.timeout(10):
-        while True:
-            if slow.left < 9:
-                break
-            await asyncio.sleep(0.02)
+    await until(lambda: slow.left < 9)
     stop.set()
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(WITHIN_S):
         await task
     assert (await store.census()).untold == 1

@@ -20,6 +20,7 @@ from bot.standins.serving import serve
 from bot.stores import Store, open_store
 from bot.upkeep.sweeper import KEPT_S, MARGIN_S, Sweeper, survey_rest_s, unanswered, verdict
 from bot.web.app import create_app
+from tests.polling import WITHIN_S, until
 
 pytestmark = pytest.mark.anyio
 
@@ -311,11 +312,11 @@ async def test_the_first_sweep_comes_soon_after_the_start(scene: Scene) -> None:
         scene.github.comment(scene.repository, 1, "alice", "/backspace mend it")
     stop = asyncio.Event()
     running = asyncio.create_task(scene.sweeper.run(stop))
-    async with asyncio.timeout(30):
-        while True:
-            if await scene.work():
-                break
-            await asyncio.sleep(0.1)
+
+    async def is_found() -> bool:
+        return bool(await scene.work())
+
+    await until(is_found)
     stop.set()
     await running
 
@@ -329,14 +330,10 @@ async def test_the_sweeper_ends_at_once_although_github_bids_it_wait(scene: Scen
     fault = scene.github.faults.add(limited, method="POST", path="/app/hook/deliveries/.*/attempts$")
     stop = asyncio.Event()
     running = asyncio.create_task(scene.sweeper.run(stop))
-    async with asyncio.timeout(30):
-        while True:
-            if fault.left == 0:
-                break
-            await asyncio.sleep(0.02)
+    await until(lambda: fault.left == 0)
     await asyncio.sleep(0.1)
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         await running
 
 
@@ -351,6 +348,6 @@ async def test_the_sweeper_ends_at_once_when_told_to_stop_and_outlives_a_github_
     await asyncio.sleep(0.3)
     assert not running.done()
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN_S):
         await running
     await store.close()

@@ -18,6 +18,7 @@ from bot.standins.github.world import World
 
 USER_AGENT = "GitHub-Hookshot/044aadd"
 KEPT_SECONDS = 3 * 86_400  # deliveries can be listed and redelivered for three days
+AT_ONCE = 32  # deliveries under way: the client's work grows with the square of them, and waiting is no door's delay
 LOG_LIMIT = 10_000  # characters of an answer that the log keeps
 
 
@@ -28,6 +29,7 @@ class Hooks:
         self._world = world
         self._client: httpx.AsyncClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lanes = asyncio.Semaphore(AT_ONCE)
 
     def emit(
         self,
@@ -109,9 +111,13 @@ class Hooks:
 
     def _start(self, delivery: Delivery) -> None:
         self._world.deliveries.append(delivery)
-        task = asyncio.get_running_loop().create_task(self._deliver(delivery))
+        task = asyncio.get_running_loop().create_task(self._deliver_in_turn(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _deliver_in_turn(self, delivery: Delivery) -> None:
+        async with self._lanes:
+            await self._deliver(delivery)
 
     async def _deliver(self, delivery: Delivery) -> None:
         delivery.request_headers = headers_of(delivery)
