@@ -1,6 +1,7 @@
 """The command line as its users meet it: real processes, real messages."""
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -8,13 +9,18 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from rich.text import Text
+from typer.testing import CliRunner
 
 from bot import __version__
+from bot.cli import app
 from bot.commands.demo import CONTENT, demo_settings, which_model
+from bot.commands.doctor import findings, show
 from bot.config import Config
 from bot.stage import staged
 from tests.github.wire import private_key
@@ -36,6 +42,15 @@ def backspace(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.Compl
         env={**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **env},
         timeout=100,
     )
+
+
+def invoked(*arguments: str, **env: str) -> tuple[int, str]:
+    """As `backspace`, in the current folder and this process, which has imported it all: the exit code, and all that
+    is said, in one line. Not for `serve` and `demo`, which set up the log of a whole process."""
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
+    done = CliRunner(env={**dict.fromkeys(os.environ), **kept, **env}).invoke(app, arguments)
+    assert isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output.replace("\n", " ")
 
 
 def test_the_demo_ends_with_the_pull_request_it_was_asked_for() -> None:
@@ -221,7 +236,7 @@ REPLAY = ("replay", "--event", "ping")
     ],
 )
 def test_an_ordinary_mistake_is_one_sentence(
-    arguments: tuple[str, ...], env: dict[str, str], said: str, tmp_path: Path
+    arguments: tuple[str, ...], env: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Red when a command leaves one of its errors to Python (tried: take `worded` from `serve`)."""
     (tmp_path / "good.json").write_text("{}")
@@ -232,9 +247,14 @@ def test_an_ordinary_mistake_is_one_sentence(
         (tmp_path / "no-bwrap" / name).symlink_to(shutil.which(name) or "/nowhere")
     subprocess.run(["git", "init", "-q", str(tmp_path / "empty")], check=True)
     path = str(tmp_path / env["PATH"]) if "PATH" in env else os.environ["PATH"]
-    done = backspace(*arguments, cwd=tmp_path, **{**env, "PATH": path})
-    words = done.stdout + done.stderr
-    assert done.returncode in (1, 2)
+    env = {**env, "PATH": path}
+    if arguments[0] in ("serve", "demo"):
+        done = backspace(*arguments, cwd=tmp_path, **env)
+        code, words = done.returncode, done.stdout + done.stderr
+    else:
+        monkeypatch.chdir(tmp_path)
+        code, words = invoked(*arguments, **env)
+    assert code in (1, 2)
     assert said in words
     assert "Traceback" not in words
     assert "hunter22" not in words
@@ -249,13 +269,13 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
+    monkeypatch.chdir(tmp_path)
     for command in (("serve",), ("doctor",), ("run", "x")):
-        done = backspace(*command, cwd=tmp_path)
-        assert done.returncode == 2
-        assert "- .env cannot be read: it should be UTF-8 text that this user may read." in done.stderr
-        assert "Traceback" not in done.stderr
+        code, words = invoked(*command)
+        assert code == 2
+        assert "- .env cannot be read: it should be UTF-8 text that this user may read." in words
 
 
 @pytest.mark.parametrize(
@@ -300,6 +320,14 @@ def test_the_demo_goes_to_a_sandbox_far_away_only_when_it_is_told_to() -> None:
     assert {**demo_settings({**tokens, "SANDBOX": "modal"}), **tokens} == demo_settings({**tokens, "SANDBOX": "modal"})
 
 
+async def diagnosed(env: Mapping[str, str]) -> tuple[int, str]:
+    """As `backspace doctor`, in this process: the exit code, and what is printed."""
+    printed = io.StringIO()
+    config, faults = Config.read(env)
+    code = show(await findings(config, faults=faults), Console(file=printed, width=200))
+    return code, printed.getvalue()
+
+
 @pytest.mark.anyio
 async def test_doctor_and_replay_against_a_running_bot(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
@@ -319,20 +347,18 @@ async def test_doctor_and_replay_against_a_running_bot(tmp_path: Path) -> None:
         parts = ["Clock", "GitHub App", "Installations", "Permissions", "Events", "Webhook"]
         parts += ["Model", "Sandbox", "Store", "Public address"]
         assert re.findall(r"^ok   ([\w ]+):", well.stdout, re.MULTILINE) == parts
-        ill = await asyncio.to_thread(
-            backspace, "doctor", cwd=tmp_path, **{**env, "GITHUB_APP_ID": "1", "PUBLIC_URL": "http://127.0.0.1:9"}
-        )
-        assert ill.returncode == 1
-        assert "Nothing answers at http://127.0.0.1:9: start `backspace serve`, or correct PUBLIC_URL." in ill.stdout
-        assert "GITHUB_APP_ID and the private key must be of one App, and the clock right (" in ill.stdout
-        lost = await asyncio.to_thread(backspace, "doctor", cwd=tmp_path, **{**env, "PUBLIC_URL": "http://127.0.0.1:9"})
-        assert lost.returncode == 1
-        assert f"fix  Webhook: GitHub delivers to {stage.config.public_url}/webhook\n" in lost.stdout
+        code, ill = await diagnosed({**env, "GITHUB_APP_ID": "1", "PUBLIC_URL": NOWHERE})
+        assert code == 1
+        assert "Nothing answers at http://127.0.0.1:9: start `backspace serve`, or correct PUBLIC_URL." in ill
+        assert "GITHUB_APP_ID and the private key must be of one App, and the clock right (" in ill
+        code, lost = await diagnosed({**env, "PUBLIC_URL": NOWHERE})
+        assert code == 1
+        assert f"fix  Webhook: GitHub delivers to {stage.config.public_url}/webhook\n" in lost
         stage.github.world.apps[stage.config.app_id].webhook_secret = "another"
         stage.github.open_issue(stage.repository, "alice", "Say hello")
         await stage.github.deliver()
-        unlike = await asyncio.to_thread(backspace, "doctor", cwd=tmp_path, **env)
-        assert "fix  Last delivery: issues, answered 401\n" in unlike.stdout
+        _, unlike = await diagnosed(env)
+        assert "fix  Last delivery: issues, answered 401\n" in unlike
         payload = tmp_path / "payload.json"
         payload.write_text(json.dumps(mention("no command here")))
         sent = await asyncio.to_thread(
