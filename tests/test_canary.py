@@ -55,7 +55,7 @@ async def test_the_token_is_in_every_command_of_the_agents_and_the_same_in_each_
     sandbox, canary = DirectorySandbox(tmp_path / "tree"), Canary("a job's own key")
     await canary.put(sandbox)
     shown = await sandbox.exec(
-        ["bash", "-c", f'exec bash -c "echo ${VARIABLE} $BASH_ENV"'], env={"BASH_ENV": f"$HOME/{PLACE}"}, timeout_s=10
+        ["bash", "-c", f'exec bash -c "echo ${VARIABLE} $BASH_ENV"'], env={"BASH_ENV": f"$HOME/{PLACE}"}, timeout_s=60
     )
     token = shown.stdout.decode().strip()
     assert token.startswith("bst_")
