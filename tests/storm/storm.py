@@ -6,16 +6,13 @@ import os
 import random
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from bot.config import Config
 from bot.domain.events import Conclusion, JobFinished
@@ -25,15 +22,16 @@ from bot.standins.github import LoopbackGitHub
 from bot.standins.github.faults import DropReply
 from bot.standins.github.state import Delivery, Issue, Repository
 from bot.standins.messages import LoopbackMessages
-from bot.standins.serving import serve
+from bot.standins.serving import reserved_port, serve
 from bot.stores import Store, open_store
 from bot.wiring import web_app
+from tests.stores.beside import pass_time, run
 from tests.storm.effects import Kill, lines_of
 from tests.storm.scene import ASK, Claude, expected_tree, repository
 from tests.storm.worker import Spec
 
 KEY = "test-key-that-is-long-enough"
-WITHIN_S = 60.0
+WITHIN_S = 120.0  # a whole job, on a machine that stands still now and then
 RANDOM_KILLS_A_JOB = 8
 WRITES = (
     *(("POST", path) for path in ("/git/refs$", "/git/blobs$", "/git/trees$", "/git/commits$", "/pulls$")),
@@ -127,7 +125,7 @@ class Storm:
                 return Outcome(deaths=tuple(deaths), faults=(f"the worker ended with {status}",), effects=())
             await self._say_again(issue)
             between(len(deaths))
-            self._sql(f"UPDATE jobs SET lease_until = 0 WHERE id = '{job.id}'")
+            await pass_time(self.config.database_url)
         await self._say_again(issue)
         faults = [fault async for fault in self._faults(job, issue, len(deaths))]
         effects = tuple(line.effect for line in lines_of(log) if line.when == "before")
@@ -158,7 +156,8 @@ class Storm:
         while not waiting.done():
             await asyncio.wait({waiting}, timeout=0.5)
             if not waiting.done():
-                self._sql(f"UPDATE jobs SET run_at = 0 WHERE id = '{job.id}' AND state = 'queued' AND run_at > 0")
+                resting = f"id = '{job.id}' AND state = 'queued' AND run_at > 0"
+                await run(self.config.database_url, f"UPDATE jobs SET run_at = 0 WHERE {resting}")
         return waiting.result()
 
     async def _learn(self, job: Job) -> None:
@@ -225,13 +224,6 @@ class Storm:
             faults.append(f"{again} requests too many")
         return [*faults, "the tree was lost"] if issue.number in self.claude.lost else faults
 
-    def _sql(self, statement: str) -> None:
-        """Time passes: what would else be waited for."""
-        engine = create_engine(make_url(self.config.database_url.replace("postgresql:", "postgresql+psycopg:")))
-        with engine.begin() as connection:
-            connection.execute(text(statement))
-        engine.dispose()
-
 
 def last_of(log: Path) -> Kill:
     lines = lines_of(log) if log.exists() else []
@@ -256,11 +248,14 @@ async def storm(
     github.world.rate_limit = 1_000_000  # hundreds of jobs in a few minutes are no flood here
     repo = github.add_repository("acme", "widget", source=make(source))
     github.set_role(repo, "alice", "write")
-    secret, port = secrets.token_hex(16), free_port()
-    registered = github.create_app(webhook_url=f"http://127.0.0.1:{port}/webhook", webhook_secret=secret, owner="acme")
-    github.install(registered.app, "acme")
     messages = LoopbackMessages(claude, api_key=KEY, largest_write=None)
-    async with github.serve() as github_url, serve(messages.asgi()) as messages_url:
+    async with AsyncExitStack() as held:
+        secret, port = secrets.token_hex(16), held.enter_context(reserved_port())
+        hook = f"http://127.0.0.1:{port}/webhook"
+        registered = github.create_app(webhook_url=hook, webhook_secret=secret, owner="acme")
+        github.install(registered.app, "acme")
+        github_url = await held.enter_async_context(github.serve())
+        messages_url = await held.enter_async_context(serve(messages.asgi()))
         settings = {
             "GITHUB_APP_ID": str(registered.app.id),
             "GITHUB_PRIVATE_KEY": registered.private_key_pem,
@@ -291,8 +286,3 @@ async def storm(
             process.kill()
             await process.wait()
             await store.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

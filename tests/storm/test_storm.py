@@ -19,7 +19,7 @@ from tests.storm.table import show
 pytestmark = pytest.mark.anyio
 SIDES: tuple[When, When] = ("before", "after")
 IN_THE_MIDDLE = Kill("model ask #2", "before")
-EVERY = 13  # of the kills, in `make test`
+EVERY = 19  # of the kills, in `make test`
 RANDOM_KILLS = 200
 
 
@@ -29,14 +29,14 @@ def kills_in(clean: Outcome) -> list[Kill]:
 
 @pytest.mark.timeout(300)
 async def test_a_job_whose_worker_is_killed_again_and_again_comes_to_its_one_end(tmp_path: Path) -> None:
-    """Every thirteenth place of all, one after the other, in one job."""
+    """Every nineteenth place of all, one after the other, in one job."""
     async with storm(tmp_path / "storm") as here:
         clean = await here.run()
         assert clean.faults == ()
         kills = kills_in(clean)[3::EVERY]
         outcome = await here.run(kills)
         assert outcome.faults == ()
-        assert len(outcome.deaths) > 0.9 * len(kills)
+        assert len(outcome.deaths) >= len(kills) - 1
 
 
 async def test_who_loses_access_between_two_attempts_leaves_no_check_open(tmp_path: Path) -> None:
