@@ -223,7 +223,7 @@ async def _store(config: Config) -> Sequence[Finding]:
 
 async def _public(config: Config) -> Sequence[Finding]:
     """The live page's address answers, if the bot is running; GitHub must reach the same host."""
-    async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:
+    async with httpx.AsyncClient(timeout=10, follow_redirects=False) as client:
         try:
             answer = await client.get(f"{config.public_url}/healthz")
         except (httpx.HTTPError, httpx.InvalidURL):
