@@ -50,7 +50,7 @@ async def test_a_second_request_reaches_the_next_step_of_the_agent_at_work(tmp_p
         await until(lambda: any("bob said: also keep the docstring, please" in body for body in said(stage, issue)))
         third.set()
         await finished(stage, issue)
-        assert [r.content for r in comment.reactions] == ["eyes"]
+        await until(lambda: [r.content for r in comment.reactions] == ["eyes"])
         told = next(m["content"][-1]["text"] for m in messages.requests[2]["messages"] if "<steering-" in str(m))
         assert f'id="{comment.id}" author="bob">\nalso keep the docstring, please\n</steering-' in told
         assert "rm -rf" not in str(messages.requests), "what a reader does not see the agent does not read"
