@@ -37,6 +37,8 @@ class Watch:
                 self._watch_all()
         except OSError:  # too many of something, or a directory that cannot be read
             self._gave_up = True
+            if self._events != -1:
+                os.close(self._events)
             return 0
         self._number += bool(seen)
         return self._number
