@@ -6,15 +6,15 @@ that it may not run now, and `tend` gives the hint again.
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from bot.config import RULES, Config, ConfigFault, Role
-from bot.domain.errors import ProviderError
+from bot.domain.errors import ProviderError, UserError
 from bot.stores import Store
 from bot.wiring import (
     configure_logging,
@@ -125,8 +125,21 @@ def door(env: Environment, *, spawn: Spawn) -> "Starlette":
 async def work(env: Environment, job_id: str, *, spawn: Spawn) -> None:
     """One job to its end, if it may run now. Whatever becomes of it, those that may run then are hinted at.
 
-    Raises ConfigFault, BotError; and CancelledError when the container goes down: the job is back in the queue then.
+    Where no job can begin, another try at once cannot help: that is logged and said to those who wait, and `tend` hints
+    again. Raises ProviderError; and CancelledError when the container goes down: the job is back in the queue then.
     """
+    try:
+        await _work(env, job_id, spawn)
+    except (ConfigFault, UserError) as error:
+        log.error("no job can begin", job=job_id, error="; ".join(str(error).splitlines()))
+        with suppress(ConfigFault, UserError):  # the same again, in what telling needs too
+            config = without_model(env)
+            async with opened(config) as store:
+                await waiting_room(config, store, github_app(config)).look(stuck=True)
+
+
+async def _work(env: Environment, job_id: str, spawn: Spawn) -> None:
+    """Raises ConfigFault and UserError before it claims the job only."""
     config = configured(env, "worker")
     provider = connected(sandbox_provider(config))
     async with opened(config) as store, models(config) as model_named, provider as sandboxes:
@@ -159,7 +172,9 @@ async def tend(env: Environment, *, spawn: Spawn) -> None:
     """Every minute: hints that were lost, ends and waits nobody was told, sandboxes whose job is over."""
     config = without_model(env)
     async with opened(config) as store, connected(sandbox_provider(config)) as sandboxes:
-        await hint_at_due(store, spawn)
+        hinted = await hint_at_due(store, spawn)
+        if problem := sandboxes.problem():
+            log.error("sandboxes cannot start", problem=problem)
         for one in orphans(store, sandboxes):  # first: GitHub may take its time, and these cost money
             try:
                 await one.look()
@@ -169,6 +184,7 @@ async def tend(env: Environment, *, spawn: Spawn) -> None:
         app = github_app(config, leaks)
         await reaper(config, store, app, leaks).tell_all()
         await waiting_room(config, store, app).look()
+        await hint_at_due(store, spawn, but=hinted)  # a job held back for its comment was free meanwhile
 
 
 async def sweep(env: Environment, *, spawn: Spawn) -> None:
@@ -188,9 +204,11 @@ async def survey(env: Environment, *, spawn: Spawn) -> None:
         await hint_at_due(store, spawn)
 
 
-async def hint_at_due(store: Store, spawn: Spawn) -> None:
-    """Raises ProviderError when the store fails."""
-    hints = Hints(spawn)
-    for job_id in await store.due():
-        hints.give(job_id)
+async def hint_at_due(store: Store, spawn: Spawn, *, but: Collection[str] = ()) -> tuple[str, ...]:
+    """Which jobs are due. Raises ProviderError when the store fails."""
+    hints, due = Hints(spawn), await store.due()
+    for job_id in due:
+        if job_id not in but:
+            hints.give(job_id)
     await hints.settled()
+    return due

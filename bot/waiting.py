@@ -54,19 +54,22 @@ class WaitingRoom:
                 log.warning("nobody looked who waits", error=str(error))
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
-    async def look(self) -> None:
-        """Tells everybody who waits and was not told. Raises ProviderError when the store fails."""
+    async def look(self, *, stuck: bool = False) -> None:
+        """Tells everybody who waits and was not told; whose job may run now does not wait, unless the bot is `stuck`:
+        it can begin no job. Raises ProviderError when the store fails."""
         now = self._now()
         self._not_before = {job_id: at for job_id, at in self._not_before.items() if at > now}
-        for waiting in await self._store.waiting(PATIENCE_S):
+        found = await self._store.waiting(PATIENCE_S)
+        about_to_begin = await self._store.due() if found and not stuck else ()
+        for waiting in found:
             job = waiting.job
             tells = isinstance(job.command, Start | Continue) and not job.issue.is_pull_request
-            if job.id in self._not_before or not tells:
+            if not tells or job.id in self._not_before or job.id in about_to_begin:
                 continue
             if not await self._store.hold_back(job.id, HELD_BACK_S):
                 continue
             try:
-                told = await self._tell(waiting)
+                told = await self._tell(waiting, stuck)
             finally:
                 await self._store.let_go(job.id)
             if told:
@@ -74,7 +77,7 @@ class WaitingRoom:
             else:
                 self._not_before[job.id] = self._now() + REST_S
 
-    async def _tell(self, waiting: Waiting) -> bool:
+    async def _tell(self, waiting: Waiting, stuck: bool) -> bool:
         """False: not yet."""
         job, deadline = waiting.job, self._now() + ASKING_S
 
@@ -89,7 +92,7 @@ class WaitingRoom:
             ):
                 in_passing = github.progress()
                 check_person(job, await in_passing.permission(job.requested_by.login))
-                await self._say(waiting, in_passing)
+                await self._say(waiting, stuck, in_passing)
         except NotPermitted:
             return True  # a stranger is answered when the job's turn comes, if at all
         except (ProviderError, LeaseLost, TimeoutError) as error:
@@ -98,7 +101,7 @@ class WaitingRoom:
         log.info("wait told", job=job.id, behind=waiting.behind)
         return True
 
-    async def _say(self, waiting: Waiting, github: GitHub) -> None:
+    async def _say(self, waiting: Waiting, stuck: bool, github: GitHub) -> None:
         job = waiting.job
         if await github.find_comment(job.issue.number, marker(job.id)) is not None:
             return
@@ -106,5 +109,5 @@ class WaitingRoom:
             await github.react_to_issue(job.issue.number, "eyes")
         else:
             await github.react_to_comment(job.comment_id, "eyes")
-        body = waiting_comment(job, behind=waiting.behind, links=self._links(job))
+        body = waiting_comment(job, behind=waiting.behind, stuck=stuck, links=self._links(job))
         await github.create_comment(job.issue.number, body)

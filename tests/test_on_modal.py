@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,9 @@ import structlog
 from bot import on_modal
 from bot.config import RULES, ConfigFault
 from bot.domain.events import Conclusion, JobFinished
+from bot.domain.job import Person
 from bot.on_modal import NEEDS_POSTGRES, Hints
+from bot.report.waiting import STUCK
 from bot.sandbox_wiring import bot_id
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.modal import Modal
@@ -23,11 +26,13 @@ from bot.standins.github import LoopbackGitHub
 from bot.standins.serving import serve
 from bot.stores import QueueLimits, open_store
 from modal_app import JOB_S, WATCHED_S
+from tests.github.wire import private_key
 from tests.payloads.samples import body_of, headers_of, mention, signature_of
 from tests.polling import WITHIN_S, until
 from tests.standins.modal.published import Published
 from tests.standins.modal.sandboxes import Sandboxes
 from tests.standins.modal.server import ModalStandIn
+from tests.stores.beside import pass_time
 from tests.stores.postgres import Postgres, running_postgres
 from tests.stores.samples import a_job, claimed, deliver
 
@@ -143,6 +148,68 @@ async def test_every_job_that_may_run_gets_its_hint(postgres: Postgres) -> None:
     await on_modal.hint_at_due(store, spawn)
     await store.close()
     assert hinted == ["job-first", "job-second"]
+
+
+async def test_a_job_whose_turn_came_while_its_wait_was_told_is_hinted_at_before_the_upkeep_ends(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """Held back for its comment, it has no claim from the hint of the job before it. Red without the second look for
+    hints: seen."""
+    hinted: list[str] = []
+
+    async def spawn(job_id: str) -> None:
+        hinted.append(job_id)
+
+    store = await open_store(url := postgres.new_database(), limits=QueueLimits(lease_s=600))
+    before = await claimed(store, "before")
+    await deliver(store, a_job("waits", issue=before.job.issue.number))
+    await pass_time(url)
+
+    async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Of GitHub: the App is installed nowhere."""
+        await reader.readuntil(b"\r\n\r\n")
+        if not hinted:
+            await store.commit(before, finish="failed", reported=True)
+        writer.write(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(asked, "127.0.0.1", 0) as github:
+        env = {"DATABASE_URL": url, "GITHUB_APP_ID": "7", "GITHUB_PRIVATE_KEY": private_key(), "SANDBOX": "bubblewrap"}
+        env |= {"GITHUB_API_URL": f"http://127.0.0.1:{github.sockets[0].getsockname()[1]}"}
+        await on_modal.tend({**env, "BACKSPACE_HOME": str(tmp_path)}, spawn=spawn)
+    await store.close()
+    assert hinted == ["job-waits"]
+
+
+async def test_where_no_job_can_begin_the_operator_finds_why_in_the_log_and_the_asker_in_the_thread(
+    tmp_path: Path, postgres: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a model's key. Each hint ended in four crashes, and nobody was told: seen."""
+    github = LoopbackGitHub(tmp_path / "github")
+    repository = github.add_repository("octo-org", "widgets")
+    github.set_role(repository, "alice", "write")
+    app = github.create_app("bot", webhook_url="http://127.0.0.1:1", webhook_secret=SECRET, owner="octo-org")
+    issue, alice = github.open_issue(repository, "alice", "It breaks", "Always."), github.user("alice")
+    asked = github.comment(repository, issue.number, "alice", "/backspace fix it")
+    job = replace(
+        a_job("a", repo=repository.id, issue=issue.number, installation=github.install(app.app, "octo-org").id),
+        requested_by=Person(alice.id, "alice"),
+        comment_id=asked.id,
+    )
+    store = await open_store(url := postgres.new_database())
+    await deliver(store, job)
+    await pass_time(url)
+    async with github.serve() as address:
+        env = {"DATABASE_URL": url, "GITHUB_APP_ID": str(app.app.id), "GITHUB_PRIVATE_KEY": app.private_key_pem}
+        env |= {"GITHUB_API_URL": f"{address}/api/v3", "SANDBOX": "bubblewrap", "BACKSPACE_HOME": str(tmp_path)}
+        await on_modal.work(env, job.id, spawn=nobody)
+    assert "ANTHROPIC_API_KEY" in capsys.readouterr().out
+    assert await store.due() == (job.id,), "it begins once that is mended"
+    await store.close()
+    said = [comment.body for comment in github.comments(repository, issue.number) if comment.author.type == "Bot"]
+    assert len(said) == 1
+    assert f"**Queued** {STUCK} · run {job.id}" in said[0]
 
 
 async def test_the_upkeep_ends_sandboxes_also_while_github_does_not_answer(

@@ -1,6 +1,7 @@
 """Who has to wait is told so in the thread, once, and the job goes on in the same comment."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import httpx
@@ -11,12 +12,12 @@ from bot.github.installation import App
 from bot.github.pace import NO_LIMITS
 from bot.report.links import Links
 from bot.report.waiting import waiting_comment
-from bot.stores import open_store
+from bot.stores import QueueLimits, Store, open_store
 from bot.waiting import WaitingRoom
 from tests.github.wire import private_key
 from tests.polling import WITHIN_S, until
 from tests.stores.beside import pass_time
-from tests.stores.samples import a_job, deliver
+from tests.stores.samples import a_job, claimed, deliver
 from tests.test_journey import finished
 from tests.test_taken_back import WAIT, at_work, said, stage
 
@@ -38,12 +39,17 @@ def test_the_words_of_waiting() -> None:
         requested_by=asker,
     )
     links = Links(page="https://bot/jobs/m2x9?t=w", check=None, repository="https://github.com/acme/widget")
-    assert waiting_comment(job, behind="k7f3", links=links) == (
+    assert waiting_comment(job, behind="k7f3", stuck=True, links=links) == (
         "<!-- backspace:job:m2x9 -->\n"
         "**Queued** behind run k7f3 · run m2x9 · [live log](https://bot/jobs/m2x9?t=w)\n\n"
         "`/backspace cancel`"
     )
-    assert "\n**Queued** until another job has ended · run m2x9" in waiting_comment(job, behind=None, links=links)
+    assert "\n**Queued** until another job has ended · run m2x9" in waiting_comment(
+        job, behind=None, stuck=False, links=links
+    )
+    assert "\n**Queued** until the bot can begin jobs again: its log says what keeps it · run" in waiting_comment(
+        job, behind=None, stuck=True, links=links
+    )
 
 
 async def test_a_second_request_says_behind_which_it_waits_and_then_goes_on_in_that_comment(tmp_path: Path) -> None:
@@ -94,6 +100,32 @@ async def test_a_stranger_who_waits_hears_nothing_before_the_turn_comes(tmp_path
         assert len(said(scene, issue)) == 1
 
 
+Answers = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
+
+
+def waiting_room(store: Store, answers: Answers) -> WaitingRoom:
+    app = App(1, private_key(), transport=httpx.MockTransport(answers), limits=NO_LIMITS)
+    return WaitingRoom(store, app, links=lambda _: Links(page="p", check=None, repository="r"))
+
+
+async def test_a_job_that_may_begin_at_once_does_not_wait_unless_the_bot_can_begin_none(tmp_path: Path) -> None:
+    """Where a container is only starting for it, it was told to wait for others, and held back meanwhile (seen)."""
+    asked: list[str] = []
+
+    async def gone(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(404, json={"message": "Not Found"})
+
+    store = await open_store(f"sqlite:///{tmp_path}/bot.db")
+    await deliver(store, a_job("a"))
+    await pass_time(f"sqlite:///{tmp_path}/bot.db")
+    await waiting_room(store, gone).look()
+    assert asked == []
+    await waiting_room(store, gone).look(stuck=True)
+    assert asked != []
+    await store.close()
+
+
 async def test_the_waiting_room_closes_at_once_although_github_does_not_answer(tmp_path: Path) -> None:
     """And frees the job it was about to tell of. Red when `stop` is asked for between looks only (seen)."""
     asked, stop = asyncio.Event(), asyncio.Event()
@@ -102,14 +134,14 @@ async def test_the_waiting_room_closes_at_once_although_github_does_not_answer(t
         asked.set()
         return await asyncio.Future()
 
-    store = await open_store(f"sqlite:///{tmp_path}/bot.db")
-    await deliver(store, a_job("a"))
+    store = await open_store(f"sqlite:///{tmp_path}/bot.db", limits=QueueLimits(lease_s=600))
+    first = await claimed(store, "first")
+    await deliver(store, a_job("a", issue=first.job.issue.number))
     await pass_time(f"sqlite:///{tmp_path}/bot.db")
-    app = App(1, private_key(), transport=httpx.MockTransport(silent), limits=NO_LIMITS)
-    links = Links(page="p", check=None, repository="r")
-    room = asyncio.create_task(WaitingRoom(store, app, links=lambda _: links).run(stop))
+    room = asyncio.create_task(waiting_room(store, silent).run(stop))
     async with asyncio.timeout(WITHIN_S):
         await asked.wait()
+    await store.commit(first, finish="failed")
     assert await store.claim("worker") is None, "its comment is being made"
     stop.set()
     async with asyncio.timeout(WITHIN_S):
