@@ -16,7 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from bot import cli
 from bot.config import SETTINGS, Config
 from bot.github.tokens import JOB
 from bot.intake.triggers import EVENTS
@@ -211,11 +213,9 @@ def test_every_make_target_it_names_exists() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"(?<!/)backspace ([a-z]+)\b[^`\n]*`", ALL))))
 def test_every_command_it_names_has_a_help_text(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "bot", command, "--help"], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Usage" in done.stdout
+    done = CliRunner().invoke(cli.app, [command, "--help"])
+    assert done.exit_code == 0, done.output
+    assert f"Usage: backspace {command}" in done.stdout
 
 
 def test_every_file_and_page_it_names_exists() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -282,13 +280,3 @@ def test_ids_are_short_and_keys_are_long() -> None:
     assert {len(made) for made in ids} == {12}
     assert set("".join(ids)) <= set("abcdefghijklmnopqrstuvwxyz234567")
     assert len(random_watch_key()) == 32
-
-
-def test_the_web_process_starts_without_model_agent_or_github_client() -> None:
-    program = (
-        "import sys, bot.web.app; "
-        "print([m for m in ('anthropic', 'openai', 'githubkit', 'modal', 'bot.agent', 'bot.github', 'bot.models') "
-        "if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
