@@ -1,10 +1,10 @@
 """A job's last event: which it is, what state it leaves, and whether a failure is one yet or is tried again first."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
-from bot.domain.events import Conclusion, JobFinished, JobStarted, PullRequestOpened, Recorded
+from bot.domain.events import BranchMoved, Conclusion, JobFinished, JobStarted, PullRequestOpened, Recorded
 from bot.domain.job import Job
 from bot.ports import Claim, JobState
 from bot.report import answers
@@ -34,10 +34,13 @@ def state_of(end: JobFinished, *, cancelled_by: str | None) -> JobState:
     return "cancelled" if in_time else STATE_OF[end.conclusion]
 
 
-def cancelled(by: str, events: Iterable[Recorded]) -> JobFinished:
-    """What was opened already stays open, and is named."""
+def cancelled(by: str, events: Sequence[Recorded]) -> JobFinished:
+    """What is on GitHub already stays there, and is named."""
     opened = next((r.event.number for r in events if isinstance(r.event, PullRequestOpened)), None)
+    pushed = [r.event.branch for r in events if isinstance(r.event, BranchMoved)][1:]  # after what it began with
     too_late = f" #{opened} was open already." if opened else ""
+    if pushed and not opened:
+        too_late = f" Its change is on the branch `{pushed[0]}` already, without a pull request."
     return JobFinished(Conclusion.NEUTRAL, f"{answers.cancelled(by)}{too_late}")
 
 

@@ -16,10 +16,12 @@ from bot.journey import Facts, Journey, Workshop
 from bot.listening import Ear
 from bot.ports import Claim, Entry, GitHub, GitHubApp, JobStore, Lease, ShutOut
 from bot.publish.branch import drop_branch
+from bot.publish.pull_request import find_published
 from bot.recorder import Recorder
 from bot.report import answers
 from bot.report.leaks import Leaks
 from bot.report.links import Links
+from bot.report.progress import progress
 from bot.report.tracking import marker
 from bot.report.wording import branch_name
 from bot.reporter import Reporter
@@ -108,7 +110,7 @@ class Worker:
             earlier=earlier,
         )
         async with reporter:
-            end = await self._end_of(journey, lease, journal)
+            end = await self._end_of(journey, lease, github, journal)
             if shut := await self._store.shut_out(job.installation_id, job.repo.id):
                 await reporter.abandon()
                 told = shut.for_good  # then nobody will ever be
@@ -125,7 +127,7 @@ class Worker:
         """
         job, end = claim.job, last_word.end_in(journal.events())
         if end is None:
-            end = last_word.cancelled(claim.cancel_by or "", journal.events())
+            end = await self._cancelled(claim, claim.cancel_by or "", github, journal)
             await journal.record(end)
         await self._tidy(end, job, github, journal)
         told = True
@@ -143,7 +145,7 @@ class Worker:
         end = JobFinished(Conclusion.NEUTRAL, words)
         await self._store.commit(claim, events=() if known else (end,), finish="cancelled", reported=shut.for_good)
 
-    async def _end_of(self, journey: Journey, lease: Lease, journal: Recorder) -> JobFinished:
+    async def _end_of(self, journey: Journey, lease: Lease, github: GitHub, journal: Recorder) -> JobFinished:
         """The job's last event, recorded."""
         claim = lease.claim
         try:
@@ -153,7 +155,7 @@ class Worker:
             if by is None or task is None:
                 raise
             task.uncancel()
-            end = last_word.cancelled(by, journal.events())
+            end = await self._cancelled(claim, by, github, journal)
         except LeaseLost:
             raise
         except BotError as error:
@@ -168,6 +170,16 @@ class Worker:
             end = JobFinished(Conclusion.FAILURE, answers.our_fault())
         await journal.record(end)
         return end
+
+    async def _cancelled(self, claim: Claim, by: str, github: GitHub, journal: Recorder) -> JobFinished:
+        """Names what was published by then, also where the record of it is missing."""
+        try:
+            await find_published(stats=progress(journal.events()).stats, github=github, journal=journal)
+        except ProviderError as error:
+            if last_word.may_retry(error, claim):
+                raise
+            log.warning("not known what was published", error=str(error))
+        return last_word.cancelled(by, journal.events())
 
     async def _admitted(self, claim: Claim, github: GitHub, journal: Recorder) -> Facts:
         """Live facts, gathered at once. Raises UserError when the job may not run, or GitHub will never say."""

@@ -9,22 +9,26 @@ import pytest
 
 from bot.agent.rules import RuleModel
 from bot.domain.errors import ProviderError
-from bot.domain.events import Conclusion, JobFinished
+from bot.domain.events import Conclusion, JobFinished, JobStarted
 from bot.domain.job import Job, Repo
 from bot.journey import Workshop
 from bot.last_word import RETRIES
 from bot.lease import KeptLease, boot_time
-from bot.ports import AccessChanged, AccessState, DayBudgets, GitHub
+from bot.ports import AccessChanged, AccessState, DayBudgets, GitHub, GitHubApp
 from bot.ports.github import Hold
 from bot.publish.mirror import Mirror
 from bot.purse import purse_of
 from bot.repo_config import Budget
 from bot.report.leaks import Leaks
 from bot.report.links import Links
+from bot.report.wording import branch_name
 from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.stores import Store
 from bot.worker import Worker
+from tests.fakes import Crash, MemoryJournal
+from tests.github.scene import scene
 from tests.polling import WITHIN_S
+from tests.publish.test_pull_request import SMALL, Dying, patch_on, whole_job
 from tests.stores.beside import pass_time
 from tests.stores.conftest import Open, database_url, opened, sqlite_url
 from tests.stores.samples import a_job, deliver
@@ -52,7 +56,7 @@ def links(_: Job) -> Links:
     return Links(page="https://bot.example/jobs/1", check=None, repository="https://github.com/octo-org/widgets")
 
 
-def a_worker(store: Store, root: Path) -> Worker:
+def a_worker(store: Store, root: Path, app: GitHubApp | None = None) -> Worker:
     workshop = Workshop(
         mirror=Mirror(root / "mirrors", environment={}),
         sandboxes=Bubblewrap(),
@@ -61,7 +65,7 @@ def a_worker(store: Store, root: Path) -> Worker:
         budget=Budget(usd=1, turns=1, minutes=1),
         purse_of=lambda claim, wish: purse_of(store, claim, A_DAY, repo_wish_usd=wish),
     )
-    return Worker(store=store, app=Away(), workshop=workshop, leaks=Leaks(()), links=links, jobs_per_hour=9)
+    return Worker(store=store, app=app or Away(), workshop=workshop, leaks=Leaks(()), links=links, jobs_per_hour=9)
 
 
 async def taken(store: Store) -> KeptLease:
@@ -115,3 +119,25 @@ async def test_where_the_app_may_not_work_the_end_is_told_later_but_for_an_app_t
     assert row is not None
     assert row.state == "cancelled"
     assert (await store.census()).untold == untold
+
+
+async def test_a_cancel_of_a_killed_job_names_the_pull_request_of_which_there_is_no_record(
+    opened: Open, sqlite_url: str, tmp_path: Path
+) -> None:
+    """R3, R4. Red when `_wind_up` does not ask `find_published`: the thread says nothing of it (seen)."""
+    store, journal = await opened(sqlite_url), MemoryJournal()
+    async with scene(tmp_path) as here:
+        job, patch = here.job(), patch_on(here.head, tmp_path, SMALL)
+        await deliver(store, job)
+        killed = (await taken(store)).claim
+        with pytest.raises(Crash):
+            await whole_job(here, journal, patch, branch_name(job), through=Dying(8))  # the answer to POST /pulls
+        begun = JobStarted(1, model="m", budget_usd=1)
+        await store.commit(killed, events=[begun, *journal.events], entries=journal.entries())
+        await store.release(killed)
+        await store.request_cancel(job.id, "alice")
+        await a_worker(store, tmp_path, here.app()).run_job(await taken(store))
+        (comment,) = here.loopback.comments(here.repository, 1)
+        assert "**Cancelled** by @alice. #2 was open already." in comment.body
+        heads = {run.head_sha: run.conclusion for run in here.loopback.check_runs(here.repository)}
+        assert heads == {here.loopback.refs(here.repository)[f"refs/heads/{branch_name(job)}"]: "neutral"}

@@ -5,6 +5,7 @@ from bot.domain.errors import AmbiguousWrite, ProviderError, Unprocessable, User
 from bot.domain.events import BranchMoved
 from bot.domain.job import Job
 from bot.ports import Entry, GitHub, Journal
+from bot.publish.whole import whole
 
 START_COMMIT = "start_commit"
 HEAD_COMMIT = "head_commit"
@@ -28,7 +29,7 @@ async def start_branch(job: Job, *, branch: str, message: str, base_sha: str, gi
             commit = await github.create_commit(message, tree=base.tree_sha, parents=[base_sha])
             start = commit.sha
             await journal.record(entry=Entry("effect", START_COMMIT, {"sha": start, "base": base_sha}))
-        head = await _created(job, branch, start, github=github)
+        head = await whole(_created(job, branch, start, github=github))
     if not written(journal, BRANCH_CREATED):
         created = BranchMoved(branch=branch, head_sha=head, created=True)
         await journal.record(created, entry=Entry("effect", BRANCH_CREATED, {"branch": branch, "sha": head}))

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from bot.domain.errors import AmbiguousWrite, ProviderError, Unprocessable, UserError
 from bot.domain.events import BranchMoved, Noted, PullRequestOpened
-from bot.domain.job import Job, Patch, PullRequest
+from bot.domain.job import FileStat, Job, Patch, PullRequest
 from bot.ports import Commit, Entry, GitHub, Journal, TreeEntry
-from bot.publish.branch import HEAD_COMMIT, TAKEN_UP, foreign, own_commits, written
+from bot.publish.branch import BRANCH_CREATED, HEAD_COMMIT, TAKEN_UP, foreign, own_commits, written
 from bot.publish.policy import PathRules, problems
+from bot.publish.whole import whole
 
 BRANCH_ADVANCED = "branch_advanced"
 OPENED = "pull_request"
@@ -44,21 +45,55 @@ async def publish(
     if known is not None and not written(journal, BRANCH_ADVANCED):
         await _look_whether_open(known, github=github)
     head = await _head_with(job, patch, branch=branch, message=message, github=github, journal=journal)
-    await _advance(job, branch, head, github=github, journal=journal)
-    if known is not None:
-        opened = await _renewed(known, title=title, body=body, draft=draft, github=github, journal=journal)
-    elif (before := await github.find_pull_request(branch)) is not None:
-        opened = before
-    else:
-        opened = await _opened(
-            title=title, body=body, branch=branch, base_branch=base_branch, draft=draft, github=github, journal=journal
-        )
-    if not written(journal, OPENED):
-        event = PullRequestOpened(opened.number, opened.url, opened.draft, patch.stats, created=known is None)
-        await journal.record(event, entry=Entry("effect", OPENED, {"number": opened.number}))
+    await whole(_advance(job, branch, head, github=github, journal=journal))
+
+    async def shown() -> PullRequest:
+        if known is not None:
+            opened = await _renewed(known, title=title, body=body, draft=draft, github=github, journal=journal)
+        else:
+            opened = await github.find_pull_request(branch) or await _opened(
+                title=title,
+                body=body,
+                branch=branch,
+                base_branch=base_branch,
+                draft=draft,
+                github=github,
+                journal=journal,
+            )
+        await _is_open(opened, patch.stats, journal)
+        return opened
+
+    opened = await whole(shown())
     for login in {login.lower(): login for login in reviewers}.values():
         await _ask_for_review(opened.number, login, github=github, journal=journal)
     return opened
+
+
+async def find_published(*, stats: tuple[FileStat, ...], github: GitHub, journal: Journal) -> None:
+    """Record what a publication did that was broken off before it could: a cut connection, a killed worker.
+
+    `stats` are the change's. Raises ProviderError, LeaseLost.
+    """
+    head = written(journal, HEAD_COMMIT).get("sha")
+    branch = (written(journal, TAKEN_UP) or written(journal, BRANCH_CREATED)).get("branch")
+    if head is None or branch is None or await github.ref(branch) != head:
+        return
+    await _is_moved(branch, head, journal)
+    if (opened := await github.find_pull_request(branch)) is not None:
+        await _is_open(opened, stats, journal)
+
+
+async def _is_moved(branch: str, head: str, journal: Journal) -> None:
+    if written(journal, BRANCH_ADVANCED).get("sha") != head:
+        moved = BranchMoved(branch=branch, head_sha=head, created=False)
+        await journal.record(moved, entry=Entry("effect", BRANCH_ADVANCED, {"branch": branch, "sha": head}))
+
+
+async def _is_open(opened: PullRequest, stats: tuple[FileStat, ...], journal: Journal) -> None:
+    if not written(journal, OPENED):
+        created = not written(journal, TAKEN_UP)
+        event = PullRequestOpened(opened.number, opened.url, opened.draft, stats, created=created)
+        await journal.record(event, entry=Entry("effect", OPENED, {"number": opened.number}))
 
 
 async def _look_whether_open(number: int, *, github: GitHub) -> None:
@@ -146,9 +181,7 @@ async def _advance(job: Job, branch: str, head: str, *, github: GitHub, journal:
                 raise _deleted(branch) from None
             if now != head:
                 raise (error if now in own_commits(journal) else foreign(job, branch, now)) from None
-    if written(journal, BRANCH_ADVANCED).get("sha") != head:
-        moved = BranchMoved(branch=branch, head_sha=head, created=False)
-        await journal.record(moved, entry=Entry("effect", BRANCH_ADVANCED, {"branch": branch, "sha": head}))
+    await _is_moved(branch, head, journal)
 
 
 async def _opened(

@@ -205,8 +205,10 @@ class Dying(httpx.AsyncBaseTransport):
         await self._real.aclose()
 
 
-async def whole_job(here: Scene, journal: MemoryJournal, patch: Patch, branch: str, dies_after: int = 0) -> None:
-    app = App(here.registered.app.id, here.registered.private_key_pem, api_url=here.url, transport=Dying(dies_after))
+async def whole_job(
+    here: Scene, journal: MemoryJournal, patch: Patch, branch: str, *, through: httpx.AsyncBaseTransport
+) -> None:
+    app = App(here.registered.app.id, here.registered.private_key_pem, api_url=here.url, transport=through)
     async with app.repository(here.installation_id, here.repo) as github:
         await start(here, github, journal, branch)
         await finish(here, github, journal, patch, branch=branch)
@@ -223,13 +225,13 @@ async def test_a_crash_after_any_write_leads_to_one_pull_request(here: Scene, sm
     for dies_after in range(1, len(writes) + 1):
         journal, branch = MemoryJournal(), f"backspace/1-{dies_after:08x}"
         with pytest.raises(Crash):
-            await whole_job(here, journal, small, branch, dies_after)
-        await whole_job(here, journal, small, branch)
+            await whole_job(here, journal, small, branch, through=Dying(dies_after))
+        await whole_job(here, journal, small, branch, through=Dying(0))
         assert here.loopback.tree(here.repository, branch) == expected(SMALL)
         assert the_one_pull_request(here, branch)
         assert len(journal.of(PullRequestOpened)) == 1
         assert [move.created for move in journal.of(BranchMoved)] == [True, False]
-    await whole_job(here, MemoryJournal(), small, "backspace/1-ffffffff", len(writes) + 1)
+    await whole_job(here, MemoryJournal(), small, "backspace/1-ffffffff", through=Dying(len(writes) + 1))
 
 
 async def test_a_crash_after_any_record_leads_to_one_pull_request(

@@ -1,0 +1,22 @@
+"""An effect on GitHub and its record: a cancellation that comes in the middle waits until both are there."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+ANSWERED_S = 10.0  # GitHub ends a request that takes longer
+
+
+async def whole(effect: Coroutine[Any, Any, T]) -> T:
+    """What `effect` answers or raises. Cancelled, it is over, or has been cancelled itself after `ANSWERED_S`."""
+    doing = asyncio.ensure_future(effect)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait({doing}, timeout=ANSWERED_S)
+        if doing.cancel():
+            await asyncio.wait({doing})
+        if not doing.cancelled():
+            doing.exception()  # whoever cancelled looks at what there is
+        raise

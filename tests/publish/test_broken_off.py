@@ -1,0 +1,118 @@
+"""A publication that is broken off while GitHub answers: what GitHub did is recorded all the same."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from bot.domain.events import BranchMoved, JobEvent, PullRequestOpened, Recorded
+from bot.domain.job import Patch
+from bot.github.rest import RestGitHub
+from bot.last_word import cancelled
+from bot.publish.pull_request import find_published
+from tests.fakes import Crash, MemoryJournal
+from tests.github.scene import Scene
+from tests.publish.test_pull_request import (
+    BRANCH,
+    Dying,
+    draft_of,
+    github,
+    go_on,
+    here,
+    more,
+    small,
+    the_one_pull_request,
+    whole_job,
+)
+
+__all__ = ["github", "here", "more", "small"]  # fixtures
+
+pytestmark = pytest.mark.anyio
+
+WRITES = ["token", "commit", "ref", "blob", "tree", "new head", "advance", "pull", "review"]
+
+
+class Slow(httpx.AsyncBaseTransport):
+    """A real connection; the answer to write number `which` has come and waits for `go`."""
+
+    def __init__(self, which: int) -> None:
+        self._real, self._left = httpx.AsyncHTTPTransport(), which
+        self.done, self.go = asyncio.Event(), asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._real.handle_async_request(request)
+        if request.method in ("POST", "PATCH"):
+            self._left -= 1
+            if self._left == 0:
+                self.done.set()
+                await self.go.wait()
+        return response
+
+    async def aclose(self) -> None:
+        await self._real.aclose()
+
+
+async def test_a_cancel_waits_for_the_answer_that_is_on_its_way_and_for_nothing_after_it(
+    here: Scene, small: Patch
+) -> None:
+    """R3, R15. Red when `whole` shields nothing: seen."""
+    for last, moves, opened in (("ref", 0, 0), ("advance", 2, 0), ("pull", 2, 1)):
+        transport, journal, branch = Slow(WRITES.index(last) + 1), MemoryJournal(), f"backspace/1-{last}"
+        job = asyncio.create_task(whole_job(here, journal, small, branch, through=transport))
+        await transport.done.wait()
+        job.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not job.done()
+        transport.go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        assert (len(journal.of(BranchMoved)), len(journal.of(PullRequestOpened))) == (moves, opened)
+        assert here.asked("POST", "/pulls") == opened
+    assert here.asked("POST", "/requested_reviewers") == 0
+
+
+async def test_what_a_killed_worker_had_published_is_found_again(here: Scene, github: RestGitHub, small: Patch) -> None:
+    """R4: nothing of the last effect was recorded."""
+    for last, branch in (("advance", "backspace/1-1"), ("pull", "backspace/1-2")):
+        journal = MemoryJournal()
+        with pytest.raises(Crash):
+            await whole_job(here, journal, small, branch, through=Dying(WRITES.index(last) + 1))
+        for _ in range(2):
+            await find_published(stats=small.stats, github=github, journal=journal)
+        assert [move.created for move in journal.of(BranchMoved)] == [True, False]
+        opened = [one.number for one in journal.of(PullRequestOpened)]
+        assert opened == ([the_one_pull_request(here, branch)] if last == "pull" else [])
+
+
+async def test_a_push_to_the_draft_of_an_earlier_job_is_found_again(
+    here: Scene, github: RestGitHub, small: Patch, more: Patch
+) -> None:
+    left, journal = await draft_of(here, github, small), MemoryJournal(crash_after=2)
+    with pytest.raises(Crash):  # its commit is journalled, and then pushed by hand
+        await go_on(here, github, journal, more, left)
+    head = journal.entries()[-1].data["sha"]
+    await github.advance_ref(BRANCH, head)
+    await find_published(stats=more.stats, github=github, journal=journal)
+    (opened,) = journal.of(PullRequestOpened)
+    assert (opened.number, opened.created) == (left.number, False)
+    assert [move.head_sha for move in journal.of(BranchMoved)] == [left.head_sha, head]
+
+
+BEGUN = BranchMoved(BRANCH, "a" * 40, created=True)
+PUSHED = BranchMoved(BRANCH, "b" * 40, created=False)
+OPENED = PullRequestOpened(7, "https://github.com/acme/widget/pull/7", False, ())
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        pytest.param([], "", id="nothing"),
+        pytest.param([BEGUN], "", id="an-empty-branch-is-dropped"),
+        pytest.param([BEGUN, PUSHED], f" Its change is on the branch `{BRANCH}` already, without a pull request."),
+        pytest.param([BEGUN, PUSHED, OPENED], " #7 was open already."),
+    ],
+)
+def test_a_cancel_names_what_is_on_github_already(events: list[JobEvent], words: str) -> None:
+    recorded = [Recorded(number, 1.0, event) for number, event in enumerate(events, 1)]
+    assert cancelled("alice", recorded).message == f"**Cancelled** by @alice.{words}"
