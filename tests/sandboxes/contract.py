@@ -412,7 +412,8 @@ class SetupContract:
         await first.keep("the key")
         await sh(first, "echo later > deps/x/b; echo later > ~/.local/later")
         await first.close()
-        warm, cold = await provider.open("keep-2", warm="the key"), await provider.open("keep-3", warm="another key")
+        opening = provider.open("keep-2", warm="the key"), provider.open("keep-3", warm="another key")
+        warm, cold = await asyncio.gather(*opening)
         assert (first.warm, warm.warm, cold.warm) == (False, True, False)
         assert (
             await sh(warm, "cat deps/x/b deps/l/b ~/.local/c; stat -c %a deps/run; ls -A ~/.local")
@@ -421,8 +422,7 @@ class SetupContract:
         assert not [path for path in await warm.list_files() if not path.startswith("deps/") and path != "tracked"]
         assert await sh(warm, "ls -d .git 2>/dev/null || true") == ""
         assert await cold.list_files() == ()
-        for sandbox in (warm, cold):
-            await sandbox.close()
+        await asyncio.gather(warm.close(), cold.close())
 
     async def test_the_network_ends_for_good(self, provider: SandboxProvider) -> None:
         sandbox = await provider.open("network-1")
