@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bot.domain.errors import ProviderError
 from bot.ports import Over, Sandbox
 from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.reaped import reaped
 from bot.sandboxes.remote import Lines, begun
 from bot.sandboxes.shelf import Shelf
 
@@ -73,15 +74,15 @@ class Daytona:
     async def reap(self, over: Over) -> int:
         import daytona
 
+        async def end(sandbox: daytona.AsyncSandbox) -> None:
+            with _told(), suppress(daytona.DaytonaNotFoundError):
+                await sandbox.delete()
+
         query = daytona.ListSandboxesQuery(labels={BOT: self._bot})
         with _told():
             async with self._new_client() as client:
-                found = [sandbox async for sandbox in client.list(query)]
-                ended = await over({sandbox.labels.get(JOB, "") for sandbox in found})
-                orphans = [sandbox for sandbox in found if sandbox.labels.get(JOB, "") in ended]
-                for sandbox in orphans:
-                    await sandbox.delete()
-        return len(orphans)
+                found = [(sandbox, sandbox.labels.get(JOB, "")) async for sandbox in client.list(query)]
+                return await reaped(found, over, end)
 
     def _new_client(self) -> "daytona.AsyncDaytona":
         import daytona

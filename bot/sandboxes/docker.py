@@ -19,6 +19,7 @@ from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.mounted import MountedNetwork
 from bot.sandboxes.mounted import SetupPhase as SetupPhase
+from bot.sandboxes.reaped import reaped
 from bot.sandboxes.served import ServedSandbox
 from bot.sandboxes.shelf import Shelf
 
@@ -77,11 +78,11 @@ class Docker:
     async def reap(self, over: Over) -> int:
         wanted = json.dumps({"label": [f"{BOT}={self._bot}"]})
         listed = await self._engine.call("GET", "/containers/json", params={"all": "1", "filters": wanted})
-        ended = await over({found["Labels"].get(JOB, "") for found in listed})
-        orphans = [found for found in listed if found["Labels"].get(JOB, "") in ended]
-        for found in orphans:
+
+        async def end(found: Mapping[str, Any]) -> None:
             await self._container(found["Id"], found["Names"][0].lstrip("/")).remove()
-        return len(orphans)
+
+        return await reaped([(found, found["Labels"].get(JOB, "")) for found in listed], over, end)
 
     def _container_name(self, job_id: str) -> str:
         return "tiny-backspace-" + hashlib.sha256(f"{self._bot}\0{job_id}".encode()).hexdigest()[:32]

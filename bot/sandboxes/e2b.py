@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bot.domain.errors import ProviderError
 from bot.ports import Over, Sandbox
 from bot.sandboxes.limits import SandboxLimits
+from bot.sandboxes.reaped import reaped
 from bot.sandboxes.remote import Lines, begun
 from bot.sandboxes.shelf import Shelf
 
@@ -69,12 +70,13 @@ class E2B:
         import e2b
 
         with _told():
-            found = {info.sandbox_id: info.metadata.get(JOB, "") for info in await self._listed({BOT: self._bot})}
-        ended = await over(set(found.values()))
-        with _told():
-            return sum(
-                [await e2b.AsyncSandbox.kill(id, api_key=self._key) for id, job in found.items() if job in ended]
-            )
+            found = [(info.sandbox_id, info.metadata.get(JOB, "")) for info in await self._listed({BOT: self._bot})]
+
+        async def end(id: str) -> None:
+            with _told():
+                await e2b.AsyncSandbox.kill(id, api_key=self._key)
+
+        return await reaped(found, over, end)
 
     async def _trial(self) -> str | None:
         import e2b

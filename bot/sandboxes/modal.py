@@ -20,6 +20,7 @@ from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.modal_machine import HOLDER, NAME, entered, told
 from bot.sandboxes.moving import Machine, MovingSandbox
+from bot.sandboxes.reaped import reaped
 
 if TYPE_CHECKING:
     import modal
@@ -91,13 +92,12 @@ class Modal:
             async for sandbox in modal.Sandbox.list.aio(app_id=app.app_id, tags={BOT: self._bot}, client=client):
                 with suppress(modal.exception.NotFoundError):  # it ended just now
                     found.append((sandbox, (await sandbox.get_tags.aio()).get(JOB, "")))
-        ended = await over({job for _, job in found})
-        orphans = [sandbox for sandbox, job in found if job in ended]
-        with told():
-            for sandbox in orphans:
-                with suppress(modal.exception.NotFoundError):
-                    await sandbox.terminate.aio()
-        return len(orphans)
+
+        async def end(sandbox: modal.Sandbox) -> None:
+            with told(), suppress(modal.exception.NotFoundError):
+                await sandbox.terminate.aio()
+
+        return await reaped(found, over, end)
 
     async def aclose(self) -> None:
         """The connection to Modal; sandboxes live on. Without a token it is the container's own, and stays open."""

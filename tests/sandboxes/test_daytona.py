@@ -137,7 +137,12 @@ async def test_sandboxes_of_jobs_that_are_over_are_reaped_on_every_page(
     provider = daytona()
     opened = [await provider.open(job) for job in ("alive", "alive-base", "over", "over-base")]
     theirs = await daytona(bot="8").open("over")
-    assert await provider.reap(all_but("alive", "queued")) == 2
+    standin.failing.add(standin.living()[2].id)
+    with pytest.raises(ProviderError, match="there is no room"):
+        await provider.reap(all_but("alive", "queued"))
+    assert len(standin.living()) == 4, "one that cannot be ended keeps no other alive"
+    standin.failing.clear()
+    assert await provider.reap(all_but("alive", "queued")) == 1
     assert sorted(one.labels["tiny-backspace-job"] for one in standin.living()) == ["alive", "alive-base", "over"]
     await theirs.close()
     assert await provider.reap(all_but()) == 2

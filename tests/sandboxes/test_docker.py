@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from bot.domain.errors import ProviderError
 from bot.ports import Sandbox, SandboxProvider
@@ -25,6 +29,7 @@ from bot.sandboxes.inside.wire import packed
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.mounted import SetupPhase
 from bot.sandboxes.shelf import Shelf
+from bot.standins.serving import serve
 from tests.polling import until
 from tests.sandboxes.containment import TIGHT, Containment
 from tests.sandboxes.contract import (
@@ -304,13 +309,32 @@ async def test_a_container_that_cannot_be_entered_is_replaced(provider: Docker, 
 async def test_orphans_are_reaped_by_their_label(provider: Docker, engine: str, image: str, bot: str) -> None:
     another = Docker(address=engine, bot=f"{bot}-other", image=image)
     names = ((provider, "dead"), (provider, "dead-base"), (provider, "alive"), (provider, "alive-base"))
-    opened = [await opener.open(name) for opener, name in (*names, (another, "dead"))]
+    opened = await asyncio.gather(*(opener.open(name) for opener, name in (*names, (another, "dead"))))
     assert await provider.reap(all_but("alive")) == 2
     assert len(containers(engine, bot)) == 2
     assert len(containers(engine, f"{bot}-other")) == 1
-    for sandbox in opened:
-        await sandbox.close()
+    await asyncio.gather(*(sandbox.close() for sandbox in opened))
     assert containers(engine, bot) == []
+
+
+async def test_a_container_that_cannot_be_removed_keeps_no_other_alive() -> None:
+    """Red when the first failure ends the look: seen."""
+    there = {"a", "b", "c"}
+
+    async def listed(request: Request) -> JSONResponse:
+        return JSONResponse([{"Id": id, "Names": [f"/{id}"], "Labels": {JOB: f"job-{id}"}} for id in sorted(there)])
+
+    async def remove(request: Request) -> JSONResponse:
+        if (id := request.path_params["id"]) == "a":
+            return JSONResponse({"message": "tried to kill container, but did not receive an exit event"}, 500)
+        there.remove(id)
+        return JSONResponse({})
+
+    routes = [Route("/containers/json", listed), Route("/containers/{id}", remove, methods=["DELETE"])]
+    async with serve(Starlette(routes=routes)) as address:
+        with pytest.raises(ProviderError, match="did not receive an exit event"):
+            await Docker(address=address.replace("http:", "tcp:"), bot="7").reap(all_but())
+    assert there == {"a"}
 
 
 async def test_a_sandbox_ends_at_its_time_when_nobody_is_left_to_end_it(engine: str, image: str, bot: str) -> None:
