@@ -14,7 +14,7 @@ from bot.domain.pricing import Price, plain_name
 from bot.models.abilities import HANDOFF_SHARE, KNOWN, MOST_OUTPUT, Abilities, Known
 from bot.models.classify import PROVIDER, Failure, model_error, wait_of
 from bot.models.listening import Listener, Patience
-from bot.models.platforms import Access, client
+from bot.models.platforms import Access, client, streamed
 from bot.models.render import ABILITIES, LACKING, render
 from bot.models.reply import Gathering, usage_of
 
@@ -91,8 +91,7 @@ class AnthropicModel:
         )
         gathered = Gathering()
         try:
-            opening = self._client.messages.create(**body, stream=True)
-            await self._listener.listen(opening, gathered)
+            await self._listener.listen(streamed(self._client, body), gathered)
         except asyncio.CancelledError as left:
             raise left from self._listener.connection_lost(gathered)
         except anthropic.APIStatusError as error:

@@ -1,12 +1,15 @@
 """Claude at home and at the clouds that run it: one kind of client, made for whoever runs it."""
 
+import json
 import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import anthropic
 import httpx2
+from anthropic.types import Message, RawMessageStreamEvent
 
 from bot.domain.errors import UserError
 from bot.models.listening import http_manners
@@ -88,6 +91,22 @@ def client(access: Access, *, timeout: httpx2.Timeout, http_client: httpx2.Async
             _check(access.api_key, "Foundry")
             base_url = access.base_url or f"https://{access.resource}.services.ai.azure.com/anthropic/"
             return anthropic.AsyncAnthropicFoundry(api_key=access.api_key, base_url=base_url, **manners)
+
+
+def streamed(client: Client, body: dict[str, Any]) -> Awaitable[anthropic.AsyncStream[RawMessageStreamEvent]]:
+    """What `messages.create` answers. The SDK copies each part of a body before it writes it down, which takes as long
+    as all else once a conversation is long; the clouds' clients put something into that copy."""
+    if type(client) is not anthropic.AsyncAnthropic:
+        return client.messages.create(**body, stream=True)
+    content = json.dumps({**body, "stream": True}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return client.post(
+        "/v1/messages",
+        content=content.encode(),
+        options={"headers": {"Content-Type": "application/json"}},
+        cast_to=Message,
+        stream=True,
+        stream_cls=anthropic.AsyncStream[RawMessageStreamEvent],
+    )
 
 
 def _check_installed(module: str, extra: str) -> None:

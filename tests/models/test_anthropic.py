@@ -460,7 +460,7 @@ def _messages_without_marks(raw: bytes) -> bytes:
     """The bytes of the messages as they travelled, cache marks cut out, without the end of the list."""
     bare = re.sub(rb',"cache_control":\{"type":"ephemeral"\}', b"", raw)
     assert b"cache_control" not in bare
-    found = re.search(rb'"messages":\[(.*)\],"model"', bare, re.DOTALL)
+    found = re.search(rb'"messages":\[(.*)\],"diagnostics"', bare, re.DOTALL)
     assert found is not None
     return found[1]
 
