@@ -219,7 +219,7 @@ async def test_the_upkeep_ends_sandboxes_also_while_github_does_not_answer(
     monkeypatch.setenv("MODAL_TOKEN_ID", "ak-1")
     monkeypatch.setenv("MODAL_TOKEN_SECRET", "as-1")
     modal_server.part(Published).publish(published_name(DEFAULT))
-    store = await open_store(url := postgres.new_database(), limits=QueueLimits(lease_s=0.1))
+    store = await open_store(url := postgres.new_database())
     over = await claimed(store, "over")
     await store.commit(over, events=[JobFinished(Conclusion.FAILURE, "Broken.")], finish="failed")
     github = LoopbackGitHub(tmp_path / "github")
@@ -232,14 +232,15 @@ async def test_the_upkeep_ends_sandboxes_also_while_github_does_not_answer(
         env |= {"GITHUB_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         provider = Modal(bot=bot_id(on_modal.without_model(env)), token=("ak-1", "as-1"))
         left = await provider.open("job-over")
-        await asyncio.sleep(0.2)  # its end may be told now
+        await pass_time(url)  # its end may be told now
         upkeep = asyncio.create_task(on_modal.tend(env, spawn=nobody))
         await until(lambda: upkeep.done() or not list(modal_server.part(Sandboxes).living()))
         assert not upkeep.done(), upkeep.result()
         silent.setblocking(False)
-        async with asyncio.timeout(WITHIN_S):
-            asked, _ = await asyncio.get_running_loop().sock_accept(silent)
-        asked.close()
+        asking = asyncio.create_task(asyncio.get_running_loop().sock_accept(silent))
+        await asyncio.wait({asking, upkeep}, timeout=2 * WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        assert asking.done(), upkeep
+        asking.result()[0].close()
         upkeep.cancel()
         await asyncio.wait({upkeep})
     await left.close()
