@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bot import __version__
 from bot.commands import images
-from bot.config import Config, ConfigFault, Role
+from bot.config import HOME, Config, ConfigFault, Role
 from bot.domain.errors import BotError, UserError
 from bot.local import command as run_command
 from bot.recordings import commands as recorded_commands
@@ -36,6 +36,7 @@ app.add_typer(images.app, name="images")
 app.add_typer(run_command.app)
 app.add_typer(recorded_commands.app)
 errors = Console(stderr=True)
+OWN = Path(__file__).resolve().parent.parent
 
 
 def tell_version(wanted: bool) -> None:
@@ -53,12 +54,26 @@ def options(
 
 
 def environment() -> Mapping[str, str]:
-    """The environment over `.env` in the current directory. Raises ConfigFault when that cannot be read."""
+    """The environment over `.env` in the current directory, over the one in BACKSPACE_HOME.
+
+    A git checkout other than this program's own sets nothing up: its `.env` is somebody else's. Raises ConfigFault.
+    """
     try:
-        written = dotenv_values(".env")
+        theirs = in_foreign_checkout(Path.cwd())
+        here = {} if theirs else dotenv_values(".env")
+        home = os.path.expanduser(os.environ.get("BACKSPACE_HOME") or here.get("BACKSPACE_HOME") or HOME)
+        files = {**dotenv_values(Path(home, ".env")), **here}
     except (OSError, UnicodeDecodeError):
         raise ConfigFault([".env cannot be read: it should be UTF-8 text that this user may read."]) from None
-    return {**{k: v for k, v in written.items() if v is not None}, **os.environ}
+    if theirs and os.path.lexists(".env"):
+        said = f".env is not read here, in a git checkout: settings come from the environment and {home}/.env."
+        errors.print(said, style="dim", markup=False, highlight=False, soft_wrap=True)
+    return {**{k: v for k, v in files.items() if v is not None}, **os.environ}
+
+
+def in_foreign_checkout(folder: Path, own: Path = OWN) -> bool:
+    roots = (root for root in (folder, *folder.parents) if os.path.lexists(root / ".git"))
+    return next(roots, own) != own
 
 
 def configured(role: Role = "both") -> Config:

@@ -28,6 +28,8 @@ from bot.settings.values import (
 )
 from bot.settings.values import Role as Role
 
+HOME = "~/.backspace"
+
 
 class ConfigFault(Exception):
     """One sentence a setting, each saying what is wrong and what to do."""
@@ -234,7 +236,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "BACKSPACE_HOME",
         "home",
-        "~/.backspace",
+        HOME,
         "Where the database and the repository mirrors are kept",
         folder,
     ),

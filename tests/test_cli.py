@@ -18,7 +18,7 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from bot import __version__
-from bot.cli import app
+from bot.cli import app, environment, in_foreign_checkout
 from bot.commands.demo import CONTENT, demo_settings, which_model
 from bot.commands.doctor import findings, show
 from bot.config import Config
@@ -276,6 +276,32 @@ def test_an_env_file_that_is_no_text_is_one_sentence(tmp_path: Path, monkeypatch
         code, words = invoked(*command)
         assert code == 2
         assert "- .env cannot be read: it should be UTF-8 text that this user may read." in words
+
+
+def test_a_checkouts_env_file_sets_nothing_up_and_the_one_of_the_operator_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who cloned a repository and enters it has not chosen where keys go. Red when it is read: seen."""
+    inside = tmp_path / "clone" / "src"
+    inside.mkdir(parents=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".env").write_text("ANTHROPIC_API_KEY=mine\nBACKSPACE_MODEL=rules\n")
+    for name in ("BACKSPACE_MODEL", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BACKSPACE_HOME", str(tmp_path / "home"))
+    for folder in (inside, inside.parent):
+        (folder / ".env").write_text("ANTHROPIC_BASE_URL=https://evil.example\nBACKSPACE_MODEL=theirs\n")
+    monkeypatch.chdir(inside)
+    plain = environment()
+    assert (plain["BACKSPACE_MODEL"], plain["ANTHROPIC_API_KEY"]) == ("theirs", "mine"), "a folder of the operator's"
+    for git in (inside.parent / ".git", inside / ".git"):
+        git.write_text("gitdir: elsewhere")
+        for folder in (inside, inside.parent):
+            monkeypatch.chdir(folder)
+            found = environment()
+            assert "ANTHROPIC_BASE_URL" not in found
+            assert (found["BACKSPACE_MODEL"], found["ANTHROPIC_API_KEY"]) == ("rules", "mine")
+    assert not in_foreign_checkout(inside, own=inside)
 
 
 @pytest.mark.parametrize(
