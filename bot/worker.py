@@ -229,9 +229,9 @@ class Worker:
         rows = await self._store.jobs_on(job.repo.id, job.issue.number)
         jobs = [row for row in rows if isinstance(row.job.command, Start | Continue) and row.job.id != job.id]
         if isinstance(job.command, Cancel):
+            jobs = [row for row in jobs if row.finished_at is None and not row.job.asked_after(job)]
             for row in jobs:
-                if row.finished_at is None:
-                    await self._store.request_cancel(row.job.id, job.requested_by.login)
+                await self._store.request_cancel(row.job.id, job.requested_by.login)
         await self._react(job, github, "+1")
         pages = {row.job.id: self._links(row.job).page for row in jobs}
         await _say(job, answers.answer(job.command, jobs=jobs, pages=pages, now=time.time()), github)

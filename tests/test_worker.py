@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bot.agent.rules import RuleModel
 from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobFinished, JobStarted
-from bot.domain.job import Job, Repo
+from bot.domain.job import Cancel, Job, Repo, Start
 from bot.journey import Workshop
 from bot.last_word import RETRIES
 from bot.lease import KeptLease, boot_time
@@ -141,3 +142,22 @@ async def test_a_cancel_of_a_killed_job_names_the_pull_request_of_which_there_is
         assert "**Cancelled** by @alice. #2 was open already." in comment.body
         heads = {run.head_sha: run.conclusion for run in here.loopback.check_runs(here.repository)}
         assert heads == {here.loopback.refs(here.repository)[f"refs/heads/{branch_name(job)}"]: "neutral"}
+
+
+async def test_a_cancel_ends_what_was_asked_for_before_it_and_nothing_after(
+    opened: Open, sqlite_url: str, tmp_path: Path
+) -> None:
+    """Red when `_answer` does not look at when a job was asked for: seen."""
+    asked = {"first": (100.0, 10), "cancel": (200.0, 20), "same-second": (200.0, 21), "later": (300.0, 30)}
+    store = await opened(sqlite_url)
+    async with scene(tmp_path) as here:
+        for name, (at, comment_id) in asked.items():
+            command: Cancel | Start = Cancel() if name == "cancel" else Start("x")
+            job = replace(here.job(key=name), id=name, delivery=name, command=command)
+            await deliver(store, replace(job, asked_at=at, comment_id=comment_id))
+        claim = await store.claim("worker", job_id="cancel")
+        assert claim is not None
+        await a_worker(store, tmp_path, here.app()).run_job(KeptLease(store, claim, claimed_at=boot_time()))
+        rows = await store.jobs_on(here.repo.id, 1)
+        assert [row.job.id for row in rows if row.cancel_by] == ["first"]
+        assert here.loopback.comments(here.repository, 1)[-1].body.endswith("\nStopping run first.")

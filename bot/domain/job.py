@@ -136,6 +136,11 @@ class Job:
     comment_id: int | None = None
     asked_at: float = 0.0
 
+    def asked_after(self, other: "Job") -> bool:
+        """In the thread; False where that is not known. GitHub's clock has whole seconds, its comments' ids grow."""
+        mine, theirs = (self.asked_at, self.comment_id or 0), (other.asked_at, other.comment_id or 0)
+        return bool(other.asked_at) and mine > theirs
+
     @property
     def instruction(self) -> str:
         """What the requester wrote, or nothing for a command without a prompt."""

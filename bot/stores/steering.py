@@ -3,39 +3,42 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 
 from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobEvent, Recorded
-from bot.domain.job import Job
+from bot.domain.job import Cancel, Job, Work
 from bot.ports import Claim, Entry, Meanwhile
 from bot.stores import codec, sql
 from bot.stores.notices import DELETED, EDITED, waits
-from bot.stores.schema import JOBS, MARKS, Now
+from bot.stores.schema import JOBS, MARKS, UNFINISHED, WORK, Now
 
 
 def meanwhile(connection: Connection, claim: Claim, known: Sequence[str]) -> Meanwhile:
-    mine = select(JOBS.c.position).where(JOBS.c.id == claim.job.id).scalar_subquery()
-    behind = (
+    """What came after a cancel is no message: it is asked for instead of the run which that ends."""
+    mine = select(JOBS.c.position).where(JOBS.c.id == claim.job.id, JOBS.c.cancel_by.is_(None)).scalar_subquery()
+    answers = and_(JOBS.c.priority != WORK, JOBS.c.state.in_(UNFINISHED))
+    others = (
         select(JOBS.c.spec)
         .where(
             JOBS.c.repo_id == claim.job.repo.id,
             JOBS.c.issue == claim.job.issue.number,
             JOBS.c.tenant == claim.job.installation_id,
-            JOBS.c.position > mine,
-            waits(),
+            or_(answers, and_(JOBS.c.position > mine, waits())),
         )
         .order_by(JOBS.c.position)
     )
-    requests: list[Job] = []
-    for row in connection.execute(behind):
+    jobs: list[Job] = []
+    for row in connection.execute(others):
         with suppress(ProviderError):  # another version's job
-            requests.append(codec.job_of(row.spec))
+            jobs.append(codec.job_of(row.spec))
+    cancels = [job for job in jobs if isinstance(job.command, Cancel)]
+    behind = [job for job in jobs if isinstance(job.command, Work)]
     names = [prefix + key for key in known for prefix in (DELETED, EDITED)]
     marks = connection.execute(select(MARKS.c.name).where(MARKS.c.name.in_(names))).scalars() if names else ()
     found = set(marks)
     return Meanwhile(
-        tuple(requests),
+        tuple(job for job in behind if not any(job.asked_after(cancel) for cancel in cancels)),
         frozenset(key for key in known if DELETED + key in found),
         frozenset(key for key in known if EDITED + key in found),
     )
@@ -50,7 +53,13 @@ def pass_on(
     entries: Sequence[Entry],
     events: Sequence[JobEvent],
 ) -> tuple[Recorded, ...] | None:
-    """The waiting job first: a claim may take it at the same moment, and one of the two finds it gone."""
+    """The waiting job before the other's log: a claim may take it at the same moment, and one of the two finds it gone.
+
+    Nothing is passed on to a job that somebody has cancelled, and until this is written nobody can.
+    """
+    mine = select(JOBS.c.cancel_by).where(JOBS.c.id == claim.job.id).with_for_update()
+    if connection.execute(mine).scalar_one() is not None:
+        return None
     ended = (
         update(JOBS)
         .where(JOBS.c.id == job_id, waits())

@@ -1,11 +1,13 @@
 """Requests behind a running job of their thread, as messages to it: exactly one job gets each, whatever happens."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from bot.domain.errors import LeaseLost
 from bot.domain.events import Conclusion, JobFinished, Noted, Steered
+from bot.domain.job import Cancel, Start
 from bot.ports import Claim, Entry, Meanwhile, Notice, RequestDeleted, RequestEdited
 from bot.stores import Store
 from tests.stores.beside import pass_time
@@ -34,6 +36,28 @@ async def test_what_waits_behind_a_job_is_what_came_after_it_on_its_thread(store
     assert [job.id for job in found.requests] == ["job-second"]
     assert await store.hold_back("job-second", 60)
     assert await store.meanwhile(claim, known=()) == Meanwhile(), "its comment is being written"
+
+
+async def test_what_was_asked_for_after_a_cancel_is_no_message_to_the_run_which_that_ends(store: Store) -> None:
+    """Red when `meanwhile` looks for no cancel, and when `pass_on` asks not whether the job was cancelled: seen."""
+    at = {"before": (100.0, 10), "cancel": (200.0, 20), "same": (200.0, 21), "after": (300.0, 30)}
+    await thread(store)
+    for name, (asked_at, comment_id) in at.items():
+        command: Cancel | Start = Cancel() if name == "cancel" else Start("x")
+        await deliver(store, replace(a_job(name, issue=3), command=command, asked_at=asked_at, comment_id=comment_id))
+    claim = await store.claim("w", job_id="job-first")
+    assert claim is not None
+    assert [job.id for job in (await store.meanwhile(claim, known=())).requests] == ["job-before"]
+    cancel = await store.claim("w", job_id="job-cancel")
+    assert cancel is not None
+    await store.request_cancel("job-first", "octocat")
+    await store.commit(cancel, finish="succeeded")
+    assert (await store.meanwhile(claim, known=())).requests == ()
+    assert await store.pass_on(claim, "job-after", end=END, entries=[ENTRY], events=[SPOKEN]) is None
+    assert await store.journal("job-first") == ()
+    row = await store.job("job-after")
+    assert row is not None
+    assert row.state == "queued"
 
 
 async def test_a_request_that_is_passed_on_has_ended_and_is_an_entry_of_the_other_job(store: Store) -> None:
