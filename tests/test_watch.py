@@ -159,7 +159,7 @@ class Cut(httpx.AsyncByteStream):
 
 async def test_a_cut_stream_goes_on_and_repeats_nothing(store: JobStore, url: str) -> None:
     await over(store, finished()[1:])
-    transport = Cutting(httpx.AsyncHTTPTransport(), after=6)
+    transport = Cutting(httpx.AsyncHTTPTransport(verify=False), after=6)
     async with httpx.AsyncClient(transport=transport) as client:
         code, text = await seen(url, client=client)
     assert code == 0
@@ -187,7 +187,7 @@ class Dying(httpx.AsyncBaseTransport):
 
 async def test_a_server_that_is_gone_is_said_in_the_end(store: JobStore, url: str) -> None:
     await over(store, finished()[1:])
-    transport = Dying(httpx.AsyncHTTPTransport())
+    transport = Dying(httpx.AsyncHTTPTransport(verify=False))
     async with httpx.AsyncClient(transport=transport) as client:
         code, text = await seen(url, client=client)
     assert (code, transport.asked) == (1, 21)
