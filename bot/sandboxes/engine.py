@@ -16,7 +16,7 @@ from bot.domain.errors import NotFound, ProviderError, Unprocessable
 
 NAME = "docker"
 TIMEOUT_S = 60.0  # creating and removing a container can take a busy engine many seconds
-PING_TIMEOUT_S = 5.0
+PING_TIMEOUT_S = 15.0  # a busy machine may stand still for some seconds, and several programs answer
 STREAM_BUFFER_BYTES = 1 << 20
 FRAME = struct.Struct(">BxxxI")  # which stream, bytes: how the engine mixes the streams of a process without terminal
 STANDARD_ERROR = 2

@@ -53,10 +53,10 @@ async def short_lived(made: Callable[[float], SandboxProvider]) -> tuple[Sandbox
 
     `made` answers a provider whose sandboxes live so many seconds.
     """
-    for life_s in (2.0, 20.0):
+    for life_s in (2.0, 8.0):
         with suppress(ProviderError):
             return await made(life_s).open(f"short-{life_s:.0f}"), life_s
-    return await made(60.0).open("short-60"), 60.0
+    return await made(40.0).open("short-40"), 40.0
 
 
 async def pieces(content: bytes, size: int = 1000) -> AsyncIterator[bytes]:

@@ -114,14 +114,16 @@ class DaytonaStandIn:
         asked = await request.json()
         if asked.get("snapshot", "") not in SNAPSHOTS:
             return _error(404, f"Snapshot {asked['snapshot']} not found")
-        if any(one.name == asked["name"] for one in self.living()):
+        if any(one.name == asked["name"] and one.state != "destroyed" for one in self.all.values()):
             return _error(409, f"Sandbox with name {asked['name']} already exists")
         id = secrets.token_hex(16)
         root = self._home / id
         make_root(root)
-        one = Live(id, asked, Machine(root, network=not asked.get("networkBlockAll")), dict(asked["labels"]))
-        self.all[id] = one
+        self.all[id] = one = Live(
+            id, asked, Machine(root, network=not asked.get("networkBlockAll")), dict(asked["labels"]), state="creating"
+        )
         await one.machine.start()
+        one.state = "started"
         return JSONResponse(self._described(one))
 
     async def _list(self, request: Request) -> Response:
