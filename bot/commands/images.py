@@ -16,6 +16,7 @@ from bot.sandboxes.images import PARTS, dockerfile, published_name
 
 SOURCES = Path(__file__).parent.parent.parent / "sandbox_images"
 HANDED_ON = re.compile(r"PATH|HOME|TERM|SSH_AUTH_SOCK|(DOCKER|BUILDKIT|BUILDX|XDG)_.*")  # what `docker` itself reads
+MODALS_BUILDER = "2025.06"  # of Modal's image builders the first that puts no Python packages into what has no Python
 NOT_FILES = ("dev", "proc", "sys", "run", "tmp")  # of no use to a root that bubblewrap builds on
 
 app = typer.Typer(help="Build, publish or unpack what a sandbox holds.", no_args_is_help=True)
@@ -96,6 +97,7 @@ def publish_image(name: str, text: str, settings: Mapping[str, str]) -> None:
         file.write_text(f"{text}\nUSER root\n", encoding="utf-8")
         try:
             client = modal.Client.from_credentials(*token) if all(token) else modal.Client.from_env()
+            os.environ["MODAL_IMAGE_BUILDER_VERSION"] = MODALS_BUILDER  # whatever the account chose
             image = modal.Image.from_dockerfile(file, context_dir=folder)
             with modal.enable_output():
                 image.build(modal.App.lookup(APP, client=client, create_if_missing=True))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from modal._image import LATEST_IMAGE_BUILDER_VERSION
 
 from bot.commands import images
 from bot.domain.errors import UserError
@@ -133,16 +134,22 @@ def test_an_image_that_is_not_there_is_named(environment: dict[str, str], tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("builder", ["2024.10", LATEST_IMAGE_BUILDER_VERSION])
 def test_an_image_is_built_on_modal_and_published_under_its_name(
-    modal_server: ModalStandIn, environment: dict[str, str]
+    modal_server: ModalStandIn, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, builder: str
 ) -> None:
-    """The loopback Modal builds nothing: it keeps the steps, and the name."""
+    """The loopback Modal builds nothing: it keeps the steps, and the name. Red where the account's builder counts, for
+    the old one: it puts Python packages into every image, and most have no Python (seen)."""
+    monkeypatch.setattr(modal_server, "builder", builder)
+    monkeypatch.setattr("modal._environments.ENVIRONMENT_CACHE", {})
+    monkeypatch.setenv("MODAL_IMAGE_BUILDER_VERSION", "")
     settings = {**environment, "MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": f"as-{CANARY}"}
     images.publish_image("tiny-backspace:go", images.whole("go"), settings)
     steps = modal_server.part(Images).commands[modal_server.part(Published).names["tiny-backspace:go"]]
     assert any("golang-go" in step for step in steps)
     assert [step for step in steps if step.startswith("USER")][-1] == "USER root"
     assert CANARY not in str(steps)
+    assert not [step for step in steps if "pip install" in step]
 
 
 def test_without_a_token_publishing_says_how_to_get_one(

@@ -9,8 +9,6 @@ from modal_proto import api_pb2
 
 from tests.standins.modal.server import ModalStandIn, Stream
 
-BUILDER = "2025.06"
-
 
 class Apps:
     """`ids` is by environment and name; `layouts` what is published, by app."""
@@ -25,7 +23,7 @@ class Apps:
     async def EnvironmentGetOrCreate(
         self, request: api_pb2.EnvironmentGetOrCreateRequest
     ) -> api_pb2.EnvironmentGetOrCreateResponse:
-        settings = api_pb2.EnvironmentSettings(image_builder_version=BUILDER)
+        settings = api_pb2.EnvironmentSettings(image_builder_version=self._standin.builder)
         metadata = api_pb2.EnvironmentMetadata(name=request.deployment_name or "main", settings=settings)
         return api_pb2.EnvironmentGetOrCreateResponse(environment_id="en-1", metadata=metadata)
 

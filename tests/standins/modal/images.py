@@ -12,7 +12,6 @@ from pathlib import Path
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
-from tests.standins.modal.apps import BUILDER
 from tests.standins.modal.server import ModalStandIn
 
 REQUIREMENTS = "/.requirements.txt"  # the SDK's name for it
@@ -38,7 +37,7 @@ class Images:
             given = [one.data.decode() for one in request.image.context_files if one.filename == REQUIREMENTS]
             self.requirements[self._ids[key]] = "\n".join([*(self.requirements[base] for base in bases), *given])
         built = api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_SUCCESS)
-        metadata = api_pb2.ImageMetadata(image_builder_version=BUILDER)
+        metadata = api_pb2.ImageMetadata(image_builder_version=request.builder_version)
         return api_pb2.ImageGetOrCreateResponse(image_id=self._ids[key], result=built, metadata=metadata)
 
 

@@ -26,6 +26,7 @@ from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server
 from grpclib.server import Stream as GrpcStream
+from modal._image import LATEST_IMAGE_BUILDER_VERSION
 from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 from modal_proto.task_command_router_grpc import TaskCommandRouterBase
@@ -43,7 +44,8 @@ class ModalStandIn:
     """`calls` are the names of all calls in order, `home` a directory for whatever the parts keep.
 
     `refused` are token secrets that are not let in, `failing` calls that there is no room for, `held` calls that wait
-    as long as they are in it; `unanswered` are calls that no part knows, `faults` what went wrong in a part.
+    as long as they are in it, `builder` is the version of the account's image builder; `unanswered` are calls
+    that no part knows, `faults` what went wrong in a part.
     """
 
     home: Path
@@ -55,6 +57,7 @@ class ModalStandIn:
     refused: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
+    builder: str = LATEST_IMAGE_BUILDER_VERSION
     _numbers: dict[str, int] = field(default_factory=dict)
 
     def new_id(self, prefix: str) -> str:
