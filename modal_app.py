@@ -18,6 +18,7 @@ NO_SOURCE = ["**/__pycache__", "**/*.pyc"]
 WATCHED_S = 60 * 60  # a live page is cut off then and comes back by itself
 JOB_S = 4 * 60 * 60  # a job ends by its own limits long before
 UPKEEP_S = 10 * 60
+IDLE_S = 2  # the least Modal allows: a container of the upkeep that waits for the next minute costs as if it worked
 MOST_JOBS = 100  # the bot's own limits, in the database, come first
 
 app = modal.App("tiny-backspace")
@@ -55,21 +56,36 @@ async def work(job_id: str) -> None:
 
 
 @app.function(
-    image=at_work, secrets=[settings, github], schedule=modal.Period(minutes=1), max_containers=1, timeout=UPKEEP_S
+    image=at_work,
+    secrets=[settings, github],
+    schedule=modal.Period(minutes=1),
+    max_containers=1,
+    timeout=UPKEEP_S,
+    scaledown_window=IDLE_S,
 )
 async def tend() -> None:
     await on_modal.tend(await at_its_address(), spawn=hint)
 
 
 @app.function(
-    image=at_work, secrets=[settings, github], schedule=modal.Period(minutes=10), max_containers=1, timeout=UPKEEP_S
+    image=at_work,
+    secrets=[settings, github],
+    schedule=modal.Period(minutes=10),
+    max_containers=1,
+    timeout=UPKEEP_S,
+    scaledown_window=IDLE_S,
 )
 async def sweep() -> None:
     await on_modal.sweep(await at_its_address(), spawn=hint)
 
 
 @app.function(
-    image=at_work, secrets=[settings, github], schedule=modal.Period(hours=1), max_containers=1, timeout=UPKEEP_S
+    image=at_work,
+    secrets=[settings, github],
+    schedule=modal.Period(hours=1),
+    max_containers=1,
+    timeout=UPKEEP_S,
+    scaledown_window=IDLE_S,
 )
 async def survey() -> None:
     await on_modal.survey(await at_its_address(), spawn=hint)

@@ -105,6 +105,8 @@ def test_the_upkeep_has_its_schedules(shelf: ModalStandIn) -> None:
         if (p := definition.function.schedule.period) and definition.function.HasField("schedule")
     }
     assert periods == {"tend": (0, 1, 0), "sweep": (0, 10, 0), "survey": (1, 0, 0)}
+    idle_s = {name: functions_of(shelf)[name].function.autoscaler_settings.scaledown_window for name in periods}
+    assert set(idle_s.values()) == {2}, "idle, until the next look, they would cost as much as the door"
 
 
 def test_a_job_outlives_its_container_and_the_door_is_always_open(shelf: ModalStandIn) -> None:
