@@ -19,7 +19,7 @@ from tests.stores.samples import a_job, deliver
 
 pytestmark = pytest.mark.anyio
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 @contextmanager
