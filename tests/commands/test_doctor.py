@@ -11,7 +11,12 @@ from bot.config import Config
 from bot.github.hooks import Registration, Webhook
 from bot.github.tokens import JOB
 from bot.intake.triggers import EVENTS
+from bot.sandbox_wiring import bot_id
+from bot.sandboxes.images import DEFAULT, published_name
 from tests.github.wire import private_key
+from tests.standins.modal.published import Published
+from tests.standins.modal.sandboxes import Sandboxes
+from tests.standins.modal.server import ModalStandIn
 
 NOW = 1_800_000_000.0
 DATE = "Fri, 15 Jan 2027 08:00:00 GMT"  # NOW as GitHub writes it
@@ -71,6 +76,19 @@ async def test_a_github_that_does_not_answer_has_a_remedy(tmp_path: Path) -> Non
     assert found["GitHub App"].found == "no answer: ConnectError (GET /app)"
     for what in ("Clock", "GitHub App"):
         assert found[what].remedy.startswith(f"GitHub's API does not answer at {nowhere}: correct GITHUB_API_URL")
+
+
+@pytest.mark.anyio
+async def test_the_doctors_sandbox_is_none_of_the_running_bots(modal_server: ModalStandIn, tmp_path: Path) -> None:
+    """Which ends those whose job it does not know. Red when it is opened in the bot's name: seen."""
+    modal_server.part(Published).publish(published_name(DEFAULT))
+    settings = {"GITHUB_APP_ID": "5", "GITHUB_PRIVATE_KEY": private_key(), "GITHUB_API_URL": "http://127.0.0.1:9"}
+    settings |= {"SANDBOX": "modal", "MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1"}
+    config, _ = Config.read(settings | {"BACKSPACE_MODEL": "rules", "BACKSPACE_HOME": str(tmp_path)})
+    found = {one.what: one for one in await findings(config)}
+    assert found["Sandbox"].well, found["Sandbox"].remedy
+    (opened,) = [one for one in modal_server.part(Sandboxes).all.values() if one.tags["job"] == "doctor"]
+    assert opened.tags["bot"] != bot_id(config)
 
 
 def test_events_are_held_against_those_that_start_something() -> None:
