@@ -239,10 +239,12 @@ async def test_who_waits_is_known_with_the_run_before_and_is_told_once(store: St
 
 
 async def test_nobody_starts_a_job_while_its_wait_is_told(store: Store) -> None:
-    """Red when `hold_back` leaves the job's time alone (tried): two comments would be made."""
+    """Red when `hold_back` leaves the job's time alone (tried): two comments would be made. Red when a cancelled job is
+    claimed all the same (seen): its comment would come after its end, and say for ever that it waits."""
     await deliver(store, a_job("a"))
     assert await store.hold_back("job-a", 60.0)
     assert not await store.hold_back("job-a", 60.0)
+    await store.request_cancel("job-a", "alice")
     assert await store.claim("w") is None
     await store.let_go("job-a")
     assert await store.claim("w") is not None
