@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -35,8 +34,6 @@ class Containment:
     """The first word of a test's name after `test_` is its topic in the table."""
 
     pytestmark = pytest.mark.anyio
-    SUITE: ClassVar = "containment"
-    SERVER: ClassVar = "real"
 
     @pytest.fixture(scope="class")
     @classmethod
