@@ -1,12 +1,14 @@
 """The recorder on the real store: durable before it returns, fenced, and closed to secrets."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from bot.domain.errors import LeaseLost
-from bot.domain.events import Conclusion, JobFinished, Noted, Recorded, ToolReturned
+from bot.domain.errors import AmbiguousWrite, LeaseLost, ProviderError
+from bot.domain.events import Conclusion, JobFinished, Noted, Recorded, Steered, ToolReturned
 from bot.ports import Claim, Entry, JobStore
 from bot.recorder import Recorder
 from bot.report.leaks import LeakFound, Leaks
@@ -85,3 +87,68 @@ async def test_after_the_lease_is_lost_nothing_is_written(store: JobStore) -> No
     with pytest.raises(LeaseLost):
         await recorder.record(Noted("too late"))
     assert [recorded.event.kind for recorded in told] == ["job_queued"]
+
+
+class Lossy:
+    """The real store; the answer to the next `lost` writes is lost, and then `away` reads fail."""
+
+    def __init__(self, store: JobStore, *, lost: int = 1, away: int = 0) -> None:
+        self._store, self._lost, self._away = store, lost, away
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def journal(self, job_id: str) -> tuple[Entry, ...]:
+        if self._lost == 0 and self._away:
+            self._away -= 1
+            raise ProviderError("store", "no answer", retryable=True)
+        return await self._store.journal(job_id)
+
+    async def commit(self, *args: Any, **kwargs: Any) -> Any:
+        return self._unless_lost(await self._store.commit(*args, **kwargs))
+
+    async def pass_on(self, *args: Any, **kwargs: Any) -> Any:
+        return self._unless_lost(await self._store.pass_on(*args, **kwargs))
+
+    def _unless_lost(self, answer: Any) -> Any:
+        if self._lost:
+            self._lost -= 1
+            raise AmbiguousWrite("store", "no answer", retryable=True)
+        return answer
+
+
+STEERED, ENTRY = Steered("bob", "bob said: make it blue"), Entry("effect", "steering 9", {"text": "make it blue"})
+
+
+async def test_a_write_whose_answer_was_lost_is_read_again_and_told_once(store: JobStore) -> None:
+    """R4. Red when what stands in the store is not read: the words that were passed on are never read (seen)."""
+    told: list[Recorded] = []
+    claim, waiting = await claimed(store), replace(job(), id="m2x9", key="another")
+    await store.accept(guid="g2", event="issue_comment", action="created", job=waiting)
+    for lossy in (Lossy(store), Lossy(store, away=1)):
+        recorder = await Recorder.open(cast(JobStore, lossy), claim, leaks=Leaks([]), on_recorded=told.extend)
+        told.clear()
+        try:
+            await recorder.record(Noted("one"), entry=Entry("tool", "c", {}))
+        except ProviderError:
+            await recorder.record(Noted("two"))
+        assert recorder.entries() == await store.journal("k7f3")
+        assert tuple(told) == recorder.events()[-len(told) :] == (await store.events("k7f3"))[-len(told) :]
+    recorder = await Recorder.open(cast(JobStore, Lossy(store)), claim, leaks=Leaks([]), on_recorded=lambda _: None)
+    end = JobFinished(Conclusion.NEUTRAL, "**Passed on** to run k7f3.")
+    assert await recorder.pass_on(waiting, STEERED, end=end, entry=ENTRY, unless=lambda _: False)
+    assert recorder.entries()[-1] == ENTRY
+    assert not await recorder.pass_on(waiting, STEERED, end=end, entry=ENTRY, unless=lambda _: False), "only once"
+
+
+async def test_a_write_that_was_lost_altogether_is_said_to_be(store: JobStore) -> None:
+    claim = await claimed(store)
+
+    class Deaf(Lossy):
+        async def commit(self, *args: Any, **kwargs: Any) -> Any:
+            return self._unless_lost(())
+
+    recorder = await Recorder.open(cast(JobStore, Deaf(store)), claim, leaks=Leaks([]), on_recorded=lambda _: None)
+    with pytest.raises(AmbiguousWrite):
+        await recorder.record(Noted("one"))
+    assert [recorded.event.kind for recorded in recorder.events()] == ["job_queued"]
