@@ -10,6 +10,7 @@ MOST_DIRECTORIES = 8_192  # watched at most; each takes a kilobyte of the kernel
 EVENT = struct.Struct("iIII")  # inotify(7): watch, mask, cookie, bytes of the name behind it
 MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
 CHANGES = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE
+UNSETTLED = MOVED_FROM | MOVED_TO | DELETE  # a directory's: the names of others may mean something else now
 OVERFLOW, OF_A_DIRECTORY = 0x4000, 0x40000000
 
 
@@ -22,9 +23,11 @@ class Watch:
 
     def __init__(self, root: str) -> None:
         self._root = os.fsencode(root)
+        self._git = os.path.join(self._root, b".git")
         self._number = int.from_bytes(os.urandom(6), "big")  # no other helper's
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._events = -1
+        self._watched: dict[int, bytes] = {}
         self._gave_up = False
 
     def number(self) -> int:
@@ -32,41 +35,50 @@ class Watch:
         if self._gave_up:
             return 0
         try:
-            seen = self._seen()
-            if seen & (OF_A_DIRECTORY | OVERFLOW):
-                self._watch_all()
+            changed, new = self._seen()
+            if self._root in new:
+                self._watched = {}
+            for directory in {self._root} & new or new:
+                self._watch(directory)
         except OSError:  # too many of something, or a directory that cannot be read
             self._gave_up = True
             if self._events != -1:
                 os.close(self._events)
             return 0
-        self._number += bool(seen)
+        self._number += changed
         return self._number
 
-    def _seen(self) -> int:
-        """Of what kinds the events since the last call were; the first call tells of one."""
+    def _seen(self) -> tuple[bool, set[bytes]]:
+        """Whether there were events since the last call, and which directories are to be watched because of them."""
         if self._events == -1:
             self._events = self._done(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-            return OF_A_DIRECTORY
-        seen = 0
+            return True, {self._root}
+        changed, new = False, set[bytes]()
         while True:
             try:
                 events = os.read(self._events, 1 << 16)
             except BlockingIOError:
-                return seen
-            place = 0
+                return changed, new
+            changed, place = True, 0
             while place < len(events):
-                _, mask, _, name = EVENT.unpack_from(events, place)
-                seen, place = seen | mask, place + EVENT.size + name
+                watch, mask, _, size = EVENT.unpack_from(events, place)
+                name = events[place + EVENT.size : place + EVENT.size + size].rstrip(b"\0")
+                place += EVENT.size + size
+                parent = self._watched.get(watch)
+                if mask & OVERFLOW or (mask & OF_A_DIRECTORY and (mask & UNSETTLED or parent is None)):
+                    new.add(self._root)
+                elif parent is not None and mask & OF_A_DIRECTORY and mask & CREATE:
+                    new.add(os.path.join(parent, name))
 
-    def _watch_all(self) -> None:
+    def _watch(self, top: bytes) -> None:
         """A directory that is watched already stays so."""
-        for count, (directory, below, _) in enumerate(os.walk(self._root, onerror=_raised)):
-            if directory == self._root:
-                below[:] = [name for name in below if name != b".git"]
-            if count >= MOST_DIRECTORIES:
+        for directory, below, _ in os.walk(top, onerror=_raised):
+            if directory == self._git:
+                below.clear()
+                continue
+            if len(self._watched) >= MOST_DIRECTORIES:
                 raise OSError("too many directories")
-            self._done(self._libc.inotify_add_watch(self._events, directory, CHANGES))
+            self._watched[self._done(self._libc.inotify_add_watch(self._events, directory, CHANGES))] = directory
 
     def _done(self, answer: int) -> int:
         if answer < 0:

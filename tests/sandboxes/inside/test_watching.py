@@ -75,7 +75,19 @@ def test_what_changes_nothing_leaves_the_number(tmp_path: Path, look: Change) ->
 FLOOD = "seq 20000 | while read n; do : > below/$((n % 7)); done"  # more events than the kernel keeps
 
 
-@pytest.mark.parametrize("made", ["mkdir -p new/new", "mv .git/waiting new", f"{FLOOD}; mkdir -p new/new"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        "mkdir -p new/new",
+        "mkdir one one/two; mv one new; mkdir new/new",
+        "mkdir new; rmdir new; mkdir -p new/new",
+        "mkdir new; rmdir new; ln -s below new; rm new; mkdir -p new/new",
+        "mv below other; mkdir -p other/more; mv other new; mkdir new/new",
+        "mv below .git/below; mkdir .git/below/new; mv .git/below new",
+        "mv .git/waiting new",
+        f"{FLOOD}; mkdir -p new/new",
+    ],
+)
 def test_directories_that_come_later_are_watched_too(tmp_path: Path, made: str) -> None:
     """Red where only what is there at first is watched, and the flood where `OVERFLOW` counts for nothing: seen."""
     (tree(tmp_path) / ".git/waiting/new").mkdir(parents=True)
@@ -110,3 +122,13 @@ def test_a_tree_that_cannot_be_read_has_no_number(tmp_path: Path) -> None:
     (tmp_path / "below").chmod(0)
     assert watch.number() == 0
     (tmp_path / "below").chmod(stat.S_IRWXU)
+
+
+def test_gits_own_directory_is_not_watched_when_it_comes_later_either(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    watch = Watch(str(tmp_path))
+    watch.number()
+    (tmp_path / ".git").mkdir()
+    before = watch.number()
+    (tmp_path / ".git/index").write_text("x")
+    assert watch.number() == before
