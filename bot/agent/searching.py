@@ -4,6 +4,7 @@ from bot.agent.ground import Ran, Refusal, inside
 from bot.agent.matching import BadPattern, matching
 from bot.agent.output import MATCHES, PATHS, Listing, cleaned, listing, one_line
 from bot.domain.conversation import Json
+from bot.domain.errors import LimitReached
 from bot.ports import ExecResult, Sandbox
 
 SEARCH_SECONDS = 30.0
@@ -25,7 +26,10 @@ async def glob(given: Json, sandbox: Sandbox) -> Ran:
 
 async def _files(sandbox: Sandbox) -> tuple[str, ...]:
     """What is there and not ignored; all that is there when git cannot say (the model may have removed `.git`)."""
-    there = await sandbox.list_files()
+    try:
+        there = await sandbox.list_files()
+    except (OSError, LimitReached) as error:
+        raise Refusal(f"{error} Look with bash.") from None
     result = await sandbox.exec(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], timeout_s=SEARCH_SECONDS, max_output_bytes=LISTING_BYTES
     )

@@ -101,7 +101,10 @@ class Sandbox(Protocol):
         ...
 
     async def list_files(self) -> tuple[str, ...]:
-        """Every path in the work tree but `.git`, sorted; not following links."""
+        """Every path in the work tree but `.git` and what may not be opened, sorted; not following links.
+
+        Raises LimitReached when there are too many.
+        """
         ...
 
     async def put_archive(self, chunks: AsyncIterator[bytes]) -> None:

@@ -10,6 +10,7 @@ from bot.agent.ground import Ran
 from bot.agent.schemas import TOOLS, misfit
 from bot.agent.tools import run_tool, title_of
 from bot.domain.conversation import ToolUse
+from bot.domain.errors import LimitReached
 from tests.agent.bench import bench
 from tests.fakes import DirectorySandbox
 
@@ -296,6 +297,18 @@ async def test_glob_shows_two_hundred_paths_and_counts_the_rest(tmp_path: Path) 
     on = await bench(tmp_path, {f"f{n:03}.txt": b"x" for n in range(230)})
     text = (await ran(on.sandbox, "glob", pattern="*.txt")).text
     assert text.endswith("f199.txt\n[30 paths left out; narrow the pattern or give a path]")
+
+
+async def test_glob_in_a_tree_that_cannot_be_listed_is_a_result(tmp_path: Path) -> None:
+    class Crowded(DirectorySandbox):
+        async def list_files(self) -> tuple[str, ...]:
+            raise LimitReached("There are too many files in the work tree to list them.")
+
+    result = await ran(Crowded(tmp_path / "tree"), "glob", pattern="*")
+    assert (result.text, result.is_error) == (
+        "There are too many files in the work tree to list them. Look with bash.",
+        True,
+    )
 
 
 @pytest.mark.parametrize("git", [True, False], ids=["with-git", "without-git"])

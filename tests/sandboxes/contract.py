@@ -289,8 +289,11 @@ class SandboxContract:
             await asyncio.wait_for(sandbox.write_file(path, b"hello"), 30)
         assert await sh(sandbox, "find . -type f | sort | xargs md5sum; ls -lR . /tmp") == before
 
-    async def test_the_listing_is_whole_and_follows_no_link(self, sandbox: Sandbox) -> None:
+    async def test_the_listing_is_whole_follows_no_link_and_passes_over_what_it_may_not_open(
+        self, sandbox: Sandbox
+    ) -> None:
         await sh(sandbox, "mkdir -p a/.git b; touch a/.git/x a/b.txt z; ln -s /usr b/usr; ln -s . b/loop")
+        await sh(sandbox, "mkdir closed; touch closed/x; chmod 0 closed")
         await sh(sandbox, r"touch $(printf 'b/\377')")
         odd = b"b/\xff".decode("utf-8", "surrogateescape")
         assert await sandbox.list_files() == ("a/b.txt", "b/loop", "b/usr", odd, "z")

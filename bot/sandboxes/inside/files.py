@@ -9,13 +9,15 @@ import posixpath
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_LISTED = 500_000  # paths in one listing
+MAX_LISTED_BYTES = 64 << 20
+PATH_BYTES = 4096  # PATH_MAX, its NUL included
 SETTLED_NS = 2_000_000_000  # a file changed so lately may change again within one tick of its file system's clock
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -59,17 +61,22 @@ class Tree:
                 os.close(descriptor)
 
     def listing(self) -> bytes:
-        """All files and links but what is below a `.git`, each followed by a NUL."""
+        """All files and links but what is below a `.git`, each followed by a NUL.
+
+        What may not be opened is passed over, as is what has too long a path for the kernel.
+        """
         found: list[bytes] = []
-        waiting = [b""]
+        waiting, size = [b""], 0
         while waiting:
             here = waiting.pop()
-            for name, is_directory in self._entries(here):
-                if name == b".git":
-                    continue
-                (waiting if is_directory else found).append(here + name + (b"/" if is_directory else b""))
-            if len(found) > MAX_LISTED:
-                raise Refused("limit", f"There are more than {MAX_LISTED} files in the work tree.")
+            with suppress(Refused):
+                for name, is_directory in self._entries(here):
+                    path = here + name + (b"/" if is_directory else b"")
+                    if name != b".git" and len(path) < PATH_BYTES:
+                        (waiting if is_directory else found).append(path)
+                        size += len(path) + 1
+            if len(found) > MAX_LISTED or size > MAX_LISTED_BYTES:
+                raise Refused("limit", "There are too many files in the work tree to list them.")
         return b"".join(path + b"\0" for path in sorted(found))
 
     def states(self, paths: list[bytes]) -> bytes:
