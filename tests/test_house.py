@@ -36,6 +36,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.log_stream": set(),
     "bot.upkeep": set(),
     "bot.stopping": set(),
+    "bot.interrupting": set(),
     "bot.upkeep.orphans": PURE | {"bot.stopping"},
     "bot.purse": PURE,
     "bot.vitals": PURE,
@@ -67,7 +68,7 @@ FLOORS: dict[str, set[str]] = {
         "bot.thread",
         "bot.continuing",
     },
-    "bot.last_word": PURE | {"bot.report"},
+    "bot.last_word": PURE | {"bot.report", "bot.agent"},
     "bot.worker": PURE
     | {
         "bot.intake",
@@ -85,7 +86,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.standins": set(),
     "bot.evaluation": PURE
     | {"bot.agent", "bot.publish.mirror", "bot.standins", "bot.stage", "bot.config", "bot.wiring"}
-    | {"bot.settings"},
+    | {"bot.settings", "bot.interrupting", "bot.publish.leftovers", "bot.publish.whole"},
     "bot.commands.operating": PURE | {"bot.report"},
     "bot.recordings.run": PURE | {"bot.report"},
     "bot.local.done": PURE | {"bot.agent.outcome", "bot.report"},

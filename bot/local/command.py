@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -66,17 +67,15 @@ def _ended(wanted: Wanted) -> "Done":
     from bot.local.done import Done, Exit
 
     try:
-        it = _handed_back(asyncio.run(_done(wanted)), wanted)
+        it = handed_back(asyncio.run(_done(wanted)), wanted)
     except (KeyboardInterrupt, asyncio.CancelledError):
         it = Done(exit_code=Exit.INTERRUPTED, message="Interrupted.")
         errors.print(it.message, highlight=False)
     except Exception as error:
         if wanted.as_json:
-            _write(Done(exit_code=Exit.FAILED, message=f"A fault of Tiny Backspace: {type(error).__name__}."))
+            _as_json(Done(exit_code=Exit.FAILED, message=f"A fault of Tiny Backspace: {type(error).__name__}."))
         raise
-    if wanted.as_json:
-        _write(it)
-    return it
+    return _as_json(it) if wanted.as_json else it
 
 
 async def _done(wanted: Wanted) -> "Done":
@@ -93,6 +92,7 @@ async def _done(wanted: Wanted) -> "Done":
         wish = Wish(
             prompt=asked(wanted.prompt, wanted.file),
             repo=wanted.repo,
+            model=wanted.model or "",
             branch=wanted.branch,
             image=wanted.image,
             patch=None if wanted.patch == STDOUT else wanted.patch,
@@ -114,7 +114,7 @@ async def _done(wanted: Wanted) -> "Done":
         return Done(exit_code=Exit.FAILED, message=str(error))
 
 
-def _handed_back(it: "Done", wanted: Wanted) -> "Done":
+def handed_back(it: "Done", wanted: Wanted) -> "Done":
     """The change where it was wanted, else on standard output: it was paid for."""
     from bot.local.done import Exit
 
@@ -134,12 +134,31 @@ def _handed_back(it: "Done", wanted: Wanted) -> "Done":
         else:
             return it
     if not wanted.as_json and not (it.branch and wanted.patch is None):
-        sys.stdout.buffer.write(it.diff.encode("utf-8", "surrogateescape"))
+        return _put_out(it.diff.encode("utf-8", "surrogateescape"), it)
     return it
 
 
-def _write(it: "Done") -> None:
-    sys.stdout.write(json.dumps(it.as_data()) + "\n")
+def _put_out(data: bytes, it: "Done") -> "Done":
+    """On standard output; where that takes nothing any more, the change is kept beside the run's record."""
+    from bot.local.done import Exit
+
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # or the rest fails again when the command ends
+        message = f"Standard output cannot be written: {error.strerror}."
+        if it.diff and it.record:
+            write_text(it.record.with_suffix(".patch"), it.diff)
+            message += f" The patch is in {it.record.with_suffix('.patch')}."
+        _say(message)
+        return it if it.exit_code is Exit.INTERRUPTED else replace(it, exit_code=Exit.FAILED, message=message)
+    return it
+
+
+def _as_json(it: "Done") -> "Done":
+    return _put_out(f"{json.dumps(it.as_data())}\n".encode(), it)
 
 
 def _say(message: str) -> None:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from bot.domain.errors import UserError
 from bot.domain.job import Patch
+from bot.publish.leftovers import SCRATCH
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 AUTHOR = {
@@ -58,18 +59,21 @@ async def last_subjects(repo: Path, sha: str) -> tuple[str, ...]:
 
 async def has_uncommitted(repo: Path) -> bool:
     """Whether there are changes, or new files that are not ignored, beside the commit HEAD is on."""
-    _, out = await _git(repo, "status", "--porcelain")
+    _, out = await _git(repo, "--no-optional-locks", "status", "--porcelain")
     return bool(out)
 
 
 async def check_branch(repo: Path, name: str) -> None:
     """Raises UserError when no new branch can have that name."""
-    code, _ = await _git(repo, "check-ref-format", f"refs/heads/{name}")
-    if code != 0 or name.startswith("-"):
+    _, out = await _git(repo, "check-ref-format", "--branch", name)
+    if os.fsdecode(out) != f"{name}\n" or name in ("HEAD", "@"):  # git answers `@{-1}` with the name it stands for
         raise UserError(f"{name!a} cannot be the name of a branch: give --branch another.")
-    code, _ = await _git(repo, "rev-parse", "--verify", "--quiet", f"refs/heads/{name}")
-    if code == 0:
-        raise UserError(f"{repo} has a branch {name} already: give --branch another name.")
+    _, out = await _git(repo, "for-each-ref", "--format=%(refname:lstrip=2)", f"refs/heads/{name.split('/')[0]}")
+    for other in os.fsdecode(out).split("\n")[:-1]:
+        if other == name:
+            raise UserError(f"{repo} has a branch {name} already: give --branch another name.")
+        if f"{name}/".startswith(f"{other}/") or other.startswith(f"{name}/"):
+            raise UserError(f"{repo} has a branch {other}, so git can make no {name}: give --branch another name.")
 
 
 async def make_branch(repo: Path, name: str, patch: Patch, *, message: str) -> str:
@@ -77,7 +81,7 @@ async def make_branch(repo: Path, name: str, patch: Patch, *, message: str) -> s
 
     Raises UserError when git refuses, such as for a branch that was made meanwhile.
     """
-    with tempfile.TemporaryDirectory(prefix="backspace-index-") as folder:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         await _must(repo, "read-tree", patch.base_sha, environment=index)
         wanted = bytearray()

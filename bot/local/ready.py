@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.agent.switching import chain_of
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.intake.reading import subjects_of
@@ -18,7 +19,7 @@ from bot.sandboxes.images import PARTS, image_for
 from bot.setup.plan import SetupWish, setup_plan
 from bot.setup.premises import Premises
 from bot.setup_wiring import setup_rules
-from bot.wiring import sandbox_provider
+from bot.wiring import models, sandbox_provider
 
 LOCAL_REPOSITORY = 0  # no GitHub repository has this id
 NO_IMAGES = ("e2b", "daytona")  # every job there has the one template or snapshot of the settings
@@ -26,10 +27,12 @@ NO_IMAGES = ("e2b", "daytona")  # every job there has the one template or snapsh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What was asked for at the terminal. `branch` and `image` may be ""; `patch` None: no file is to be written."""
+    """What was asked for at the terminal. `branch`, `image` and `model` may be ""; `patch` None: no file is to be
+    written."""
 
     prompt: str
     repo: Path
+    model: str = ""
     branch: str = ""
     image: str = ""
     patch: Path | None = None
@@ -44,6 +47,7 @@ class Ready:
     repo: Path
     premises: Premises
     rules: RepoConfig
+    models: tuple[str, ...]
     paths: tuple[str, ...]
     budget: Budget
     uncommitted: bool
@@ -97,11 +101,23 @@ async def made_ready(config: Config, wish: Wish) -> Ready:
         repo=repo,
         premises=Premises(provider, workspace, plan, image),
         rules=rules,
+        models=await models_of(config, wish, rules),
         paths=paths,
         budget=lowered(Budget(usd=config.budget_usd, turns=config.turns, minutes=config.minutes), rules.budget),
         uncommitted=await has_uncommitted(repo),
         subjects=subjects_of(await last_subjects(repo, sha)),
     )
+
+
+async def models_of(config: Config, wish: Wish, rules: RepoConfig) -> tuple[str, ...]:
+    """The terminal's, else the repository's as far as there are keys, else those of the settings. Raises UserError."""
+    if wish.model or not rules.model:
+        return config.models
+    try:
+        async with models(config) as model_named:
+            return tuple(model.name for model in chain_of(rules.model, model_named))
+    except UserError as error:
+        raise UserError(f"{PATH}: {error} --model chooses another.") from None
 
 
 def check_place(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -115,6 +116,10 @@ class LocalRecord:
 
 def forget_old(folder: Path) -> None:
     """Leaves room for one more."""
-    newest_first = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in newest_first[KEPT - 1 :]:
+    made: list[tuple[float, Path]] = []
+    for path in folder.glob("*.jsonl"):
+        with suppress(FileNotFoundError):  # another run forgets too
+            made.append((path.stat().st_mtime, path))
+    for _, path in sorted(made, reverse=True)[KEPT - 1 :]:
         path.unlink(missing_ok=True)
+        path.with_suffix(".patch").unlink(missing_ok=True)

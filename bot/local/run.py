@@ -2,8 +2,8 @@
 
 import asyncio
 import getpass
+import os
 import secrets
-import signal
 import time
 import traceback
 from contextlib import suppress
@@ -23,6 +23,7 @@ from bot.agent.tree import put_back
 from bot.domain.errors import BotError, UserError
 from bot.domain.events import BasePinned, Conclusion, JobFinished, JobQueued, JobStarted, SandboxReady
 from bot.domain.setup import SetupReport
+from bot.interrupting import interrupted
 from bot.journey import path_rules
 from bot.local.done import Done, Exit, exit_of
 from bot.local.git import make_branch
@@ -54,14 +55,14 @@ async def run_locally(ready: Ready, *, console: Console) -> Done:
         issue=0,
         title=f"{ready.repo.name} at {sha[:12]}",
         prompt=ready.wish.prompt,
-        requested_by=getpass.getuser(),
+        requested_by=who(),
     )
     with View(console) as view:
         file = runs_folder(ready.config) / f"{run}.jsonl"
         record = LocalRecord(file, heading, leaks=known_secrets(ready.config), tell=view.tell)
         await record.record(
-            JobQueued(ready.wish.prompt, getpass.getuser()),
-            JobStarted(1, ready.config.model, ready.budget.usd),
+            JobQueued(ready.wish.prompt, who()),
+            JobStarted(1, ready.models[0], ready.budget.usd),
             BasePinned("HEAD", sha),
         )
         try:
@@ -93,7 +94,7 @@ async def _branch(ready: Ready, outcome: Outcome) -> str:
 async def _worked(ready: Ready, journal: LocalRecord, name: str) -> tuple[Outcome, bool]:
     """How it ended, and whether somebody pressed Ctrl-C."""
     working = asyncio.create_task(_at_work(ready, journal, name))
-    if await _interrupted(working):
+    if await interrupted(working):
         return await _so_far(ready, journal, name, INTERRUPTED, Conclusion.NEUTRAL), True
     error = working.exception()
     if error is None:
@@ -113,13 +114,14 @@ def words_of(error: BaseException) -> str:
 
 
 async def _at_work(ready: Ready, journal: LocalRecord, name: str) -> Outcome:
-    config, rules, began = ready.config, ready.rules, time.monotonic()
-    async with models(config) as model_named, ready.premises.first(name, journal) as (sandbox, setup):
+    rules, began = ready.rules, time.monotonic()
+    async with models(ready.config) as model_named, ready.premises.first(name, journal) as (sandbox, setup):
         await journal.record(SandboxReady(sandbox.provider, time.monotonic() - began))
+        model, *fallbacks = (model_named(name) for name in ready.models)
         return await work(
             _task(ready, instructions=rules.instructions or "", setup=setup),
-            model=model_named(config.model),
-            fallbacks=[model_named(name) for name in config.models[1:]],
+            model=model,
+            fallbacks=fallbacks,
             sandbox=sandbox,
             review=_review(ready, sandbox, name),
             journal=journal,
@@ -154,26 +156,12 @@ def _review(ready: Ready, sandbox: Sandbox, name: str) -> Review:
     )
 
 
-async def _interrupted(working: asyncio.Task[Outcome]) -> bool:
-    """Waits for the work. The first Ctrl-C ends only that; one after it ends the command."""
-    loop, command = asyncio.get_running_loop(), asyncio.current_task()
-    pressed: list[bool] = []
-
-    def press() -> None:
-        task = command if pressed else working
-        pressed.append(True)
-        if task is not None:
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, press)
+def who() -> str:
+    """The user's name; the number of one who has none."""
     try:
-        await asyncio.wait({working})
-    finally:
-        if not working.done():
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-    return working.cancelled()
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _task(ready: Ready, *, instructions: str, setup: SetupReport) -> Task:
@@ -187,7 +175,7 @@ def _task(ready: Ready, *, instructions: str, setup: SetupReport) -> Task:
         issue_author="",
         issue_trusted=True,
         request=ready.wish.prompt,
-        requested_by=getpass.getuser(),
+        requested_by=who(),
         today=datetime.now(UTC).date().isoformat(),
         instructions=instructions,
         setup=setup,

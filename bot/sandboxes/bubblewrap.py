@@ -240,7 +240,10 @@ class _Running:
 
 
 def _spawn(argv: list[str], stream: int, stderr: int, *, keep: list[int]) -> subprocess.Popen[bytes]:
-    """From an empty environment: the first process's is readable inside, whatever bwrap clears afterwards."""
+    """From an empty environment: the first process's is readable inside, whatever bwrap clears afterwards.
+
+    In a session of its own: Ctrl-C at a terminal is for the bot, which still needs its sandboxes then.
+    """
     user = None if os.geteuid() else FIRST_SPARE_UID + secrets.randbelow(SPARE_UIDS)
     return subprocess.Popen(
         argv,
@@ -254,6 +257,7 @@ def _spawn(argv: list[str], stream: int, stderr: int, *, keep: list[int]) -> sub
         user=user,
         group=user,
         extra_groups=None if user is None else [],
+        start_new_session=True,
     )
 
 

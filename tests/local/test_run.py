@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,15 @@ from bot.domain.conversation import Usage
 from bot.domain.errors import UserError
 from bot.domain.events import Conclusion, JobQueued, Noted, Recorded
 from bot.domain.job import Change, Patch
-from bot.local.command import asked
+from bot.local.command import Wanted, asked, handed_back
 from bot.local.done import Done, Exit, exit_of
-from bot.local.git import check_branch, head_of, last_subjects, make_branch, toplevel
-from bot.local.ready import Wish, local_config, made_ready
+from bot.local.git import check_branch, has_uncommitted, head_of, last_subjects, make_branch, toplevel
+from bot.local.ready import Wish, local_config, made_ready, models_of
 from bot.local.record import KEPT, LocalRecord, View, forget_old
-from bot.local.run import run_locally
+from bot.local.run import run_locally, who
 from bot.recordings.commands import read
 from bot.recordings.run import Heading
+from bot.repo_config import RepoConfig
 from bot.report.leaks import Leaks
 from tests.recordings.test_run import HOSTILE, SECRET
 from tests.repositories import PYTHON, python_bug
@@ -55,15 +57,29 @@ def settings(tmp_path: Path) -> dict[str, str]:
 AS_ADA = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
 
 
-def running(tmp_path: Path, source: Path, *arguments: str) -> subprocess.Popen[str]:
+def running(tmp_path: Path, source: Path, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
+    """In a session and process group of its own, as a shell starts a command; `terminal` is what it belongs to."""
+    on_it = [] if terminal is None else ["setsid", "--ctty"]
     return subprocess.Popen(
-        [sys.executable, "-m", "bot", "run", "--repo", str(source), *arguments, PATCH],
+        [*on_it, sys.executable, "-m", "bot", "run", "--repo", str(source), *arguments, PATCH],
         env=settings(tmp_path),
         cwd=ROOT,
+        stdin=terminal,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.PIPE if terminal is None else terminal,
         text=True,
+        start_new_session=terminal is None,
     )
+
+
+def members(group: int) -> set[str]:
+    """The names of its programs: all of them get the Ctrl-C of a terminal."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # some end meanwhile
+            name, _, rest = path.read_text(errors="replace").partition("(")[2].rpartition(")")
+            found |= {name} if int(rest.split()[2]) == group else set()
+    return found
 
 
 def test_a_branch_holds_the_change_and_a_dirty_work_tree_stays_as_it_is(tmp_path: Path, source: Path) -> None:
@@ -115,7 +131,7 @@ def test_the_operators_turns_end_a_run_with_what_there_is(tmp_path: Path, source
 
 
 def test_control_c_hands_over_the_change_so_far(tmp_path: Path, source: Path) -> None:
-    """Red when the signal ends the whole command: seen."""
+    """Red when the signal ends the whole command, and when it reaches the sandbox too: seen."""
     (source / ".github/backspace.yml").write_text("test: sleep 600\n")
     git(source, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "Rules")
     process = running(tmp_path, source)
@@ -123,6 +139,7 @@ def test_control_c_hands_over_the_change_so_far(tmp_path: Path, source: Path) ->
     while (line := process.stderr.readline()) and "→ submit" not in line:
         pass
     assert "→ submit" in line
+    assert members(process.pid).isdisjoint({"bwrap"}), members(process.pid)
     process.send_signal(signal.SIGINT)
     out, said = process.communicate(timeout=60)
     assert process.returncode == Exit.INTERRUPTED
@@ -188,6 +205,43 @@ def test_what_cannot_start_is_one_sentence_and_exit_code_2(
         assert json.loads(done.stdout).keys() == Done(exit_code=Exit.FAILED, message="").as_data().keys()
 
 
+@pytest.mark.parametrize(
+    ("model", "of_the_repository", "works"),
+    [
+        pytest.param("", None, ("claude-opus-5-5",), id="settings"),
+        pytest.param("", ("rules",), ("rules",), id="repository"),
+        pytest.param("", ("gpt-6.1-sol", "rules"), ("rules",), id="as-far-as-there-are-keys"),
+        pytest.param("claude-opus-5-5", ("rules",), ("claude-opus-5-5",), id="terminal"),
+    ],
+)
+async def test_the_terminal_chooses_the_model_then_the_repository_then_the_settings(
+    tmp_path: Path, model: str, of_the_repository: tuple[str, ...] | None, works: tuple[str, ...]
+) -> None:
+    config = local_config({"ANTHROPIC_API_KEY": "k" * 40}, model)
+    wish = Wish(prompt="p", repo=tmp_path, model=model)
+    assert await models_of(config, wish, RepoConfig(model=of_the_repository)) == works
+
+
+async def test_a_repositorys_model_without_a_key_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^.github/backspace.yml: The model `gpt-6.1-sol` cannot .* --model chooses"):
+        await models_of(local_config({}, None), Wish(prompt="p", repo=tmp_path), RepoConfig(model=("gpt-6.1-sol",)))
+
+
+async def test_looking_for_uncommitted_changes_writes_nothing(source: Path) -> None:
+    """`git status` by itself refreshes the index. Red without `--no-optional-locks`: seen."""
+    os.utime(source / "calc/mean.py", (1, 1))
+    before = (source / ".git/index").read_bytes()
+    assert not await has_uncommitted(source)
+    assert (source / ".git/index").read_bytes() == before
+
+
+def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    assert who() == "uid 54321"
+
+
 async def test_what_git_refuses_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "plain").mkdir()
     git(tmp_path, "init", "-q", "--bare", "bare")
@@ -218,17 +272,21 @@ def test_a_patch_that_cannot_be_written_any_more_goes_to_standard_output(tmp_pat
     assert "/dev/full cannot be written: No space left on device. The patch is on standard output." in done.stderr
 
 
-def test_control_c_in_the_setup_leaves_one_object_and_a_record_with_an_end(tmp_path: Path, source: Path) -> None:
-    """Red when no signal is met: seen."""
+def test_a_terminal_closed_in_the_setup_leaves_one_object_and_a_record_with_an_end(
+    tmp_path: Path, source: Path
+) -> None:
+    """Red when the signal is not met, and when nobody to talk to is a fault: seen."""
     (source / ".github/backspace.yml").write_text("setup: sleep 600\n")
     git(source, *AS_ADA, "commit", "-qam", "Rules")
-    process = running(tmp_path, source, "--json")
-    assert process.stderr is not None
-    while (line := process.stderr.readline()) and "run sleep" not in line:
-        pass
-    process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=60)
-    assert (process.returncode, "Traceback" in said) == (Exit.INTERRUPTED, False)
+    ours, theirs = pty.openpty()
+    process = running(tmp_path, source, "--json", terminal=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"run sleep" not in shown:
+        shown += os.read(ours, 65536)
+    os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == Exit.INTERRUPTED
     told = json.loads(out)
     assert (told["outcome"], told["patch"]) == ("interrupted", None)
     assert told["message"] == "Interrupted. Nothing was changed until then."
@@ -264,6 +322,37 @@ async def test_a_fault_of_ours_hands_over_the_change_so_far_and_ends_the_record(
     assert (last.kind, getattr(last, "message", "")) == ("job_finished", done.message)
 
 
+def outcome_of(kind: Kind, conclusion: Conclusion, patch: Patch | None = None) -> Outcome:
+    return Outcome(
+        kind=kind,
+        conclusion=conclusion,
+        message="m",
+        submission=None,
+        patch=patch,
+        receipt=None,
+        turns=1,
+        tool_calls=0,
+        usage=Usage(),
+        usd=None,
+        nudges=0,
+    )
+
+
+def test_a_patch_for_a_standard_output_that_is_gone_lies_beside_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when the failed write ends the command: seen."""
+    patch = Patch(base_sha="0" * 40, tree_sha="0" * 40, changes=(), stats=(), diff="the diff", diff_id="")
+    made = outcome_of("submitted", Conclusion.NEUTRAL, patch)
+    done = Done(exit_code=Exit.CHANGES, message="m", outcome=made, run="r", record=tmp_path / "r.jsonl")
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        told = handed_back(done, Wanted(None, None, tmp_path, None, None, "", None, "", as_json=False))
+    assert told.exit_code is Exit.FAILED
+    assert told.message.startswith("Standard output cannot be written: No space left on device. The patch is in ")
+    assert (tmp_path / "r.patch").read_text() == "the diff"
+
+
 @pytest.mark.parametrize(
     ("kind", "conclusion", "code"),
     [
@@ -277,19 +366,7 @@ async def test_a_fault_of_ours_hands_over_the_change_so_far_and_ends_the_record(
     ],
 )
 def test_each_end_has_its_exit_code(kind: Kind, conclusion: Conclusion, code: int) -> None:
-    made = Outcome(
-        kind=kind,
-        conclusion=conclusion,
-        message="m",
-        submission=None,
-        patch=None,
-        receipt=None,
-        turns=1,
-        tool_calls=0,
-        usage=Usage(),
-        usd=None,
-        nudges=0,
-    )
+    made = outcome_of(kind, conclusion)
     done = Done(exit_code=exit_of(made), message="m", outcome=made, run="r", seconds=1.0, record=Path("r"))
     assert done.exit_code == code
     assert done.as_data()["exit_code"] == code
@@ -316,9 +393,16 @@ async def test_a_branch_is_made_of_exactly_the_tree_that_was_checked_or_not_at_a
     with pytest.raises(UserError, match="another tree"):
         await make_branch(source, "b", patch, message="m")
     assert "refs/heads/b" not in git(source, "for-each-ref")
-    for name in ("a..b", "-x", "", "x.lock"):
+    git(source, "checkout", "-q", "-b", "taken/one")
+    git(source, "checkout", "-q", "-")
+    for name in ("a..b", "-x", "", "x.lock", "HEAD", "@", "@{-1}"):
         with pytest.raises(UserError, match="cannot be the name of a branch"):
             await check_branch(source, name)
+    for name in ("taken", "taken/one/more"):
+        with pytest.raises(UserError, match="has a branch taken/one, so git can make no"):
+            await check_branch(source, name)
+    for name in ("taken/two", "taken/one-more", "take"):
+        await check_branch(source, name)
 
 
 # ------------------------------------------------------------ the record
@@ -342,7 +426,9 @@ def test_only_the_newest_records_are_kept(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.jsonl"
         path.touch()
         os.utime(path, (number, number))
+    (tmp_path / "gone-meanwhile.jsonl").symlink_to("nowhere")
     forget_old(tmp_path)
+    (tmp_path / "gone-meanwhile.jsonl").unlink()
     assert len(list(tmp_path.iterdir())) == KEPT - 1
     assert not (tmp_path / "2.jsonl").exists()
 

@@ -1,0 +1,38 @@
+"""Ctrl-C, `kill` and a closed terminal end the work of a command first, and only then the command."""
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+
+async def interrupted(working: "asyncio.Task[Any]") -> bool:
+    """Waits for the work. The first signal ends only that; one after it ends the command, by CancelledError."""
+    loop, command = asyncio.get_running_loop(), asyncio.current_task()
+    pressed: list[bool] = []
+    on_terminal = os.isatty(2)
+
+    def press() -> None:
+        task = command if pressed else working
+        pressed.append(True)
+        if task is not None:
+            task.cancel()
+
+    def hang_up() -> None:
+        """What is still to be said is said to nobody, but does not fail."""
+        if on_terminal:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+        press()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, press)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
+    try:
+        await asyncio.wait({working})
+    finally:
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+    return working.cancelled()
