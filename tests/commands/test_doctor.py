@@ -82,8 +82,8 @@ async def test_a_github_that_does_not_answer_has_a_remedy(tmp_path: Path) -> Non
 async def test_the_doctors_sandbox_is_none_of_the_running_bots(modal_server: ModalStandIn, tmp_path: Path) -> None:
     """Which ends those whose job it does not know. Red when it is opened in the bot's name: seen."""
     modal_server.part(Published).publish(published_name(DEFAULT))
-    settings = {"GITHUB_APP_ID": "5", "GITHUB_PRIVATE_KEY": private_key(), "GITHUB_API_URL": "http://127.0.0.1:9"}
-    settings |= {"SANDBOX": "modal", "MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1"}
+    settings = {"GITHUB_APP_ID": "5", "GITHUB_API_URL": "http://127.0.0.1:9", "SANDBOX": "modal"}
+    settings |= {"MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1"}
     config, _ = Config.read(settings | {"BACKSPACE_MODEL": "rules", "BACKSPACE_HOME": str(tmp_path)})
     found = {one.what: one for one in await findings(config)}
     assert found["Sandbox"].well, found["Sandbox"].remedy
