@@ -83,7 +83,7 @@ async def _bash(given: Json, sandbox: Sandbox, number: int, seconds_left: float)
     result = await sandbox.exec(
         shell(command),
         env=ENVIRONMENT,
-        timeout_s=max(0.1, min(asked / 1000, MOST_TIMEOUT_MS / 1000, seconds_left)),
+        timeout_s=max(0.1, min(min(asked, MOST_TIMEOUT_MS) / 1000, seconds_left)),
         max_output_bytes=KEPT_BYTES,
     )
     output = cleaned(result.stdout + result.stderr).strip("\n")

@@ -144,6 +144,17 @@ async def test_a_command_cannot_read_input_and_keeps_nothing(tmp_path: Path) -> 
     assert result.text.split("\n")[1:] == ["no", "README.md", "docs", "hello.py"]
 
 
+async def test_a_number_larger_than_any_file_or_hour_is_a_number(tmp_path: Path) -> None:
+    on = await bench(tmp_path)
+    result = await ran(on.sandbox, "bash", command="echo done", timeout_ms=10**400)
+    assert result.text.endswith("\ndone")
+    read = await ran(on.sandbox, "read", file_path="hello.py", view_range=[1, 10**400])
+    assert read.text == '1\tprint("hullo")'
+    assert (await ran(on.sandbox, "read", file_path="hello.py", view_range=[10**400, -1])).text == (
+        "[the file has 1 lines]"
+    )
+
+
 async def test_a_command_ends_at_its_deadline(tmp_path: Path) -> None:
     on = await bench(tmp_path)
     result = await ran(on.sandbox, "bash", command="sleep 300", timeout_ms=200)
