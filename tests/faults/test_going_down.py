@@ -74,7 +74,7 @@ async def test_a_bot_told_to_go_during_a_tool_puts_its_job_back_and_the_next_one
 async def test_a_bot_told_to_go_during_a_model_call_puts_its_job_back(tmp_path: Path) -> None:
     database = tmp_path / "home" / "backspace.db"
     async with model() as (messages, settings), github(tmp_path) as host:
-        messages.faults[1] = SlowStart(600)
+        messages.faults[1] = SlowStart(60)
         async with serving(host, tmp_path, settings=settings) as bot:
             issue, _ = await commented(host)
             await until(lambda: bool(messages.requests), within_s=WITHIN_S)
