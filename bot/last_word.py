@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from bot.agent.steering import is_sealed
 from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
 from bot.domain.events import BranchMoved, Conclusion, JobFinished, JobStarted, PullRequestOpened, Recorded
 from bot.domain.job import Job
-from bot.ports import Claim, JobState
+from bot.ports import Claim, Entry, JobState
 from bot.report import answers
 
-RETRIES = 2  # of a job whose provider failed in a way that a later try can mend; workers that died do not count here
-FIRST_REST_S = 15.0  # before the first of them, when the provider does not say; four times as long before the next
+RESTS_S = (15.0, 60.0)
+"""Before each later try of a job whose provider failed in a way that one can mend, when the provider does not say;
+workers that died do not count here."""
+RESTS_WITH_WORK_S = (15.0, 60.0, 300.0, 900.0, 1_800.0)  # GitHub is away, and what it is to be given is paid for
 STATE_OF: dict[Conclusion, JobState] = {
     Conclusion.SUCCESS: "succeeded",
     Conclusion.NEUTRAL: "succeeded",
@@ -56,13 +59,17 @@ def failed(error: BotError, job: Job, *, started: bool) -> JobFinished:
             return JobFinished(Conclusion.FAILURE, answers.failed(error, asker=asker))
 
 
-def may_retry(error: BotError, claim: Claim) -> bool:
-    return isinstance(error, ProviderError) and error.retryable and claim.retries < RETRIES
+def may_retry(error: BotError, claim: Claim, entries: Sequence[Entry]) -> bool:
+    return isinstance(error, ProviderError) and error.retryable and claim.retries < len(_rests_s(error, entries))
 
 
-def rest_s(error: ProviderError, claim: Claim) -> float:
+def rest_s(error: ProviderError, claim: Claim, entries: Sequence[Entry]) -> float:
     """How long before the next try."""
-    return error.retry_after_s or FIRST_REST_S * 4**claim.retries
+    return error.retry_after_s or _rests_s(error, entries)[claim.retries]
+
+
+def _rests_s(error: ProviderError, entries: Sequence[Entry]) -> Sequence[float]:
+    return RESTS_WITH_WORK_S if error.provider == "github" and is_sealed(entries) else RESTS_S
 
 
 def counted(error: BotError, claim: Claim) -> BotError:

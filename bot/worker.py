@@ -159,7 +159,7 @@ class Worker:
         except LeaseLost:
             raise
         except BotError as error:
-            if last_word.may_retry(error, claim):
+            if last_word.may_retry(error, claim, journal.entries()):
                 raise
             log.warning("job stopped", error=str(error))
             end = last_word.failed(
@@ -176,7 +176,7 @@ class Worker:
         try:
             await find_published(stats=progress(journal.events()).stats, github=github, journal=journal)
         except ProviderError as error:
-            if last_word.may_retry(error, claim):
+            if last_word.may_retry(error, claim, journal.entries()):
                 raise
             log.warning("not known what was published", error=str(error))
         return last_word.cancelled(by, journal.events())
@@ -194,7 +194,7 @@ class Worker:
                 may_write(job.issue.author, github),
             )
         except ProviderError as error:
-            if last_word.may_retry(error, claim):
+            if last_word.may_retry(error, claim, journal.entries()):
                 raise
             words = f"GitHub did not say whether this may be done ({last_word.counted(error, claim)})."
             raise NotPermitted(words) from error
@@ -258,10 +258,11 @@ class Worker:
             log.warning("branch not dropped", error=str(error))
 
     async def _give_back(self, claim: Claim, error: ProviderError) -> None:
-        """GitHub cannot be reached, so nothing can be told there: later, or, after two retries, never."""
+        """GitHub cannot be reached, so nothing can be told there: later, or, after some tries, never."""
         log.warning("job could not go on", error=str(error), attempt=claim.attempts, retries=claim.retries)
-        if last_word.may_retry(error, claim):
-            await self._store.retry(claim, after_s=last_word.rest_s(error, claim))
+        entries = await self._store.journal(claim.job.id)
+        if last_word.may_retry(error, claim, entries):
+            await self._store.retry(claim, after_s=last_word.rest_s(error, claim, entries))
             return
         end = last_word.failed(last_word.counted(error, claim), claim.job, started=False)
         known = last_word.end_in(await self._store.events(claim.job.id))

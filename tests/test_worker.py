@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from bot.agent.rules import RuleModel
+from bot.agent.steering import SEALED
 from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobFinished, JobStarted
 from bot.domain.job import Cancel, Job, Repo, Start
 from bot.journey import Workshop
-from bot.last_word import RETRIES
+from bot.last_word import RESTS_S, RESTS_WITH_WORK_S
 from bot.lease import KeptLease, boot_time
-from bot.ports import AccessChanged, AccessState, DayBudgets, GitHub, GitHubApp
+from bot.ports import AccessChanged, AccessState, DayBudgets, Entry, GitHub, GitHubApp
 from bot.ports.github import Hold
 from bot.publish.mirror import Mirror
 from bot.purse import purse_of
@@ -90,7 +91,7 @@ async def test_a_provider_that_fails_is_tried_three_times_however_often_the_work
     for _ in range(2):
         await store.release((await taken(store)).claim)  # SIGTERM
     worker = a_worker(store, tmp_path)
-    for tries in range(1, RETRIES + 1):
+    for tries in range(1, len(RESTS_S) + 1):
         await worker.run_job(await taken(store))
         row = await store.job("job-a")
         assert row is not None
@@ -104,6 +105,21 @@ async def test_a_provider_that_fails_is_tried_three_times_however_often_the_work
         Conclusion.FAILURE, "**Failed**: github: no answer (tried 3 times). Asking again later can help."
     )
     assert (await store.census()).untold == 1, "the reaper tells it when GitHub is back"
+
+
+async def test_work_that_was_handed_in_waits_longer_for_github(opened: Open, sqlite_url: str, tmp_path: Path) -> None:
+    store = await opened(sqlite_url)
+    await deliver(store, a_job("a"))
+    claim = (await taken(store)).claim
+    await store.commit(claim, entries=[Entry("effect", SEALED, {})])
+    await store.release(claim)
+    worker = a_worker(store, tmp_path)
+    for _ in range(len(RESTS_WITH_WORK_S) + 1):
+        await worker.run_job(await taken(store))
+    end = (await store.events("job-a"))[-1].event
+    assert end == JobFinished(
+        Conclusion.FAILURE, "**Failed**: github: no answer (tried 6 times). Asking again later can help."
+    )
 
 
 @pytest.mark.parametrize(("state", "untold"), [("suspended", 1), ("removed", 0)])

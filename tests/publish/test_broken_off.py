@@ -5,10 +5,9 @@ import asyncio
 import httpx
 import pytest
 
-from bot.domain.events import BranchMoved, JobEvent, PullRequestOpened, Recorded
+from bot.domain.events import BranchMoved, PullRequestOpened
 from bot.domain.job import Patch
 from bot.github.rest import RestGitHub
-from bot.last_word import cancelled
 from bot.publish.pull_request import find_published
 from tests.fakes import Crash, MemoryJournal
 from tests.github.scene import Scene
@@ -97,22 +96,3 @@ async def test_a_push_to_the_draft_of_an_earlier_job_is_found_again(
     (opened,) = journal.of(PullRequestOpened)
     assert (opened.number, opened.created) == (left.number, False)
     assert [move.head_sha for move in journal.of(BranchMoved)] == [left.head_sha, head]
-
-
-BEGUN = BranchMoved(BRANCH, "a" * 40, created=True)
-PUSHED = BranchMoved(BRANCH, "b" * 40, created=False)
-OPENED = PullRequestOpened(7, "https://github.com/acme/widget/pull/7", False, ())
-
-
-@pytest.mark.parametrize(
-    ("events", "words"),
-    [
-        pytest.param([], "", id="nothing"),
-        pytest.param([BEGUN], "", id="an-empty-branch-is-dropped"),
-        pytest.param([BEGUN, PUSHED], f" Its change is on the branch `{BRANCH}` already, without a pull request."),
-        pytest.param([BEGUN, PUSHED, OPENED], " #7 was open already."),
-    ],
-)
-def test_a_cancel_names_what_is_on_github_already(events: list[JobEvent], words: str) -> None:
-    recorded = [Recorded(number, 1.0, event) for number, event in enumerate(events, 1)]
-    assert cancelled("alice", recorded).message == f"**Cancelled** by @alice.{words}"

@@ -1,0 +1,54 @@
+"""A job's last event, and whether a failure is one yet."""
+
+import pytest
+
+from bot.agent.steering import REOPENED, SEALED
+from bot.domain.errors import LimitReached, ProviderError
+from bot.domain.events import BranchMoved, JobEvent, PullRequestOpened, Recorded
+from bot.last_word import cancelled, may_retry, rest_s
+from bot.ports import Claim, Entry
+from tests.report.samples import job
+
+BRANCH = "backspace/1-0a1b2c3d"
+BEGUN = BranchMoved(BRANCH, "a" * 40, created=True)
+PUSHED = BranchMoved(BRANCH, "b" * 40, created=False)
+OPENED = PullRequestOpened(7, "https://github.com/acme/widget/pull/7", False, ())
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        pytest.param([], "", id="nothing"),
+        pytest.param([BEGUN], "", id="an-empty-branch-is-dropped"),
+        pytest.param([BEGUN, PUSHED], f" Its change is on the branch `{BRANCH}` already, without a pull request."),
+        pytest.param([BEGUN, PUSHED, OPENED], " #7 was open already."),
+    ],
+)
+def test_a_cancel_names_what_is_on_github_already(events: list[JobEvent], words: str) -> None:
+    recorded = [Recorded(number, 1.0, event) for number, event in enumerate(events, 1)]
+    assert cancelled("alice", recorded).message == f"**Cancelled** by @alice.{words}"
+
+
+AWAY = ProviderError("github", "no answer", retryable=True)
+HANDED_IN, CALLED_BACK = Entry("effect", SEALED, {}), Entry("effect", REOPENED, {})
+
+
+@pytest.mark.parametrize(
+    ("error", "entries", "rests"),
+    [
+        pytest.param(AWAY, (), [15, 60], id="two-tries-more"),
+        pytest.param(AWAY, (HANDED_IN,), [15, 60, 300, 900, 1_800], id="fifty-minutes-for-work-that-is-paid-for"),
+        pytest.param(AWAY, (HANDED_IN, CALLED_BACK), [15, 60], id="which-was-called-back"),
+        pytest.param(ProviderError("docker", "gone", retryable=True), (HANDED_IN,), [15, 60], id="another-provider"),
+        pytest.param(ProviderError("github", "forbidden"), (HANDED_IN,), [], id="no-later-try-can-help"),
+        pytest.param(LimitReached("used"), (HANDED_IN,), [], id="no-provider"),
+        pytest.param(ProviderError("github", "x", True, 7.0), (), [7, 7], id="as-long-as-it-says"),
+    ],
+)
+def test_a_provider_that_fails_is_given_time(
+    error: ProviderError, entries: tuple[Entry, ...], rests: list[float]
+) -> None:
+    tried: list[float] = []
+    while may_retry(error, claim := Claim(job(), 1, 9, None, retries=len(tried)), entries):
+        tried.append(rest_s(error, claim, entries))
+    assert tried == rests
