@@ -109,6 +109,8 @@ def worded() -> Iterator[None]:
         not_started(fault)
     except BotError as error:
         fail(error)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise typer.Exit(130) from None
 
 
 def need_git() -> None:

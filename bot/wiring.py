@@ -277,4 +277,4 @@ async def _answer_health(config: Config, store: Store, stop: asyncio.Event, vita
     from bot.web.server import serve_until
 
     app = health.application(store, vitals, operator_token=config.operator_token)
-    await serve_until(stop, app, host=config.host, port=config.health_port, setting="HEALTH_PORT")
+    await serve_until(stop, app, host=config.host, port=config.health_port, setting="HOST or HEALTH_PORT")

@@ -17,6 +17,7 @@ from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.domain.events import DiffShown
 from bot.ports import JobRow
+from bot.publish.leftovers import SCRATCH
 from bot.settings.models import MODEL_SETTINGS
 from bot.settings.sandboxes import SANDBOX_SETTINGS
 from bot.stage import Stage, staged
@@ -59,7 +60,7 @@ async def run_demo(env: Mapping[str, str], *, repo: Path | None, keep: bool, con
     config = Config.from_env(settings, role="local")
     configure_logging(config.log_level, "console")
     console.print(which_model(config), soft_wrap=True)
-    with tempfile.TemporaryDirectory(prefix="backspace-demo-") as root:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}demo-") as root:
         console.print(f"Importing {source.name} into a loopback GitHub and starting the bot...", highlight=False)
         async with staged(Path(root), source=source, settings=settings, name=_repository_name(source)) as stage:
             stage.github.add_user(STRANGER)

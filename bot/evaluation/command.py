@@ -1,5 +1,6 @@
 """`backspace eval` from its arguments to its exit code."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,11 +16,13 @@ from bot.evaluation.rows import Row, as_json, exit_code, summary, table
 from bot.evaluation.run import BUDGETS, Player, evaluate, gold_player
 from bot.evaluation.swebench import instances
 from bot.evaluation.tasks import SHIPPED, Task, chosen, own_tasks
+from bot.interrupting import interrupted
 from bot.settings.models import MODEL_SETTINGS
 from bot.wiring import configure_logging, connected, sandbox_provider
 
 SCRIPTED = "Scripted: each task's gold change is replayed call by call. This measures the bot, not a model."
 
+INTERRUPTED = 130  # the exit code of what Ctrl-C or `kill` ended
 KNOWN = frozenset(setting.name for setting in SETTINGS)
 # A task's bot has a GitHub, a database and an address of its own.
 OF_THE_STAGE = ("GITHUB_", "BACKSPACE_HOME", "BACKSPACE_OPERATOR", "DATABASE_", "PUBLIC_URL", "HOST", "PORT", "HEALTH_")
@@ -38,7 +41,8 @@ async def run_eval(
     as_data: bool,
     console: Console,
 ) -> int:
-    """Progress goes to `console`, the table or the JSON to standard output. The exit codes are those of `exit_code`.
+    """Progress goes to `console`, the table or the JSON to standard output. The exit codes are those of `exit_code`;
+    130 when somebody ended it, with what was known by then.
 
     Raises UserError and ConfigFault before any task is run.
     """
@@ -51,11 +55,17 @@ async def run_eval(
         raise UserError(problem)
     console.print(who, markup=False, highlight=False, soft_wrap=True)
 
+    known: list[Row] = []
+
     def told(row: Row) -> None:
+        known.append(row)
         console.print(f"  {row.task}: {row.verdict}: {row.said}", markup=False, highlight=False, soft_wrap=True)
 
     async with connected(sandboxes):
-        rows = await evaluate(tasks, player=player, settings=settings, sandboxes=sandboxes, jobs=jobs, told=told)
+        work = evaluate(tasks, player=player, settings=settings, sandboxes=sandboxes, jobs=jobs, told=told)
+        evaluating = asyncio.create_task(work)
+        ended_early = await interrupted(evaluating)
+    rows = tuple(known) if ended_early else evaluating.result()
     if as_data:
         sys.stdout.write(
             json.dumps(as_json(rows, player=",".join(config.models) if live else "script"), indent=2) + "\n"
@@ -64,7 +74,9 @@ async def run_eval(
         out = Console()
         out.print(table(rows))
         out.print(f"\n{summary(rows)}", highlight=False)
-    return exit_code(rows)
+    if ended_early:
+        console.print(f"Interrupted: {len(rows)} of {len(tasks)} tasks had ended.", highlight=False)
+    return INTERRUPTED if ended_early else exit_code(rows)
 
 
 def tasks_in(folder: Path, *, clones: Path | None) -> tuple[Task, ...]:

@@ -17,7 +17,9 @@ from bot.evaluation.replay import replay, script
 from bot.evaluation.rows import Row
 from bot.evaluation.tasks import Task
 from bot.ports import SandboxProvider
+from bot.publish.leftovers import SCRATCH
 from bot.publish.mirror import Mirror
+from bot.publish.whole import whole
 from bot.stage import Stage, staged
 from bot.standins.messages import LoopbackMessages
 from bot.standins.serving import serve
@@ -73,15 +75,17 @@ async def evaluate(
             told(row)
             return row
 
-    return tuple(await asyncio.gather(*(one(task) for task in tasks)))
+    async with asyncio.TaskGroup() as all_of_them:
+        running = [all_of_them.create_task(one(task)) for task in tasks]
+    return tuple(ended.result() for ended in running)
 
 
 async def run_task(task: Task, *, player: Player, settings: Mapping[str, str], sandboxes: SandboxProvider) -> Row:
     """Raises ProviderError and what else may go wrong in the machinery; a task's own fault is a row."""
-    with tempfile.TemporaryDirectory(prefix="backspace-eval-") as root:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}eval-") as root:
         folder = Path(root)
         try:
-            made = await asyncio.to_thread(material, task, folder / "task.git")
+            made = await whole(asyncio.to_thread(material, task, folder / "task.git"))
             judge = Judge(made, sandboxes=sandboxes, mirror=Mirror(folder / "mirror"))
             if missing := await judge.missing():
                 said = f"the sandbox has no {' and no '.join(missing)}"

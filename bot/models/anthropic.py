@@ -139,6 +139,7 @@ class AnthropicModel:
             message=self._without_secrets(error.api_message or _said_by_platform(error.body)),
             retry_after_s=wait_of(headers.get("retry-after"), date=headers.get("date")),
             request_id=error.request_id,
+            own_address=self._access.base_url is not None,
         )
 
     def _without_secrets(self, text: str) -> str:

@@ -46,7 +46,10 @@ _SAYING_LIMIT = 300  # characters of the provider's own words; enough for the ru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What an error answer told us. `status` is below 400 for an error inside a stream that had begun well."""
+    """What an error answer told us. `status` is below 400 for an error inside a stream that had begun well.
+
+    `own_address`: ANTHROPIC_BASE_URL says where it came from.
+    """
 
     model: str
     status: int
@@ -55,6 +58,7 @@ class Failure:
     message: str = ""
     retry_after_s: float | None = None
     request_id: str | None = None
+    own_address: bool = False
 
 
 def model_error(failure: Failure, *, usage: Usage | None = None) -> ModelError:
@@ -142,6 +146,9 @@ def _not_allowed(failure: Failure, status: int, where: str) -> tuple[Remedy, str
             return "next", f"The Claude account cannot pay for the request ({where})."
         case 403:
             return "next", f"The API key may not use {failure.model} ({where})."
+        case 404 if failure.own_address and failure.model not in failure.message:
+            wrong = "or ANTHROPIC_BASE_URL is wrong: the address is the part before /v1"
+            return "next", f"There is no model {failure.model} for this API key ({where}), {wrong}."
         case 404:
             return "next", f"There is no model {failure.model} for this API key ({where})."
         case _ if status < 400:

@@ -13,10 +13,14 @@ from rich.console import Console
 
 from bot.config import Config
 from bot.domain.errors import UserError
+from bot.domain.events import JobFinished
 from bot.recordings.run import Recording, lines_of, recording_in, recording_of
 
 app = typer.Typer()
 errors = Console(stderr=True)
+NO_CONVERSATION = (
+    "No conversation is in it: `backspace run` keeps none, and the bot a job's for three days after its end."
+)
 RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -55,10 +59,9 @@ def replay_run(
     with worded():
         recording, pace = read(file), None if instant else speed
         playing = _served(recording, pace, port) if serve else play(recording, speed=pace, console=Console())
-        try:
-            asyncio.run(playing)
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+        asyncio.run(playing)
+        if not serve and not (recording.events and isinstance(recording.events[-1].event, JobFinished)):
+            errors.print("The record ends here: when it was written, the run had not ended.", highlight=False)
 
 
 def read(path: Path) -> Recording:
@@ -83,7 +86,10 @@ async def _exported(config: Config, run: str, *, html: bool, conversation: bool)
     from bot.wiring import known_secrets
 
     leaks = known_secrets(config)
-    clean = "".join(lines_of(await _recording(config, run, conversation=conversation), leaks))
+    found = await _recording(config, run, conversation=conversation)
+    if conversation and not found.conversation:
+        errors.print(NO_CONVERSATION, highlight=False, soft_wrap=True)
+    clean = "".join(lines_of(found, leaks))
     if not html:
         return clean
     recording = recording_in(clean.splitlines(keepends=True), name=run)

@@ -22,8 +22,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_until(stop: asyncio.Event, app: Starlette, *, host: str, port: int, setting: str = "PORT") -> None:
-    """`setting` gave the port. Raises UserError when the address cannot be listened on."""
+async def serve_until(
+    stop: asyncio.Event, app: Starlette, *, host: str, port: int, setting: str = "HOST or PORT"
+) -> None:
+    """`setting`: what can be set to another. Raises UserError when the address cannot be listened on."""
     listeners = listening(host, port, setting=setting)
     settings = uvicorn.Config(
         app, host=host, port=port, access_log=False, log_config=None, timeout_graceful_shutdown=LAST_ANSWERS_S
@@ -38,7 +40,7 @@ async def serve_until(stop: asyncio.Event, app: Starlette, *, host: str, port: i
         await serving
 
 
-def listening(host: str, port: int, *, setting: str = "PORT") -> list[socket.socket]:
+def listening(host: str, port: int, *, setting: str = "HOST or PORT") -> list[socket.socket]:
     """A socket for each address of `host` that this machine has. Raises UserError."""
     made: list[socket.socket] = []
     try:
@@ -53,5 +55,5 @@ def listening(host: str, port: int, *, setting: str = "PORT") -> list[socket.soc
     except OSError as error:
         for listener in made:
             listener.close()
-        raise UserError(f"{host}:{port} cannot be listened on ({error.strerror}): change HOST or {setting}.") from None
+        raise UserError(f"{host}:{port} cannot be listened on ({error.strerror}): change {setting}.") from None
     return made

@@ -1,11 +1,18 @@
 """`backspace eval` as its users meet it."""
 
 import asyncio
+import io
 import json
+import os
+import shutil
+import signal
+import tempfile
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from bot.evaluation.command import run_eval
 from bot.standins.messages import LoopbackMessages, by_turn, use
 from bot.standins.serving import serve
 from tests.evaluation.folders import mean_task
@@ -63,6 +70,43 @@ async def test_a_live_run_asks_the_configured_model_and_counts_what_it_says_it_c
     assert {charge.model for charge in model.ledger} == {"claude-sonnet-5-5"}
     assert told["tasks"][0]["turns"] == len(model.ledger) == 3
     assert told["usd"] == pytest.approx(sum(charge.dollars for charge in model.ledger), abs=1e-6)
+
+
+class Impatient(io.StringIO):
+    """A terminal at which somebody ends the command as soon as it tells of the first task."""
+
+    def write(self, text: str) -> int:
+        if "a-broken-one" in text:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().write(text)
+
+
+@pytest.mark.anyio
+async def test_a_run_that_is_ended_tells_what_was_known_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Red when the signal is not met, which ends pytest itself then: seen."""
+    mean_task(tmp_path / "tasks")
+    shutil.copytree(tmp_path / "tasks/mean", tmp_path / "tasks/a-broken-one")
+    (tmp_path / "tasks/a-broken-one/gold.patch").write_text("no patch")
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    console = Console(file=(printed := Impatient()), width=200)
+    code = await run_eval(
+        {"LOG_LEVEL": "critical"},
+        folder=tmp_path / "tasks",
+        clones=None,
+        names=(),
+        live=False,
+        model=None,
+        jobs=1,
+        as_data=True,
+        console=console,
+    )
+    assert code == 130
+    assert printed.getvalue().endswith("Interrupted: 1 of 2 tasks had ended.\n")
+    assert [row["task"] for row in json.loads(capsys.readouterr().out)["tasks"]] == ["a-broken-one"]
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.parametrize(

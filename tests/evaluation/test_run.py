@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -47,6 +48,37 @@ def give_up(seen: Observed) -> Answer:
 
 async def rows_of(tasks: tuple[Task, ...], player: Player = gold_player, jobs: int = 1) -> tuple[Row, ...]:
     return await evaluate(tasks, player=player, settings=SETTINGS, sandboxes=Bubblewrap(), jobs=jobs)
+
+
+class Slow(Bubblewrap):
+    """Its sandboxes never come, and who leaves off waiting has something to tidy up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting, self.tidy = asyncio.Event(), False
+
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> NoReturn:
+        self.waiting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.tidy = True
+        raise AssertionError
+
+
+async def test_who_ends_it_waits_for_the_task_at_work_also_while_others_wait_for_their_turn(tmp_path: Path) -> None:
+    """Red when the first of them to end is enough: seen."""
+    tasks = own_tasks(mean_task(tmp_path))
+    sandboxes = Slow()
+    work = evaluate((*tasks, *tasks), player=gold_player, settings=SETTINGS, sandboxes=sandboxes)
+    evaluating = asyncio.create_task(work)
+    await sandboxes.waiting.wait()
+    evaluating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await evaluating
+    assert sandboxes.tidy
 
 
 RED_AND_GREEN = [task for task in own_tasks(SHIPPED) if task.name != "without-tests"]

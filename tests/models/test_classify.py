@@ -1,5 +1,7 @@
 """What each failure of the Messages API means, and the words it gets."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.domain.conversation import Usage
@@ -93,6 +95,13 @@ TABLE = [
     ),
     pytest.param(failure(403), "next", "The API key may not use claude-x (HTTP 403).", id="403"),
     pytest.param(failure(404), "next", "There is no model claude-x for this API key (HTTP 404).", id="404"),
+    pytest.param(
+        replace(failure(404), own_address=True),
+        "next",
+        "There is no model claude-x for this API key (HTTP 404), "
+        "or ANTHROPIC_BASE_URL is wrong: the address is the part before /v1.",
+        id="404-at-an-address-of-ones-own",
+    ),
     pytest.param(
         failure(400, code="model_not_available"),
         "next",

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from bot.cli import app
 from bot.domain.events import Noted, Recorded
 from bot.domain.job import Job
 from bot.ports import JobStore
+from bot.recordings.commands import NO_CONVERSATION
 from bot.recordings.playback import LONGEST_PAUSE_S, Playback, pauses, play
 from bot.recordings.run import Recording, lines_of, recording_of
 from bot.report.leaks import Leaks
@@ -156,14 +158,14 @@ def ran(*arguments: str) -> tuple[int, str, str]:
 def test_a_job_is_exported_and_played_back(home: Path) -> None:
     """What was recorded before the bot knew a secret does not go out. Red when `lines_of` gets no secrets: seen."""
     code, text, said = ran("export", "k7f3", "--conversation")
-    assert (code, said) == (0, "")
+    assert (code, said) == (0, f"{NO_CONVERSATION}\n")
     lines = [json.loads(line) for line in text.splitlines()]
     assert lines[0]["format"] == "backspace-run"
     assert lines[0]["events"] == len(finished()) + 1
     assert SECRET not in text
     (home / "run.jsonl").write_text(text)
-    code, played, _ = ran("replay-run", "run.jsonl", "--instant")
-    assert code == 0
+    code, played, said = ran("replay-run", "run.jsonl", "--instant")
+    assert (code, said) == (0, "")
     assert played.startswith("◆ alice asked:")
     assert "[left out: it held a secret]" in played
     assert ran("export", "run.jsonl", "-o", "again.jsonl") == (0, "", "")
@@ -175,6 +177,23 @@ def test_a_job_is_exported_and_played_back(home: Path) -> None:
     assert code == 0
     assert page.startswith("<!doctype html>")
     assert SECRET not in page
+
+
+def test_a_record_that_stops_before_the_runs_end_says_so(home: Path) -> None:
+    (home / "run.jsonl").write_text("".join(lines_of(sample(log(finished()[:4])), Leaks(()))))
+    code, _, said = ran("replay-run", "run.jsonl", "--instant")
+    assert (code, said) == (0, "The record ends here: when it was written, the run had not ended.\n")
+
+
+def test_a_port_that_is_taken_is_told_without_settings_of_the_bot(home: Path) -> None:
+    (home / "run.jsonl").write_text("".join(lines_of(sample(), Leaks(()))))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, said = ran("replay-run", "run.jsonl", "--serve", "--port", f"{port}")
+    assert (code, said.splitlines()[-1]) == (
+        2,
+        f"127.0.0.1:{port} cannot be listened on (Address already in use): change --port.",
+    )
 
 
 @pytest.mark.parametrize(
