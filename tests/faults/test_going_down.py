@@ -22,10 +22,10 @@ LEAVES_WITHIN_S = 30.0  # the bot means ten, and the machine may stand still; wh
 
 
 @asynccontextmanager
-async def model() -> AsyncIterator[tuple[LoopbackMessages, dict[str, str]]]:
-    """Looks for ten minutes, mends the file, submits."""
+async def model(*, looks_s: int = 600) -> AsyncIterator[tuple[LoopbackMessages, dict[str, str]]]:
+    """Looks for so long, mends the file, submits."""
     mend = use("edit", file_path="value.txt", old_string="broken", new_string="fixed")
-    look = use("bash", command="echo looking; sleep 600; echo done")
+    look = use("bash", command=f"echo looking; sleep {looks_s}; echo done")
     messages = LoopbackMessages(by_turn(look, mend, *submit()), api_key=KEY)
     async with serve(messages.asgi()) as url:
         yield (
@@ -73,7 +73,7 @@ async def test_a_bot_told_to_go_during_a_tool_puts_its_job_back_and_the_next_one
 @pytest.mark.slow
 async def test_a_bot_told_to_go_during_a_model_call_puts_its_job_back(tmp_path: Path) -> None:
     database = tmp_path / "home" / "backspace.db"
-    async with model() as (messages, settings), github(tmp_path) as host:
+    async with model(looks_s=1) as (messages, settings), github(tmp_path) as host:
         messages.faults[1] = SlowStart(60)
         async with serving(host, tmp_path, settings=settings) as bot:
             issue, _ = await commented(host)
