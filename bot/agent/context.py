@@ -2,7 +2,7 @@
 
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.agent.checks import detected, lint, wanted_files
@@ -18,7 +18,9 @@ NEXT_INSTRUCTION_BYTES = 4_000
 README_BYTES = 2_000
 TREE_BYTES = 8_000
 TOTAL_BYTES = 24_000 - SUBJECTS_BYTES  # the base's last commits are told beside it
-LEAST_ROOM = 4_000  # for README and files beside long instructions
+LEAST_ROOM = 4_000  # for all that is told beside long instructions
+OVERVIEW_BYTES = 1_000
+NESTED_BYTES = 1_000
 MOST_NESTED = 20
 MOST_PATTERNS = 50  # of .gitattributes
 FILES_SHOWN = 12  # of one folder, before it is only counted
@@ -58,12 +60,14 @@ async def gather(workspace: Workspace, *, check_command: str | None, first: str 
     contents = {path: await workspace.base_file(path) or b"" for path in wanted}
     told = overview(paths, contents)
     instructions = await _instructions(workspace, paths, tuple(dict.fromkeys((first or AGENTS, *INSTRUCTION_FILES))))
-    room = TOTAL_BYTES - len(told.encode()) - sum(len(text.encode()) for _, text in instructions)
+    more = _fitting(map(visible, nested(paths)), NESTED_BYTES)[:MOST_NESTED]
+    shown = (told, *more, *(text for _, text in instructions))
+    room = max(0, TOTAL_BYTES - sum(len(text.encode()) for text in shown))
     readme = await _beginning(workspace, paths, READMES, min(README_BYTES, room // 2))
     return Context(
         overview=told,
         instructions=instructions,
-        more_instructions=tuple(visible(p) for p in nested(paths))[:MOST_NESTED],
+        more_instructions=more,
         readme=readme,
         tree=tree_map(paths, min(TREE_BYTES, room - len(readme.encode())), made=made_files(paths, contents)),
         check=detected(paths, contents) if check_command is None else check_command,
@@ -107,8 +111,25 @@ async def _beginning(workspace: Workspace, paths: Sequence[str], names: Sequence
 
 
 def _cut(content: bytes, limit: int) -> str:
+    """At most `limit` bytes as they are shown: what nobody sees is longer there."""
     text = visible(content[:limit].decode("utf-8", "replace"))
-    return text if len(content) <= limit else f"{text}\n[... cut; read the file for the rest]"
+    shown = _first(text, limit)
+    return text if len(content) <= limit and shown == text else f"{shown}\n[... cut; read the file for the rest]"
+
+
+def _first(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode("utf-8", "ignore")
+
+
+def _fitting(texts: Iterable[str], limit: int) -> tuple[str, ...]:
+    """Those that have room in so many bytes."""
+    kept: list[str] = []
+    for text in texts:
+        size = len(text.encode())
+        if size <= limit:
+            kept.append(text)
+            limit -= size
+    return tuple(kept)
 
 
 def overview(paths: Sequence[str], contents: Mapping[str, bytes]) -> str:
@@ -120,7 +141,7 @@ def overview(paths: Sequence[str], contents: Mapping[str, bytes]) -> str:
         lines.append(f"Submodules, empty here and not to be changed: {', '.join(map(visible, inside[:MOST_NESTED]))}")
     if large := _matching(paths, contents, lambda attribute: attribute == "filter=lfs"):
         lines.append(f"Git LFS pointers, whose content is not here and not to be changed: {len(large)} of the files")
-    return "\n".join(lines)
+    return _first("\n".join(lines), OVERVIEW_BYTES)
 
 
 def _submodules(paths: Sequence[str], gitmodules: bytes) -> tuple[str, ...]:

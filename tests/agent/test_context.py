@@ -57,6 +57,18 @@ async def test_everything_together_stays_small(tmp_path: Path) -> None:
     assert "src/ (3000)" in context.tree
 
 
+async def test_everything_together_stays_small_also_where_it_cannot_be_seen(tmp_path: Path) -> None:
+    """Eight bytes are shown of each invisible character. Red when they are counted before: seen, 132 kB."""
+    hidden = "\u200b"
+    files = {path: path.encode() + hidden.encode() * 13_000 for path in (*INSTRUCTION_FILES, "README.md")}
+    files |= {f"{hidden * 80}{n}/AGENTS.md": b"" for n in range(30)}
+    files |= {f"a.{hidden * 60}{n}": b"" for n in range(9)}
+    context = await gather(GitWorkspace(tmp_path / "store", files), check_command=None)
+    told = [context.overview, context.readme, context.tree, *context.more_instructions]
+    assert sum(len(text.encode()) for text in (*told, *(text for _, text in context.instructions))) <= 24_000
+    assert all(told)
+
+
 def test_the_map_counts_files_and_names_few() -> None:
     paths = ["README.md", "src/a.py", "src/web/b.ts", *(f"data/{n}.csv" for n in range(30))]
     assert tree_map(paths, 8000) == "./ (1): README.md\ndata/ (30)\nsrc/ (2): a.py\nsrc/web/ (1): b.ts"
