@@ -14,7 +14,7 @@ from bot.report.amounts import change_size, cost, duration, token_use
 from bot.report.characters import visible
 from bot.report.check_run import plain
 from bot.report.progress import Progress, after
-from bot.report.receipts import verdict
+from bot.report.receipts import passed, verdict
 from bot.report.sse import recorded_of
 
 SUCCESS, FAILURE, BAD_LINK = 0, 1, 2
@@ -22,6 +22,7 @@ SILENCE_S = 45.0  # three missed heartbeats: the connection is dead
 RETRIES = 20  # in a row, without an event between them
 FIRST_TRIES = 3  # where nothing has ever answered
 LONGEST_WAIT_S = 15.0
+VERDICTS = {True: ("✓", "bold green"), False: ("✗", "bold red"), None: ("·", "bold")}
 FAILED_LINES = 8  # of a tool's output that went wrong; the rest is on the page
 
 
@@ -147,7 +148,9 @@ def lines(recorded: events.Recorded, so_far: Progress) -> list[Text]:
                 *(_stat(s.path, s.additions, s.deletions) for s in stats),
             ]
         case events.Verified(receipt=receipt):
-            return [_line("✓", " ".join(filter(None, ("Verification:", receipt.command, verdict(receipt)))), "bold")]
+            words = " ".join(filter(None, ("Verification:", receipt.command, verdict(receipt))))
+            mark, style = VERDICTS[passed(receipt)]
+            return [_line(mark, words, style)]
         case events.BranchMoved(branch=branch, head_sha=sha):
             return [_line("·", f"{branch} is at {sha[:12]}", "dim")]
         case events.PullRequestOpened(number=number, url=url):

@@ -9,13 +9,15 @@ import pytest
 from rich.console import Console
 from starlette.applications import Starlette
 
-from bot.domain.events import Conclusion, JobEvent, JobFinished, Noted, ToolCalled, ToolReturned
+from bot.domain.events import Conclusion, JobEvent, JobFinished, Noted, Recorded, ToolCalled, ToolReturned, Verified
+from bot.domain.job import Check, Receipt
 from bot.ports import JobStore
+from bot.report.progress import Progress
 from bot.standins.serving import serve
 from bot.stores import open_store
-from bot.watch import watch
+from bot.watch import lines, watch
 from bot.web.live import routes
-from tests.report.samples import WATCH_KEY, finished, job
+from tests.report.samples import PASSED, WATCH_KEY, finished, job
 
 pytestmark = pytest.mark.anyio
 HOSTILE = "[red]x[/red] \x1b]0;title\x07\x1b[2Jgone\r\u202e"
@@ -49,6 +51,27 @@ async def seen(url: str, *, client: httpx.AsyncClient | None = None) -> tuple[in
 
     code = await watch(url, console=Console(file=printed, width=100), client=client, sleep=no_wait)
     return code, printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("receipt", "line"),
+    [
+        pytest.param(PASSED, "✓ Verification: uv run pytest 214 passed on base, 219 on head", id="passed"),
+        pytest.param(
+            Receipt(command="make", runs=(Check(where="head", exit_code=2, seconds=1.0, tail=""),)),
+            "✗ Verification: make failed (exit 2) on head",
+            id="failed",
+        ),
+        pytest.param(
+            Receipt(command="make", runs=(), reason="no time was left"),
+            "· Verification: make not run: no time was left",
+            id="not-run",
+        ),
+        pytest.param(Receipt(command=None, runs=()), "· Verification: not run: no test command found", id="no-command"),
+    ],
+)
+def test_only_a_check_that_passed_has_a_tick(receipt: Receipt, line: str) -> None:
+    assert [text.plain for text in lines(Recorded(1, 0.0, Verified(receipt)), Progress())] == [line]
 
 
 async def test_a_whole_run_in_a_terminal(store: JobStore, url: str) -> None:

@@ -23,6 +23,12 @@ def verdict(receipt: Receipt) -> str:
     return ", ".join(parts)
 
 
+def passed(receipt: Receipt) -> bool | None:
+    """Of the change itself; None where nothing was run on it."""
+    ends = [run.exit_code == 0 for run in receipt.runs if run.where == "head"]
+    return all(ends) if ends else None
+
+
 def in_a_line(receipt: Receipt) -> str:
     """Markdown: the command and its verdict, or that nothing was run."""
     said = words(verdict(receipt))

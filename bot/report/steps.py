@@ -6,7 +6,7 @@ from typing import Final, Literal
 from bot.report.amounts import counted, duration
 from bot.report.characters import visible
 from bot.report.progress import Progress
-from bot.report.receipts import verdict
+from bot.report.receipts import passed, verdict
 from bot.report.restricted_markdown import words
 from bot.report.safe_text import code
 
@@ -105,8 +105,8 @@ def _verify(so_far: Progress) -> Step:
         return Step.of(done=False, words="Verify: running" if running else "Verify", code=command)
     if receipt.command is None:
         return Step.of(done=True, words=f"Verify: {verdict(receipt)}")
-    failed = any(run.where == "head" and run.exit_code != 0 for run in receipt.runs)
-    return Step.of(done=True, words="Verify:", code=receipt.command, tail=f": {verdict(receipt)}", failed=failed)
+    tail = f": {verdict(receipt)}"
+    return Step.of(done=True, words="Verify:", code=receipt.command, tail=tail, failed=passed(receipt) is False)
 
 
 def _open(so_far: Progress) -> Step:
