@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +14,12 @@ import typer
 
 from bot.domain.errors import ProviderError, UserError
 from bot.sandboxes.images import PARTS, dockerfile, published_name
+from bot.sandboxes.limits import SandboxLimits
 
 SOURCES = Path(__file__).parent.parent.parent / "sandbox_images"
 HANDED_ON = re.compile(r"PATH|HOME|TERM|SSH_AUTH_SOCK|(DOCKER|BUILDKIT|BUILDX|XDG)_.*")  # what `docker` itself reads
 MODALS_BUILDER = "2025.06"  # of Modal's image builders the first that puts no Python packages into what has no Python
+REPLACED = ".replaced"  # begins the name of what an unpacked image was before
 NOT_FILES = ("dev", "proc", "sys", "run", "tmp")  # of no use to a root that bubblewrap builds on
 
 app = typer.Typer(help="Build, publish or unpack what a sandbox holds.", no_args_is_help=True)
@@ -109,7 +112,8 @@ def publish_image(name: str, text: str, settings: Mapping[str, str]) -> None:
 
 
 def unpack_image(name: str, directory: Path, *, environment: Mapping[str, str]) -> None:
-    """In place of what is there, at once. Raises UserError."""
+    """In place of what is there, at once. What was there stays beside for as long as a sandbox that shows it may live,
+    and goes when an image is unpacked after that. Raises UserError."""
     container = _docker(["create", name, "true"], environment).decode().strip()
     directory.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
@@ -121,9 +125,11 @@ def unpack_image(name: str, directory: Path, *, environment: Mapping[str, str]) 
         skipped = [f"--exclude={folder}/*" for folder in NOT_FILES]
         argv = ["tar", "--extract", f"--file={archive}", f"--directory={root}", "--no-same-owner", *skipped]
         subprocess.run(argv, check=True, capture_output=True)
-        if directory.exists():
-            directory.rename(beside / "old")
+        _remove_replaced(directory)
         root.chmod(0o755)
+        if directory.exists():
+            os.utime(directory)
+            directory.rename(f"{directory.parent}/{REPLACED}{beside.name}")
         root.rename(directory)
     except (OSError, subprocess.CalledProcessError) as error:
         said = (
@@ -133,6 +139,13 @@ def unpack_image(name: str, directory: Path, *, environment: Mapping[str, str]) 
     finally:
         _docker(["rm", "--force", container], environment)
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _remove_replaced(directory: Path) -> None:
+    """The trees that a directory was before, but those that a sandbox may still show."""
+    for replaced in directory.parent.glob(f"{REPLACED}.{directory.name}-*"):
+        if time.time() - replaced.stat().st_mtime > SandboxLimits().wall_clock_s:
+            shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _docker(argv: Sequence[str], environment: Mapping[str, str], *, stdin: bytes | None = None) -> bytes:

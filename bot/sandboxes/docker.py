@@ -108,6 +108,7 @@ class Docker:
         if self._setup:
             hand_over = self._setup.folder / name
             hand_over.mkdir(parents=True, exist_ok=True)
+            hand_over.chmod(0o755)  # the sandbox's user is another, whatever the bot's umask is
         for folder in (hand_over, None):
             body = description(
                 image=image,
@@ -209,8 +210,11 @@ class _Container:
     async def _end(self) -> None:
         try:
             processes = (await self._engine.call("GET", f"/containers/{self._id}/json"))["ExecIDs"] or ()
-        except NotFound:
-            return
+        except NotFound:  # it ended by itself, and left its folder to nobody or to the job's next container
+            processes = ()
+            with suppress(NotFound):
+                if self._folder and await self._engine.call("GET", f"/containers/{self._folder.name}/json"):
+                    return
         for process in processes:
             if process != self.process and await self._engine.is_running(process):
                 return

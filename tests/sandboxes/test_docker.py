@@ -375,6 +375,36 @@ async def test_the_setup_phase_reaches_the_proxy_and_the_agent_phase_nothing(
     assert list(folder.iterdir()) == []
 
 
+async def test_the_setup_phase_has_network_whatever_the_bots_umask_is(
+    engine: str, image: str, bot: str, tmp_path: Path
+) -> None:
+    """Red when the folder is made with the umask's rights: seen."""
+    setup = SetupPhase(way_out=WayOut(), folder=tmp_path / "network")
+    before = os.umask(0o077)
+    try:
+        sandbox = await Docker(address=engine, bot=bot, image=image, setup=setup).open("job-1")
+        await sandbox.allow_network(["listed.example.org"])
+        await sandbox.close()
+    finally:
+        os.umask(before)
+
+
+async def test_a_container_that_ended_by_itself_leaves_no_folder_and_takes_none_of_its_successor(
+    engine: str, image: str, bot: str, tmp_path: Path
+) -> None:
+    """Red when nothing is done about a container that is gone, and when its name counts for nothing: seen."""
+    setup = SetupPhase(way_out=WayOut(), folder=tmp_path / "network")
+    provider = Docker(address=engine, bot=bot, image=image, setup=setup)
+    first = await provider.open("job-1")
+    docker(engine, "rm", "-f", *containers(engine, bot))
+    second = await provider.open("job-1")
+    await first.close()
+    await second.allow_network(["listed.example.org"])
+    docker(engine, "rm", "-f", *containers(engine, bot))
+    await second.close()
+    assert list(setup.folder.iterdir()) == []
+
+
 # ------------------------------------------------------------------ problems
 
 
