@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bot.domain.conversation import Json, Reply, Text, ToolSpec, Usage, UserTurn
+from bot.domain.errors import ModelError
 from bot.domain.job import Check, Receipt
 from bot.ports import Entry
 
@@ -67,6 +68,21 @@ def reply_entry(number: int, reply: Reply, *, usd: float | None, elapsed: float)
         "elapsed": elapsed,
     }
     return Entry("model", f"reply {number}", data)
+
+
+def discarded_entry(
+    number: int, error: ModelError | None, *, model: str, usage: Usage, usd: float | None, elapsed: float
+) -> Entry:
+    data = {
+        "model": model,
+        "remedy": error.remedy if error else "",
+        "status": error.status if error else None,
+        "request_id": error.request_id if error else None,
+        "usage": usage_data(usage),
+        "usd": usd,
+        "elapsed": elapsed,
+    }
+    return Entry("model", f"discarded {number}", data)
 
 
 def usage_data(usage: Usage) -> dict[str, int]:

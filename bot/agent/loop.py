@@ -12,7 +12,7 @@ from bot.agent import outcome as ending
 from bot.agent import rules
 from bot.agent.acting import answer_calls, diff_shown, side_by_side
 from bot.agent.asking import Sleep, ask
-from bot.agent.entries import receipt_of, reply_entry, request_entry, usage_data, usage_of
+from bot.agent.entries import discarded_entry, receipt_of, reply_entry, request_entry, usage_of
 from bot.agent.hearing import Hearing, Listen
 from bot.agent.ledger import Ledger
 from bot.agent.limits import WRAP_UP_KEY, Go, Limits, Note, Spent, Stop, WrapUp, verdict
@@ -35,6 +35,7 @@ __all__ = ["Outcome", "Task", "work"]
 MOST_NUDGES = 2
 MOST_PAUSES = 3  # replies in a row that only ask to be resumed
 ABANDONED = "The reply was not waited for; what had come of it is in the bill."
+UNANSWERED = "The bot was interrupted in the middle of a reply; the most that it can have cost is in the bill."
 CHANGED_AFTERWARDS = "The work tree changed after the accepted submit. Look at it, then submit again."
 
 
@@ -108,7 +109,8 @@ class _Run:
     async def open(self) -> None:
         if lost := unanswered(self._ledger.entries()):
             self._most = usage_of(lost["usage"])
-            self._ledger.hold(entry=self._lost(None, model=lost["model"]))
+            event, entry = self._lost(None, UNANSWERED, model=lost["model"])
+            self._ledger.hold(event, entry=entry)
         await self._opening.open(self._model)
 
     def may_ask(self) -> bool:
@@ -181,28 +183,23 @@ class _Run:
             entry = request_entry(number, model=model.name, most=self._most, usd=usd)
         await ledger.record(entry=entry)
 
-    async def _discard(self, error: ModelError, words: str) -> None:
-        await self._ledger.record(Noted(words), entry=self._lost(error))
+    async def _discard(self, error: ModelError | None, words: str) -> None:
+        event, entry = self._lost(error, words)
+        await self._ledger.record(event, entry=entry)
 
-    def _lost(self, error: ModelError | None, *, model: str = "") -> Entry:
+    def _lost(self, error: ModelError | None, words: str, *, model: str = "") -> tuple[Noted, Entry]:
         """A request that brought no reply to keep; None: whose worker died, or that was left without a word."""
         usage = used(error.usage, self._most) if error else self._most
         model = model or self._model.name
-        data = {
-            "model": model,
-            "remedy": error.remedy if error else "",
-            "status": error.status if error else None,
-            "request_id": error.request_id if error else None,
-            "usage": usage_data(usage),
-            "usd": self._price(model, usage),
-            "elapsed": self._ledger.elapsed(),
-        }
-        return Entry("model", f"discarded {self._ledger.progress.discarded + 1}", data)
+        usd, ledger = self._price(model, usage), self._ledger
+        number, elapsed = ledger.progress.discarded + 1, ledger.elapsed()
+        entry = discarded_entry(number, error, model=model, usage=usage, usd=usd, elapsed=elapsed)
+        return Noted(words, usage, usd), entry
 
     async def _abandoned(self, error: ModelError | None) -> None:
         """The request is paid for, though nobody waits for its answer."""
         with suppress(LeaseLost):  # the next owner of the job counts it
-            await self._ledger.record(Noted(ABANDONED), entry=self._lost(error))
+            await self._discard(error, ABANDONED)
 
     def _price(self, model: str, usage: Usage, *, asked: str = "") -> float | None:
         """The dearer of the model's that answered, which a gateway may name anew, and of the one that was asked."""

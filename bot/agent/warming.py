@@ -16,6 +16,8 @@ from bot.ports import Entry, KeepsWarm, Model
 EVERY_S = 270.0  # an entry of the cache lives five minutes from the start of the request that read it last
 SURELY_KEPT_S = 290.0  # of that
 PATIENCE_S = 5.0  # with a request that is on its way when the step ends; a bot told to go has ten
+KEPT = "The prompt was kept in the model's cache during a long step."
+NOT_KEPT = "The prompt could not be kept in the model's cache during a long step."
 
 
 class Warming:
@@ -27,7 +29,7 @@ class Warming:
         *,
         price: Callable[[str, Usage], float | None],
         reserve: Callable[[int], Awaitable[None]],
-        lost: Callable[[ModelError | None], Entry],
+        lost: Callable[[ModelError | None, str], tuple[Noted, Entry]],
         settle: Callable[[], Awaitable[None]],
         nap: Sleep,
     ) -> None:
@@ -104,18 +106,15 @@ class Warming:
                 usage = await model.keep_warm(conversation)
             except (ModelError, asyncio.CancelledError) as error:
                 self._works = False
-                self._ledger.hold(entry=self._lost(error if isinstance(error, ModelError) else None))
+                event, entry = self._lost(error if isinstance(error, ModelError) else None, NOT_KEPT)
+                self._ledger.hold(event, entry=entry)
                 return
             self._cached_until = began + SURELY_KEPT_S
             await self._kept(model.name, usage)
 
     async def _kept(self, model: str, usage: Usage) -> None:
-        data = {
-            "model": model,
-            "usage": usage_data(usage),
-            "usd": self._price(model, usage),
-            "elapsed": self._ledger.elapsed(),
-        }
+        usd = self._price(model, usage)
+        data = {"model": model, "usage": usage_data(usage), "usd": usd, "elapsed": self._ledger.elapsed()}
         entry = Entry("model", f"warm {self._ledger.progress.warmed + 1}", data)
-        await self._ledger.record(Noted("The prompt was kept in the model's cache during a long step."), entry=entry)
+        await self._ledger.record(Noted(KEPT, usage, usd), entry=entry)
         await self._settle()

@@ -1,6 +1,6 @@
 """All that can happen to a job: the only record of progress, read by comment, check run, page and stream."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -93,9 +93,14 @@ class ToolReturned:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something a watcher should know: a retry, a budget threshold, a switch of model."""
+    """Something a watcher should know: a retry, a budget threshold, a switch of model.
+
+    `usage` and `usd` (as in ModelAnswered): of a call of the model that brought no reply.
+    """
 
     text: str
+    usage: Usage = field(default_factory=Usage)
+    usd: float | None = 0.0
     kind: Literal["noted"] = "noted"
 
 

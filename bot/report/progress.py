@@ -63,7 +63,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Times are Unix seconds. `usd` is None as soon as one reply had no known price. `switches`: of the model.
+    """Times are Unix seconds. `usd` is None as soon as one call had no known price. `switches`: of the model.
 
     `said`: what people said to the agent at its work, a sentence each.
     """
@@ -129,20 +129,13 @@ def after(so_far: Progress, recorded: Recorded) -> Progress:
         case ContextRead():
             return replace(so_far, context=event)
         case ModelAnswered():
-            usd = None if so_far.usd is None or event.usd is None else so_far.usd + event.usd
-            return replace(
-                so_far,
-                usd=usd,
-                usage=so_far.usage + event.usage,
-                turns=max(so_far.turns, event.turn),
-                model=event.model,
-            )
+            return replace(_paid(so_far, event), turns=max(so_far.turns, event.turn), model=event.model)
         case ToolCalled():
             return _called(so_far, event)
         case ToolReturned():
             return replace(so_far, actions=_returned(so_far.actions, event))
         case Noted():
-            return replace(so_far, note=event.text)
+            return replace(_paid(so_far, event), note=event.text)
         case ModelSwitched():
             return replace(so_far, note=event.text, model=event.after, switches=(*so_far.switches, event.text))
         case Steered():
@@ -163,6 +156,11 @@ def after(so_far: Progress, recorded: Recorded) -> Progress:
 def _was_submitted(so_far: Progress) -> bool:
     """A change of work that was stopped half-way is shown, and never verified."""
     return so_far.implemented and so_far.receipt is not None
+
+
+def _paid(so_far: Progress, event: ModelAnswered | Noted) -> Progress:
+    usd = None if so_far.usd is None or event.usd is None else so_far.usd + event.usd
+    return replace(so_far, usd=usd, usage=so_far.usage + event.usage)
 
 
 def _started(so_far: Progress, event: JobStarted, at: float) -> Progress:

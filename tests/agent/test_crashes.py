@@ -21,6 +21,7 @@ from bot.ports import Claim, JobStore, Remote, Sandbox, Workspace
 from bot.publish.mirror import Mirror
 from bot.recorder import Recorder
 from bot.report.leaks import Leaks
+from bot.report.progress import progress
 from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.standins.messages.app import LoopbackMessages
 from bot.standins.messages.script import Answer, Observed, Script, answer, think, use
@@ -200,6 +201,8 @@ async def assert_asked_and_paid_once(on: Machine, where: str, *, before: bool) -
     assert journalled is not None
     over = journalled - sum(charge.dollars for charge in on.server.ledger)
     assert -1e-9 < over < 1e-9 + LOST_USD * len(lost), where
+    told = progress(await on.store.events("job-a"))
+    assert told.usd == pytest.approx(journalled), f"{where}: comment and page"
     if not before:  # a reply that was lost with its worker has to be asked for again
         assert on.asked == list(range(len(on.asked))), f"{where}: a reply was asked for twice"
 

@@ -14,9 +14,10 @@ from bot.agent.loop import Outcome, work
 from bot.agent.transcript import fold
 from bot.domain.conversation import Conversation, Reply, Usage
 from bot.domain.errors import ModelError, ProviderError
-from bot.domain.events import JobEvent
+from bot.domain.events import JobEvent, Recorded
 from bot.models.anthropic import AnthropicModel
 from bot.ports import Entry, ExecResult, Model
+from bot.report.progress import progress
 from bot.standins.messages.app import LoopbackMessages
 from bot.standins.messages.faults import Fault, Status
 from bot.standins.messages.script import Script, by_turn, think, use
@@ -117,6 +118,14 @@ async def twelve_minutes(
     return server, journal
 
 
+def assert_watchers_see_what_was_paid(journal: MemoryJournal) -> None:
+    """Red when an entry of the journal costs what no event tells: seen."""
+    shown = progress([Recorded(seq, 0.0, event) for seq, event in enumerate(journal.events, 1)])
+    paid = fold(journal.entries())
+    assert shown.usage == paid.usage
+    assert shown.usd == pytest.approx(paid.usd)
+
+
 async def worked(
     tmp_path: Path, model: Model, clock: Clock, seen: asyncio.Queue[float], journal: MemoryJournal
 ) -> Outcome:
@@ -145,9 +154,10 @@ async def test_a_long_step_leaves_the_prompt_in_the_cache_and_is_paid_for(tmp_pa
     first, *warm, last = server.ledger
     assert [charge.input.read for charge in warm] == [first.input.write_5m] * 2
     assert last.input.read == first.input.write_5m
-    progress = fold(journal.entries())
-    assert progress.usd == pytest.approx(sum(charge.dollars for charge in server.ledger), abs=1e-9)
-    assert (progress.warmed, progress.replies) == (2, 2)
+    far = fold(journal.entries())
+    assert far.usd == pytest.approx(sum(charge.dollars for charge in server.ledger), abs=1e-9)
+    assert (far.warmed, far.replies) == (2, 2)
+    assert_watchers_see_what_was_paid(journal)
 
 
 async def test_a_model_that_cannot_is_asked_once_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -164,6 +174,7 @@ async def test_a_request_that_keeps_warm_and_whose_answer_is_lost_is_in_the_bill
     usd = fold(journal.entries()).usd
     assert usd is not None
     assert 0 <= usd - sum(charge.dollars for charge in server.ledger) < 0.001
+    assert_watchers_see_what_was_paid(journal)
 
 
 @pytest.mark.parametrize("meanwhile", ["the answer", "the writing"])
