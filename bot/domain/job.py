@@ -159,12 +159,14 @@ class Change:
     """One changed path. Paths are text with `surrogateescape` for bytes that are not UTF-8.
 
     `content` is the whole new file (a link's target for mode 120000); None deletes the path, then `mode` is None too.
+    `was_pointer`: it takes the place of a Git LFS pointer, whose content nobody here has.
     """
 
     path: str
     mode: Mode | None
     content: bytes | None
     was_mode: str | None = None
+    was_pointer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

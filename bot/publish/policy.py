@@ -79,6 +79,8 @@ def _problems_of(change: Change, rules: PathRules) -> Iterator[str]:
         if change.was_mode == "160000":
             yield "is a submodule: the bot does not change submodules, restore it."
         return
+    if change.was_pointer:
+        yield "is a Git LFS pointer, whose content is not here: leave it as it was."
     if change.was_mode is None:
         yield from _ill_named(change.path)
     if change.mode not in _MODES or change.was_mode == "160000":

@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
+import re
 import tempfile
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,8 @@ from bot.publish.leftovers import SCRATCH
 MAX_PATCH_BYTES = 50_000_000  # of changed files; GitHub takes blobs up to 40 MB
 CHUNK = 1 << 20
 NOTHING = "0" * 40
+POINTER = re.compile(rb"^([0-9a-f]{40})\nversion https://git-lfs\.github\.com/spec/v1$", re.M)  # below a blob's name
+POINTER_BYTES = 1024  # one is shorter, by Git LFS's specification
 DIFF = ("diff-tree", "-r", "-M", "--no-commit-id", "--no-color", "--no-ext-diff", "--no-textconv")
 
 
@@ -66,21 +69,32 @@ class PinnedWorkspace:
                 tree = await store.tree(base_tree, self.base, exported)
                 diff = await store.run(*DIFF, "-p", base_tree, tree)
                 stats = _stats(await store.run(*DIFF, "--numstat", "-z", base_tree, tree))
+                pointers = await self._lost_pointers(exported)
             except GitFailed as failure:
                 raise failure.as_provider_error("the patch could not be made") from None
         return Patch(
             base_sha=self.base_sha,
             tree_sha=tree,
-            changes=tuple(self._change(file) for file in exported),
+            changes=tuple(self._change(file, was_pointer=file.path in pointers) for file in exported),
             stats=stats,
             diff=diff.decode("utf-8", "replace"),
             diff_id=hashlib.sha256((self.base_sha + tree).encode()).hexdigest()[:12],
         )
 
-    def _change(self, file: ExportedFile) -> Change:
+    async def _lost_pointers(self, files: Sequence[ExportedFile]) -> frozenset[str]:
+        """The paths whose content was a Git LFS pointer, and is another now."""
+        there = ((file, self.base[file.path].sha) for file in files if file.path in self.base)
+        was = {file.path: sha for file, sha in there if file.content is not None and _blob(file.content)[0] != sha}
+        sizes = await self.git.run("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=_lines(was.values()))
+        names = (line.split() for line in sizes.decode().split("\n")[:-1])
+        small = [name for name, size in names if size.isdigit() and int(size) < POINTER_BYTES]
+        pointers = set(POINTER.findall(await self.git.run("cat-file", "--batch=%(objectname)", stdin=_lines(small))))
+        return frozenset(path for path, sha in was.items() if sha.encode() in pointers)
+
+    def _change(self, file: ExportedFile, *, was_pointer: bool) -> Change:
         was = self.base.get(file.path)
-        mode = cast(Mode | None, file.mode)
-        return Change(path=file.path, mode=mode, content=file.content, was_mode=was.mode if was else None)
+        was_mode, mode = was.mode if was else None, cast(Mode | None, file.mode)
+        return Change(file.path, mode, file.content, was_mode, was_pointer)
 
     async def _stream(self) -> AsyncIterator[bytes]:
         yield git_directory(self.base_sha, self.branch)
@@ -126,12 +140,21 @@ class _Scratch:
 
     def _loose_object(self, content: bytes) -> str:
         """Writes a blob as git keeps it (gitformat-loose): zlib over a header and the bytes. Answers its name."""
-        whole = b"blob %d\0" % len(content) + content
-        name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+        name, whole = _blob(content)
         path = self.objects / name[:2] / name[2:]
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(zlib.compress(whole, 1))
         return name
+
+
+def _blob(content: bytes) -> tuple[str, bytes]:
+    """Git's name of it, and what that is the hash of."""
+    whole = b"blob %d\0" % len(content) + content
+    return hashlib.sha1(whole, usedforsecurity=False).hexdigest(), whole
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
 
 
 def _stats(numstat: bytes) -> tuple[FileStat, ...]:

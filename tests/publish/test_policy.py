@@ -64,6 +64,13 @@ def test_ordinary_changes_may_leave(change: Change) -> None:
     assert problems(patch(change), RULES) == ()
 
 
+def test_a_git_lfs_pointer_is_left_as_it_was() -> None:
+    spoiled = Change("logo.psd", "100644", b"x", "100644", was_pointer=True)
+    assert problems(patch(spoiled), RULES) == (
+        "`logo.psd` is a Git LFS pointer, whose content is not here: leave it as it was.",
+    )
+
+
 PROTECTED = [
     ".git/config",
     ".git",

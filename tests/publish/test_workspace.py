@@ -113,6 +113,20 @@ async def test_a_patch_is_the_tree_git_itself_would_make(source: Path, sandbox: 
     assert patch.diff_id == hashlib.sha256((sha + patch.tree_sha).encode()).hexdigest()[:12]
 
 
+async def test_what_takes_the_place_of_a_git_lfs_pointer_is_told_apart(source: Path, sandbox: Sandbox) -> None:
+    """By what the base holds: no attribute has to name it, and a command may have changed it."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+    names = ("a.psd", "b.psd", "gone.psd", "moved.psd", "run.psd")
+    files = {name: pointer + name.encode() for name in names} | {"text.md": b"\n" + pointer, "large": pointer * 20}
+    workspace = await pinned(source, commit(source, files))
+    await workspace.fill(sandbox)
+    await run(sandbox, "sed -i s/12345/1/ a.psd text.md large; ln -sf text.md b.psd; chmod +x run.psd")
+    await run(sandbox, "rm gone.psd; mv moved.psd away.psd")
+    patch = await workspace.take_patch(sandbox)
+    assert len(patch.changes) == 8
+    assert [change.path for change in patch.changes if change.was_pointer] == ["a.psd", "b.psd"]
+
+
 async def test_modes_and_links_are_part_of_a_patch(source: Path, sandbox: Sandbox) -> None:
     workspace = await pinned(source, commit(source, {"run": b"#!\n", "dir/a": b"1", "file": b"2"}))
     await workspace.fill(sandbox)
