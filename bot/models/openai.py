@@ -24,6 +24,8 @@ HANDOFF_TOKENS = 400_000
 NO_KEY = "none"  # the SDK insists on one; a server of one's own asks for none
 LEAST_OUTPUT = 1_000
 WINDOW = 128_000  # where nobody says how much a model reads
+# How vLLM, SambaNova, Groq and Mistral name it in a model's card.
+TELLS_WINDOW = ("max_model_len", "context_length", "context_window", "max_context_length")
 
 log = structlog.get_logger()
 
@@ -150,8 +152,8 @@ class OpenAIModel:
             return f"The endpoint of {self._model} cannot be reached at {where}: check OPENAI_BASE_URL."
         except ValueError:
             return f"What answers at {where} is no chat completions endpoint: check OPENAI_BASE_URL."
-        most = getattr(card, "max_model_len", None)  # vLLM says how much it reads
-        self._window = most if isinstance(most, int) and most > 0 else self._window
+        told = [most for name in TELLS_WINDOW if isinstance(most := getattr(card, name, None), int) and most > 0]
+        self._window = min(told, default=self._window)
         return None
 
     async def aclose(self) -> None:

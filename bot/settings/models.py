@@ -133,7 +133,8 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "BACKSPACE_HANDOFF_TOKENS",
         "handoff_tokens",
         "400000",
-        "Tokens after which a job's conversation begins anew from a summary; 60 % of its window at most",
+        "Tokens after which a job's conversation begins anew from a summary; 60 % of the model's window at most, "
+        "which is taken for 128,000 where nobody tells it",
         whole(8_000, 10_000_000, "number of tokens"),
         "worker",
     ),

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any
 
+import httpx2
 import pytest
 
 from bot.domain.conversation import (
@@ -152,6 +153,19 @@ async def test_a_server_that_says_how_much_it_reads_is_believed() -> None:
         assert adapter.longest_prompt == 24_000
         await adapter.ask(TASK, max_tokens=128_000)
     assert server.requests[-1]["max_tokens"] <= 32_000
+
+
+@pytest.mark.parametrize("name", ["context_length", "context_window", "max_context_length"])
+async def test_a_card_that_says_so_in_other_words_is_believed(name: str) -> None:
+    def card(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"id": "m", "object": "model", name: 500_000})
+
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(card))
+    adapter = OpenAIModel(KEY, model="m", base_url="https://models.example/v1", http_client=client)
+    assert adapter.longest_prompt == 76_800
+    assert await adapter.problem() is None
+    assert adapter.longest_prompt == 300_000
+    await adapter.aclose()
 
 
 RETRIED = [
