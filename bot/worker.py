@@ -219,10 +219,8 @@ class Worker:
         """A stranger is refused in words once an hour on an issue; an earlier attempt may have been about to."""
         if any(entry.key == REFUSED for entry in journal.entries()):
             return True
-        for row in await self._store.jobs_on(job.repo.id, job.issue.number):
-            if any(entry.key == REFUSED for entry in await self._store.journal(row.job.id)):
-                return refusal_due(seconds_since_last=time.time() - (row.finished_at or row.created_at))
-        return True
+        since_s = await self._store.seconds_since_entry(job.repo.id, job.issue.number, REFUSED)
+        return refusal_due(seconds_since_last=since_s)
 
     async def _answer(self, job: Job, github: GitHub) -> None:
         """A command that starts no work: done if there is something to do, and answered in the thread."""

@@ -117,7 +117,10 @@ class Queue(Protocol):
 class EventLog(Protocol):
     """Jobs and what happened to them, for those who only look."""
 
-    async def job(self, job_id: str) -> JobRow | None: ...
+    async def job(self, job_id: str) -> JobRow | None:
+        """None also for a job that another version of the bot wrote and this one cannot read; lists leave it out."""
+        ...
+
     async def events(self, job_id: str, after: int = 0) -> tuple[Recorded, ...]: ...
     def watch(self, job_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """Events as they are committed, by any process; ends after the terminal one."""
@@ -166,7 +169,11 @@ class JobStore(Queue, Standing, EventLog, Protocol):
         ...
 
     async def jobs_on(self, repo_id: int, issue: int) -> tuple[JobRow, ...]:
-        """Jobs of one thread, newest first."""
+        """Jobs of one thread, newest first: all that are unfinished or were worked on, and some that were not."""
+        ...
+
+    async def seconds_since_entry(self, repo_id: int, issue: int, key: str) -> float | None:
+        """Since a job of this thread last wrote an entry of that key; None when none did."""
         ...
 
     async def journal(self, job_id: str) -> tuple[Entry, ...]: ...

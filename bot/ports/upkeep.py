@@ -91,6 +91,10 @@ class Listed:
 
 class Overview(Protocol):
     async def census(self) -> Census: ...
+    async def unfinished(self) -> frozenset[str]:
+        """Ids of the jobs that have not ended, also of those that only another version of the bot can read."""
+        ...
+
     async def latest(self, *, finished: int) -> tuple[Listed, ...]:
         """All unfinished jobs, oldest first, then the last `finished` ones that ended, newest first."""
         ...

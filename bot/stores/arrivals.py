@@ -42,7 +42,7 @@ _ADD_JOB = {
     dialect: f"""
 INSERT INTO jobs (id, key, tenant, repo_id, issue, state, spec, priority, created_at, run_at,
                   fence, lease_until, attempts, deaths, next_event, next_entry)
-SELECT :id, :key, :tenant, :repo_id, :issue, 'queued', :spec, :priority, {now}, {now}, 0, 0, 0, 0, 2, 1
+SELECT :id, :key, :tenant, :repo_id, :issue, 'queued', :spec, :priority, {now}, 0, 0, 0, 0, 0, 2, 1
 WHERE NOT EXISTS (SELECT 1 FROM marks WHERE name = :deleted)
   AND NOT EXISTS (SELECT 1 FROM marks WHERE name = :unlabeled AND value > :asked_at)
   AND NOT EXISTS (SELECT 1 FROM past_requests WHERE key = :past)

@@ -1,11 +1,13 @@
 """Jobs, events and journal entries as JSON text, and back.
 
-The text is pure ASCII: lone surrogates and NUL, which databases refuse or break on, travel as escapes and come back
-unchanged. What a newer version wrote is read as far as this one understands it.
+Lone surrogates and NUL, which databases refuse or break on, travel as escapes and come back unchanged; all else as it
+is, for an escaped emoji takes three times its place. What a newer version wrote is read as far as this one understands.
 """
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -13,10 +15,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError, UserError
 from bot.domain.events import JobEvent, Noted
-from bot.domain.job import Job
+from bot.domain.job import Continue, Job, Plan, Start, Unclear
 
 LONGEST_NAME = 500  # characters; a Postgres index entry holds 2,704 bytes
 LARGEST_NUMBER = 2**63 - 1  # a database integer has 64 bits
+SHORT = 500  # characters of each text that are kept of a request nobody worked on
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 _EVENT: TypeAdapter[JobEvent] = TypeAdapter(Annotated[JobEvent, Field(discriminator="kind")])
@@ -32,6 +36,20 @@ def job_of(text: str) -> Job:
         return _JOB.validate_python(json.loads(text))
     except (ValidationError, ValueError) as error:
         raise ProviderError("store", "a job in the database cannot be read by this version of the bot") from error
+
+
+def shortened(job: Job) -> Job:
+    """Enough to say which request it was."""
+    issue = replace(job.issue, title=job.issue.title[:SHORT], body=job.issue.body[:SHORT])
+    match job.command:
+        case Start() | Plan() as asked:
+            return replace(job, issue=issue, command=type(asked)(asked.prompt[:SHORT]))
+        case Continue():
+            return replace(job, issue=issue, command=Continue())
+        case Unclear(problem):
+            return replace(job, issue=issue, command=Unclear(problem[:SHORT]))
+        case _:
+            return replace(job, issue=issue)
 
 
 def event_text(event: JobEvent) -> str:
@@ -57,9 +75,10 @@ def data_of(text: str) -> Json:
 
 def _text(value: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(value, separators=(",", ":"))
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProviderError("store", f"something cannot be written down as JSON ({type(error).__name__})") from error
+    return _SURROGATE.sub(lambda one: f"\\u{ord(one[0]):04x}", text)
 
 
 def name(text: str, *, of: str) -> str:

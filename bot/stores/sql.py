@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, insert, literal, or_, select, text, update
 
-from bot.domain.errors import LeaseLost
-from bot.domain.events import JobEvent, JobFinished, Recorded
+from bot.domain.errors import LeaseLost, ProviderError
+from bot.domain.events import JobEvent, JobFinished, JobQueued, Recorded
+from bot.domain.job import Job
 from bot.ports import Claim, Entry, JobRow, JobState
 from bot.stores import codec
 from bot.stores.schema import CONTENTS, EVENTS, JOBS, JOURNAL, UNFINISHED, Now
 
+STARTED = "job_started"  # the kind of JobStarted
+RECENT = 50  # jobs of a thread that came to nothing, of which anybody may ask for any number
 FINAL: tuple[JobState, ...] = ("succeeded", "failed", "cancelled")
 
 
@@ -82,7 +85,25 @@ def commit(
     steps = {"events": len(events), "entries": len(entries), "lease_s": lease_s}
     row = _owned(connection.execute(statement, {**_held(claim), **steps}).one_or_none(), claim)
     _write_down(connection, claim, row.next_entry - len(entries), row.at, entries)
-    return append(connection, claim.job.id, row.next_event - len(events), row.at, events)
+    recorded = append(connection, claim.job.id, row.next_event - len(events), row.at, events)
+    if finish is not None and reported:
+        _shorten(connection, claim.job)
+    return recorded
+
+
+def _shorten(connection: Connection, job: Job) -> None:
+    """Of a request that nobody worked on and whose asker was answered: a stranger can fill the disk with such."""
+    short = codec.shortened(job)
+    if short == job:
+        return
+    cut = update(JOBS).where(JOBS.c.id == job.id, ~_started()).values(spec=codec.job_text(short))
+    if connection.execute(cut.returning(JOBS.c.id)).one_or_none() is not None:
+        queued = codec.event_text(JobQueued(short.instruction, job.requested_by.login))
+        connection.execute(update(EVENTS).where(EVENTS.c.job_id == job.id, EVENTS.c.seq == 1).values(data=queued))
+
+
+def _started() -> ColumnElement[bool]:
+    return select(EVENTS.c.job_id).where(EVENTS.c.job_id == JOBS.c.id, EVENTS.c.kind == STARTED).exists()
 
 
 def _write_down(connection: Connection, claim: Claim, first_n: int, at: float, entries: Sequence[Entry]) -> None:
@@ -172,13 +193,32 @@ def job(connection: Connection, job_id: str) -> JobRow | None:
 
 
 def jobs_on(connection: Connection, repo_id: int, issue: int) -> tuple[JobRow, ...]:
-    here = (JOBS.c.repo_id == repo_id) & (JOBS.c.issue == issue)
-    return tuple(job_row(row) for row in connection.execute(select(JOBS).where(here).order_by(JOBS.c.position.desc())))
+    newest_first = JOBS.c.position.desc()
+    recent = select(JOBS.c.position).where(_on(repo_id, issue)).order_by(newest_first).limit(RECENT)
+    counts = or_(JOBS.c.state.in_(UNFINISHED), JOBS.c.position.in_(recent), _started())
+    rows = connection.execute(select(JOBS).where(_on(repo_id, issue), counts).order_by(newest_first))
+    return tuple(read for row in rows if (read := job_row(row)) is not None)
 
 
-def job_row(row: Row[Any]) -> JobRow:
+def seconds_since_entry(connection: Connection, repo_id: int, issue: int, key: str) -> float | None:
+    mine = JOURNAL.join(JOBS, JOBS.c.id == JOURNAL.c.job_id)
+    age = select(Now() - func.max(JOURNAL.c.at)).select_from(mine).where(_on(repo_id, issue), JOURNAL.c.key == key)
+    seconds: float | None = connection.execute(age).scalar_one()
+    return seconds
+
+
+def _on(repo_id: int, issue: int) -> ColumnElement[bool]:
+    return and_(JOBS.c.repo_id == repo_id, JOBS.c.issue == issue)
+
+
+def job_row(row: Row[Any]) -> JobRow | None:
+    """None for a job that another version of the bot wrote and this one cannot read."""
+    try:
+        job = codec.job_of(row.spec)
+    except ProviderError:
+        return None
     return JobRow(
-        job=codec.job_of(row.spec),
+        job=job,
         state=row.state,
         attempts=row.attempts,
         created_at=row.created_at,

@@ -233,6 +233,12 @@ class Store:
             return ()
         return await self._database.read(lambda c: sql.jobs_on(c, repo_id, issue))
 
+    async def unfinished(self) -> frozenset[str]:
+        return await self._database.read(census.unfinished)
+
+    async def seconds_since_entry(self, repo_id: int, issue: int, key: str) -> float | None:
+        return await self._database.read(lambda c: sql.seconds_since_entry(c, repo_id, issue, key))
+
     async def journal(self, job_id: str) -> tuple[Entry, ...]:
         return await self._database.read(lambda c: sql.journal(c, codec.printable(job_id)))
 

@@ -39,7 +39,7 @@ class Orphans:
 
     async def _over(self, names: Collection[str]) -> set[str]:
         """Those whose job has ended; a job that waits has its sandbox for when it goes on."""
-        return over(names, alive={listed.row.job.id for listed in await self._store.latest(finished=0)})
+        return over(names, alive=await self._store.unfinished())
 
 
 def over(names: Collection[str], *, alive: Collection[str]) -> set[str]:

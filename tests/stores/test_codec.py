@@ -79,7 +79,7 @@ COMMANDS: list[Command] = [
 @pytest.mark.parametrize("event", [pytest.param(event, id=event.kind) for event in EVENTS])
 def test_an_event_comes_back_as_it_was(event: JobEvent) -> None:
     text = codec.event_text(event)
-    assert text.isascii()
+    assert "\0" not in text.encode().decode()
     assert codec.event_of(event.kind, text) == event
 
 
@@ -87,6 +87,13 @@ def test_an_event_comes_back_as_it_was(event: JobEvent) -> None:
 def test_a_job_comes_back_as_it_was(command: Command) -> None:
     job = replace(a_job("a"), command=command)
     assert codec.job_of(codec.job_text(job)) == job
+
+
+def test_an_emoji_is_kept_in_the_four_bytes_it_has() -> None:
+    """Red when everything beyond ASCII is escaped: twelve (seen)."""
+    text = codec.event_text(Noted("\U0001f600" * 1_000 + "\ud83d\0"))
+    assert len(text.encode()) < 5_000
+    assert codec.event_of("noted", text) == Noted("\U0001f600" * 1_000 + "\ud83d\0")
 
 
 @pytest.mark.parametrize(

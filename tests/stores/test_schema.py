@@ -75,6 +75,7 @@ async def test_an_older_database_is_brought_up_with_its_jobs(opened: Open, datab
     await older.close()
     await run(
         database_url,
+        "DROP INDEX jobs_by_state",
         *(f"ALTER TABLE jobs DROP COLUMN {column}" for column in ("conclusion", "reported", "tellings", "retries")),
         *(f"DROP TABLE {table}" for table in ("spending", "contents")),
         "UPDATE schema_version SET version = 1",

@@ -51,7 +51,10 @@ class Beginning:
         return await self._store.census()
 
     async def latest(self, *, finished: int) -> tuple[Listed, ...]:
-        answer = await self._store.latest(finished=finished)
+        return await self._store.latest(finished=finished)
+
+    async def unfinished(self) -> frozenset[str]:
+        answer = await self._store.unfinished()
         await claimed(self._store, "begins")
         self.opened.append(await self._sandboxes.open("job-begins"))
         return answer
