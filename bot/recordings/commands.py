@@ -6,7 +6,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +14,9 @@ from rich.console import Console
 from bot.config import Config
 from bot.domain.errors import UserError
 from bot.domain.events import JobFinished
-from bot.recordings.run import Recording, lines_of, recording_in, recording_of
+
+if TYPE_CHECKING:
+    from bot.recordings.run import Recording
 
 app = typer.Typer()
 errors = Console(stderr=True)
@@ -64,8 +66,10 @@ def replay_run(
             errors.print("The record ends here: when it was written, the run had not ended.", highlight=False)
 
 
-def read(path: Path) -> Recording:
+def read(path: Path) -> "Recording":
     """Raises UserError."""
+    from bot.recordings.run import recording_in
+
     try:
         with path.open(encoding="utf-8") as lines:
             return recording_in(lines, name=str(path))
@@ -82,6 +86,7 @@ def runs_folder(config: Config) -> Path:
 
 async def _exported(config: Config, run: str, *, html: bool, conversation: bool) -> str:
     """Raises UserError, LeakFound, ProviderError."""
+    from bot.recordings.run import lines_of, recording_in
     from bot.web.shared import shared_page
     from bot.wiring import known_secrets
 
@@ -97,7 +102,7 @@ async def _exported(config: Config, run: str, *, html: bool, conversation: bool)
     return shared_page(recording.heading.job(""), recording.events, github_url=site)
 
 
-async def _recording(config: Config, run: str, *, conversation: bool) -> Recording:
+async def _recording(config: Config, run: str, *, conversation: bool) -> "Recording":
     is_id = RUN.fullmatch(run.removesuffix(".jsonl")) is not None
     kept = runs_folder(config) / f"{run.removesuffix('.jsonl')}.jsonl"
     file = _file(run, kept if is_id else None)
@@ -108,6 +113,7 @@ async def _recording(config: Config, run: str, *, conversation: bool) -> Recordi
     if not is_id:
         raise UserError(f"{run!a} is no job, no run and no file that ends in .jsonl.")
     from bot.github.addresses import git_url
+    from bot.recordings.run import recording_of
     from bot.wiring import opened_store
 
     store = await opened_store(config)
@@ -138,7 +144,7 @@ def write_text(path: Path, text: str) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from None
 
 
-async def _served(recording: Recording, speed: float | None, port: int) -> None:
+async def _served(recording: "Recording", speed: float | None, port: int) -> None:
     from bot.recordings.playback import Playback, serve_playback
 
     stop = asyncio.Event()

@@ -28,7 +28,7 @@ async def serve_until(
     """`setting`: what can be set to another. Raises UserError when the address cannot be listened on."""
     listeners = listening(host, port, setting=setting)
     settings = uvicorn.Config(
-        app, host=host, port=port, access_log=False, log_config=None, timeout_graceful_shutdown=LAST_ANSWERS_S
+        app, ws="none", access_log=False, log_config=None, timeout_graceful_shutdown=LAST_ANSWERS_S
     )
     server = _Server(settings)
     serving, stopping = asyncio.create_task(server.serve(listeners)), asyncio.create_task(stop.wait())

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from bot.domain.events import Recorded
 from bot.domain.job import Job
-from bot.web.live import page_environment, static_files
+from bot.web.live_answers import page_environment, static_files
 from bot.web.page import page_of
 
 
