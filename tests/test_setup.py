@@ -497,11 +497,53 @@ async def test_it_is_kept_for_one_repository_one_list_and_one_state_of_its_manif
     keys["other requirements"] = (await other.premises("make deps")).plan.key
     beside = replace(place, workspace=await pinned(place.root / "beside", FILES | {"tool.py": b"other\n"}))
     keys["other code"] = (await beside.premises("make deps")).plan.key
-    assert keys["same"] == keys["again"] == keys["other code"]
-    assert len(set(keys.values())) == 5
+    assert keys["same"] == keys["again"]
+    assert len(set(keys.values())) == 6
     await report_of(await place.premises("true"))
     assert (await report_of(await place.premises("true"))).warm
     assert not (await report_of(await place.premises("true", repo_id=2))).warm
+
+
+ONLY_LOCKED = {"package.json": b'{"scripts": {"test": "x", "prepare": "husky"}}', "package-lock.json": b"{}"}
+
+
+@pytest.mark.parametrize(
+    ("files", "is_for_one_commit"),
+    [
+        pytest.param(ONLY_LOCKED, False, id="packages-alone"),
+        pytest.param(
+            ONLY_LOCKED | {"web/package.json": b'{"scripts": {"postinstall": "prisma generate"}}'}, True, id="hook"
+        ),
+        pytest.param(
+            {"composer.lock": b"", "composer.json": b'{"autoload": {"classmap": ["src"]}}'}, True, id="classmap"
+        ),
+        pytest.param({"requirements.txt": b"-e .\nx==1 # .\n"}, False, id="editable"),
+        pytest.param({"requirements.txt": b"./lib\n"}, True, id="a-copy-of-the-sources"),
+        pytest.param({"requirements.txt": b"lib @ file:lib\n"}, True, id="a-copy-by-its-address"),
+    ],
+)
+async def test_what_a_setup_makes_of_the_sources_is_kept_for_one_commit(
+    tmp_path: Path, files: dict[str, bytes], is_for_one_commit: bool
+) -> None:
+    """Wherever it puts it: in `node_modules` or `$HOME` none can tell later. Red when the tree alone is asked: seen."""
+    keys = [(await detected_in(tmp_path / code, files | {"code": code.encode()})).key for code in ("one", "two")]
+    assert (keys[0] != keys[1]) == is_for_one_commit
+
+
+async def test_requirements_that_others_take_in_count_too(tmp_path: Path) -> None:
+    """Also one that names itself, and one outside. Red when lines with -r and -c are not followed: seen."""
+    files = {
+        "requirements.txt": b"-r deps/common.txt\n-r ../../etc/passwd\n-c https://example.org/c.txt\n",
+        "deps/common.txt": b"--constraint=pins.txt\n-r ../requirements.txt\n",
+        "deps/pins.txt": b"x==1\n",
+    }
+    first = await detected_in(tmp_path / "one", files)
+    assert first.reads([*files, "other.txt"]) == tuple(sorted(files))
+    assert first.key != (await detected_in(tmp_path / "two", files | {"deps/pins.txt": b"x==2\n"})).key
+
+
+async def detected_in(root: Path, files: Mapping[str, bytes]) -> SetupPlan:
+    return await setup_plan(await pinned(root, files), SetupWish(), SetupRules(), repo_id=1, provider="bubblewrap")
 
 
 async def test_an_older_state_of_the_tree_does_not_come_back_with_it(place: Place) -> None:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from typing import Any
 
 CONTENTS = ("package.json", "pyproject.toml", "setup.cfg")
@@ -16,13 +16,19 @@ _NAMES = """
 pyproject.toml setup.py setup.cfg uv.lock poetry.lock pdm.lock Pipfile Pipfile.lock environment.yml
 package.json package-lock.json npm-shrinkwrap.json pnpm-lock.yaml pnpm-workspace.yaml yarn.lock .yarnrc.yml .npmrc
 bun.lock bun.lockb go.mod go.sum go.work Cargo.toml Cargo.lock rust-toolchain rust-toolchain.toml Gemfile Gemfile.lock
-composer.json composer.lock pom.xml build.gradle build.gradle.kts settings.gradle gradle.lockfile mix.exs mix.lock
-global.json packages.lock.json .python-version .node-version .nvmrc .tool-versions
+composer.json composer.lock pom.xml build.gradle build.gradle.kts gradlew settings.gradle gradle.lockfile mix.exs
+mix.lock global.json packages.lock.json .python-version .node-version .nvmrc .tool-versions
 """
 MANIFESTS = frozenset(_NAMES.split())
 PATTERNS = ("*requirements*.txt", "*constraints*.txt", "requirements/*.txt", "*.gemspec", "*.csproj", "*.sln")
+_PATTERN = re.compile("|".join(map(translate, PATTERNS)))
+_ENDINGS = tuple({posixpath.splitext(pattern)[1] for pattern in PATTERNS})  # of 200,000 paths few are looked at closer
 TEST_EXTRAS = ("test", "tests", "testing", "dev")
 NPM_FLAGS = "--no-audit --no-fund"
+AT_INSTALL = ("preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare")
+HUSKY = re.compile(r"husky( install)?( \|\| true)?")  # it sets up git's hooks, and nothing else
+_HERE = re.compile(rb"^\s*(?:\.|file:|[^#\n]*@\s*file:)", re.MULTILINE)  # a requirement that is built of the sources
+_INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +41,38 @@ class Way:
 
 def manifests(paths: Sequence[str]) -> tuple[str, ...]:
     """What says which dependencies there are: by these a setup's result can be used again."""
-    found = (path for path in paths if _is_manifest(path))
+    found = filter(is_manifest, paths)
     return tuple(sorted(found, key=lambda path: (path.count("/"), path)))[:MOST_MANIFESTS]
 
 
-def _is_manifest(path: str) -> bool:
-    return posixpath.basename(path) in MANIFESTS or any(fnmatchcase(path, pattern) for pattern in PATTERNS)
+def is_manifest(path: str) -> bool:
+    return path.rpartition("/")[2] in MANIFESTS or bool(path.endswith(_ENDINGS) and _PATTERN.match(path))
+
+
+def includes(path: str, content: bytes) -> tuple[str, ...]:
+    """What a requirement file takes in of the repository's other files, by its own folder."""
+    if not path.endswith(".txt"):
+        return ()
+    named = _INCLUDED.findall(content.decode("utf-8", "replace"))
+    return tuple(posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) for name in named)
+
+
+def builds(path: str, content: bytes) -> bool:
+    """Whether installing by this file makes something of the repository's own sources where it does not show."""
+    match posixpath.basename(path):
+        case "package.json":
+            scripts = _table(_json(content), "scripts")
+            return any(name in scripts and not HUSKY.fullmatch(str(scripts[name])) for name in AT_INSTALL)
+        case "composer.json":
+            return any(name in content for name in (b'"scripts"', b'"classmap"'))
+        case _:
+            return path.endswith(".txt") and _HERE.search(content) is not None
 
 
 def folders(paths: Sequence[str]) -> tuple[str, ...]:
     """Where dependencies are looked for: "" for the root; without any there, the folders one below it, as `web/`."""
     manifest = re.compile(r"(?:([A-Za-z0-9._-]+)/)?[^/]+")
-    found = {match[1] or "" for path in paths if _is_manifest(path) and (match := manifest.fullmatch(path))}
+    found = {match[1] or "" for path in paths if is_manifest(path) and (match := manifest.fullmatch(path))}
     below = (f"{name}/" for name in sorted(found) if not name.startswith((".", "-")))
     return ("",) if "" in found else tuple(below)[:MOST_FOLDERS]
 
@@ -58,7 +84,8 @@ def read_of(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def detected(paths: Sequence[str], contents: Mapping[str, bytes]) -> tuple[tuple[Way, ...], ...]:
-    """For each language found the ways to install, best first. `contents`: of the files `read_of` names."""
+    """For each language found the ways to install, best first. `paths`: manifests are enough. `contents`: of the files
+    `read_of` names."""
     return tuple(ways for folder in folders(paths) for ways in _detected_in(folder, paths, contents))
 
 
@@ -71,7 +98,7 @@ def _detected_in(folder: str, paths: Sequence[str], contents: Mapping[str, bytes
 
 
 def _at_root(paths: Sequence[str], contents: Mapping[str, bytes]) -> list[tuple[Way, ...]]:
-    there = {path for path in paths if "/" not in path} | {path for path in paths if path == "vendor/modules.txt"}
+    there = {path for path in paths if "/" not in path}
     found = (
         _python(there, contents),
         _javascript(there, _json(contents.get("package.json", b""))),

@@ -2,15 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.ports import Workspace
-from bot.setup.commands import Way, detected, manifests, read_of
+from bot.setup.commands import Way, builds, detected, includes, is_manifest, manifests, read_of
 from bot.setup.registries import REGISTRIES
 
 NONE = "none"  # `setup: none` in a repository's rules
-VERSION = 1  # of what is kept: a change here makes everything kept before unused
+VERSION = 2  # of what is kept: a change here makes everything kept before unused
+MOST_FILES = 400  # that say what is installed
 QUIET = {  # no cache beside what is installed, no question, and little patience with what is not on the list
     "CI": "1",
     "DEBIAN_FRONTEND": "noninteractive",
@@ -57,27 +58,31 @@ class SetupWish:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupPlan:
     """`steps`: for each the ways to do it, of which the first whose program is there is taken. `names`: the allow-list,
-    () for no network. `key`: by which the result is kept; "" for not."""
+    () for no network. `files`: of the base, what says what it installs. `key`: by which the result is kept; "" for not.
+    """
 
     steps: tuple[tuple[Way, ...], ...] = ()
     names: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 900.0
     required: bool = False
+    files: frozenset[str] = frozenset()
     key: str = ""
 
     def reads(self, paths: Sequence[str]) -> tuple[str, ...]:
         """Of these, what says what it installs."""
-        return (*manifests(paths), *files_named(self.steps, paths)) if self.steps else ()
+        found = {*manifests(paths), *files_named(self.steps, paths), *self.files.intersection(paths)}
+        return tuple(sorted(found)) if self.steps else ()
 
 
 async def setup_plan(
     workspace: Workspace, wish: SetupWish, rules: SetupRules, *, repo_id: int, provider: str, image: str = ""
 ) -> SetupPlan:
     paths = await workspace.base_paths()
+    known = tuple(filter(is_manifest, paths))
     if wish.commands is None:
-        contents = {path: await workspace.base_file(path) or b"" for path in read_of(paths)}
-        steps = detected(paths, contents) if rules.network else ()  # what is detected downloads
+        contents = {path: await workspace.base_file(path) or b"" for path in read_of(known)}
+        steps = detected(known, contents) if rules.network else ()  # what is detected downloads
     else:
         steps = tuple((Way("", command),) for command in wish.commands if command != NONE)
     if not steps:
@@ -85,21 +90,34 @@ async def setup_plan(
     names = tuple(dict.fromkeys((*REGISTRIES, *rules.hosts, *wish.network))) if rules.network else ()
     environment = QUIET | dict(rules.environment)
     named = files_named(steps, paths) if wish.commands else ()
-    files = {path: await workspace.base_file(path) or b"" for path in (*manifests(paths), *named)}
+    files = await _said(workspace, (*manifests(known), *named), set(paths))
+    of_sources = wish.commands is not None or any(builds(path, content) for path, content in files.items())
     return SetupPlan(
         steps=steps,
         names=names,
         environment=environment,
         seconds=rules.seconds,
         required=wish.required,
+        files=frozenset(files),
         key=key_of(
-            (str(VERSION), str(repo_id), provider, image, rules.place),
+            (str(VERSION), str(repo_id), provider, image, rules.place, workspace.base_sha if of_sources else ""),
             [way.command for ways in steps for way in ways],
             names,
             [f"{name}={value}" for name, value in environment.items()],
             files=files,
         ),
     )
+
+
+async def _said(workspace: Workspace, named: Sequence[str], there: Collection[str]) -> Mapping[str, bytes]:
+    """These files of the base and what they take in; a limit holds for both together."""
+    files, due = dict[str, bytes](), list(named)
+    while due and len(files) < MOST_FILES:
+        path = due.pop(0)
+        if path in there and path not in files:
+            files[path] = await workspace.base_file(path) or b""
+            due += includes(path, files[path])
+    return files
 
 
 def files_named(steps: Sequence[Sequence[Way]], paths: Sequence[str]) -> tuple[str, ...]:
