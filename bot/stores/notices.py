@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, text, update
 
 from bot.domain.errors import ProviderError
 from bot.domain.job import Job
@@ -20,7 +19,7 @@ from bot.ports import (
     Waiting,
 )
 from bot.stores import claims, codec
-from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, PAST_REQUESTS, UNFINISHED, WORK, Now
+from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, NOW, PAST_REQUESTS, UNFINISHED, WORK, Now
 
 WHOLE = 0  # stands for all repositories of an installation
 SECONDS_AN_HOUR = 3600.0
@@ -33,6 +32,16 @@ _SHUT_OUT: dict[AccessState, str] = {
     "suspended": "The App is suspended here: somebody with admin rights can wake it up in the installation's settings.",
     "removed": "The App is not installed here any more.",
 }
+_SET_MARK = {
+    dialect: text(f"""
+INSERT INTO marks (name, value, at) VALUES (:name, :value, {now})
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at""")
+    for dialect, now in NOW.items()
+}
+_SET_ACCESS = text(f"""
+INSERT INTO access (installation_id, repo_id, state, at) VALUES (:installation_id, :repo_id, :state, :at)
+ON CONFLICT (installation_id, repo_id) DO UPDATE SET state = excluded.state, at = excluded.at
+WHERE access.at <= excluded.at AND NOT (access.repo_id = {WHOLE} AND access.state = 'removed') RETURNING repo_id""")
 
 
 def heed(connection: Connection, notice: Notice) -> tuple[str, ...]:
@@ -111,14 +120,7 @@ def set_access(connection: Connection, change: AccessChanged) -> tuple[str, ...]
     changed: list[int] = []
     for repo_id in change.repo_ids or (WHOLE,):
         row = {"installation_id": change.installation_id, "repo_id": repo_id, "state": change.state, "at": change.at}
-        statement = _upsert(connection, ACCESS).values(row)
-        final = and_(ACCESS.c.repo_id == WHOLE, ACCESS.c.state == "removed")
-        statement = statement.on_conflict_do_update(
-            index_elements=[ACCESS.c.installation_id, ACCESS.c.repo_id],
-            set_={"state": statement.excluded.state, "at": statement.excluded.at},
-            where=and_(ACCESS.c.at <= statement.excluded.at, ~final),
-        )
-        changed += connection.execute(statement.returning(ACCESS.c.repo_id)).scalars()
+        changed += connection.execute(_SET_ACCESS, row).scalars()
     if change.state == "active" or not changed:
         return ()
     lost = JOBS.c.tenant == change.installation_id
@@ -158,14 +160,7 @@ def mark(connection: Connection, name: str) -> float | None:
 
 
 def set_mark(connection: Connection, name: str, value: float) -> None:
-    statement = _upsert(connection, MARKS).values(name=name, value=value, at=Now())
-    statement = statement.on_conflict_do_update(index_elements=[MARKS.c.name], set_={"value": value, "at": Now()})
-    connection.execute(statement)
-
-
-def _upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert(table)
+    connection.execute(_SET_MARK[connection.dialect.name], {"name": name, "value": value})
 
 
 def stored(connection: Connection, guids: Sequence[str]) -> frozenset[str]:
