@@ -40,7 +40,7 @@ class Watch:
                 self._watched = {}
             for directory in {self._root} & new or new:
                 self._watch(directory)
-        except OSError:  # too many of something, or a directory that cannot be read
+        except (OSError, RecursionError):  # too many of something, too deep, or a directory that cannot be read
             self._gave_up = True
             if self._events != -1:
                 os.close(self._events)

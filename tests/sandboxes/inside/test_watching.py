@@ -122,6 +122,15 @@ def test_a_tree_that_cannot_be_read_has_no_number(tmp_path: Path) -> None:
     (tmp_path / "below").chmod(stat.S_IRWXU)
 
 
+def test_a_tree_deeper_than_pythons_stack_has_no_number(tmp_path: Path) -> None:
+    """Red when only the kernel's refusals are heard: seen, the helper died and the sandbox with it."""
+    by_shell(f"mkdir -p {'n/' * 1_200}")(tmp_path)
+    try:
+        assert Watch(str(tmp_path)).number() == 0
+    finally:  # what pytest removes it with has the same stack
+        by_shell("rm -r n")(tmp_path)
+
+
 def test_gits_own_directory_is_not_watched_when_it_comes_later_either(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     watch = Watch(str(tmp_path))
