@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.errors import ProviderError, UserError
+from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.events import Noted, ToolCalled, ToolReturned
 from bot.domain.setup import SetupReport, SetupRun
 from bot.ports import Over, Remote, Sandbox, SandboxProvider, Workspace
@@ -589,6 +590,7 @@ async def test_a_failed_setup_is_not_kept(place: Place) -> None:
 
 def entry(shelf: Shelf, key: str, size: int) -> None:
     made = shelf.begin(key)
+    made.count(size)
     with made.open("tree") as file:
         file.write(b"x" * size)
     made.squeezed["tree"] = ""
@@ -632,6 +634,25 @@ def test_the_shelf_forgets_the_old_and_makes_room_by_use(tmp_path: Path) -> None
     entry(shelf, "b", 10)
     assert there() == "bc"
     assert not left.exists()
+
+
+def test_the_shelf_leaves_its_disk_a_reserve(tmp_path: Path) -> None:
+    """A full disk takes the database's last bytes. Red when the shelf asks only how large it is itself: seen."""
+    disk = [4_000]
+
+    def free(folder: Path) -> int:
+        return disk[0] - sum(file.stat().st_size for file in folder.glob("*/*"))
+
+    shelf = Shelf(tmp_path, reserve_bytes=1_000, free=free, clock=itertools.count(1_000_000.0).__next__)
+    for key in "abc":
+        entry(shelf, key, 1_000)
+    assert [bool(shelf.find(key)) for key in "abc"] == [False, True, True]
+    disk[0] = 1_500  # others have taken the rest
+    unkept = shelf.begin("d")
+    with pytest.raises(LimitReached, match="no room to keep"):
+        unkept.count(1_000)
+    unkept.drop()
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestBubblewrapSetup(SetupContract):

@@ -128,7 +128,7 @@ class ServedSandbox:
                 await self._talk.send({"op": "pack", "of": directory}, names)
                 while chunk := (await self._talk.receive(MAX_PIECE_BYTES))[1]:
                     try:
-                        made.count(len(chunk))
+                        await asyncio.to_thread(made.count, len(chunk))
                         await asyncio.to_thread(file.write, chunk)
                     except LimitReached as error:
                         too_large = error

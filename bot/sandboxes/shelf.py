@@ -38,7 +38,8 @@ class Kept:
 
 
 class Shelf:
-    """A folder of its own. Sizes in bytes; `clock` gives Unix time in seconds.
+    """A folder of its own. Sizes in bytes; `clock` gives Unix time in seconds, `free` what the folder's disk has left,
+    and of that `reserve_bytes` stay for others, such as the database.
 
     An entry is there as a whole or not at all, whoever is killed meanwhile; several processes may share the folder.
     """
@@ -50,10 +51,13 @@ class Shelf:
         max_bytes: int = 20 << 30,
         max_entry_bytes: int = 2 << 30,
         lifetime_s: float = 7 * DAY_S,
+        reserve_bytes: int = 2 << 30,
         clock: Callable[[], float] = time.time,
+        free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
         self._folder = folder
         self._max, self._max_entry, self._lifetime_s, self._clock = max_bytes, max_entry_bytes, lifetime_s, clock
+        self._reserve, self._free = reserve_bytes, free
         self._image = ""
 
     def of(self, image: str) -> "Shelf":
@@ -83,7 +87,7 @@ class Shelf:
         """Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         directory = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._folder))
-        return Unfinished(directory, self._named(key), self._max_entry)
+        return Unfinished(directory, self._named(key), self._max_entry, self._has_room)
 
     def put(self, made: "Unfinished") -> None:
         """It takes the place of what was there, and the oldest others make room. Raises OSError."""
@@ -100,7 +104,13 @@ class Shelf:
         (entry / USED).touch()
         os.utime(entry / USED, (self._clock(),) * 2)
 
-    def _make_room(self) -> None:
+    def _has_room(self, size: int) -> bool:
+        """If need be in place of what was kept before."""
+        if self._free(self._folder) < self._reserve + size:
+            self._make_room(size)
+        return self._free(self._folder) >= self._reserve + size
+
+    def _make_room(self, more: int = 0) -> None:
         """Least lately used first; what an earlier process left unfinished goes after a day."""
         entries = []
         for entry in self._folder.iterdir():
@@ -111,7 +121,8 @@ class Shelf:
         for used, size, entry in sorted(entries):
             age = now - used
             stale = age > DAY_S if entry.name.startswith(UNFINISHED) else age > self._lifetime_s
-            if stale or (total > self._max and not entry.name.startswith(UNFINISHED)):
+            is_too_much = total > self._max or self._free(self._folder) < self._reserve + more
+            if stale or (is_too_much and not entry.name.startswith(UNFINISHED)):
                 shutil.rmtree(entry, ignore_errors=True)
                 total -= size
 
@@ -125,20 +136,22 @@ class Shelf:
 class Unfinished:
     """An entry that is being written; `drop` is due at the end, whether it was put on the shelf or not."""
 
-    def __init__(self, directory: Path, key: str, max_bytes: int) -> None:
+    def __init__(self, directory: Path, key: str, max_bytes: int, has_room: Callable[[int], bool]) -> None:
         self.directory, self.key = directory, key
         self.squeezed: dict[str, str] = {}
-        self._left = max_bytes
+        self._left, self._has_room = max_bytes, has_room
 
     def open(self, place: str) -> IO[bytes]:
         """Raises OSError."""
         return (self.directory / place).open("wb")
 
     def count(self, size: int) -> None:
-        """Raises LimitReached past the most an entry may have."""
+        """Before as many bytes more are written. Raises LimitReached past what an entry or the disk may have."""
         self._left -= size
         if self._left < 0:
             raise LimitReached("what the setup phase made is too large to be kept")
+        if not self._has_room(size):
+            raise LimitReached("the disk has no room to keep what the setup phase made")
 
     def drop(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
