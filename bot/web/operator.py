@@ -10,7 +10,6 @@ from starlette.routing import Route
 
 from bot.domain.errors import ProviderError
 from bot.ports import JobStore
-from bot.report.answers import OPERATOR
 from bot.web.bearer import bears
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -28,6 +27,8 @@ def routes(store: JobStore, *, operator_token: str, on_cancel: Callable[[str], N
         return []
 
     async def cancel(request: Request) -> Response:
+        from bot.report.answers import OPERATOR
+
         job_id = request.path_params["job_id"]
         if not bears(request, operator_token) or not _JOB_ID.fullmatch(job_id):
             return _absent()
