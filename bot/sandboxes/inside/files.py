@@ -17,7 +17,7 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_LISTED = 500_000  # paths in one listing
 MAX_LISTED_BYTES = 64 << 20
-PATH_BYTES = 4096  # PATH_MAX, its NUL included
+MAX_DEPTH = 256  # folders above a listed path: each is opened anew for each folder below it
 SETTLED_NS = 2_000_000_000  # a file changed so lately may change again within one tick of its file system's clock
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -63,7 +63,7 @@ class Tree:
     def listing(self) -> bytes:
         """All files and links but what is below a `.git`, each followed by a NUL.
 
-        What may not be opened is passed over, as is what has too long a path for the kernel.
+        What may not be opened is passed over, as is what lies too deep.
         """
         found: list[bytes] = []
         waiting, size = [b""], 0
@@ -72,7 +72,7 @@ class Tree:
             with suppress(Refused):
                 for name, is_directory in self._entries(here):
                     path = here + name + (b"/" if is_directory else b"")
-                    if name != b".git" and len(path) < PATH_BYTES:
+                    if name != b".git" and path.count(b"/") <= MAX_DEPTH:
                         (waiting if is_directory else found).append(path)
                         size += len(path) + 1
             if len(found) > MAX_LISTED or size > MAX_LISTED_BYTES:
