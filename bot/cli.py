@@ -184,7 +184,7 @@ def evaluate(
     """Run tasks through the whole bot and score the pull requests with hidden tests.
 
     Exit code 0: all were solved; 3: some were not; 4: a task is broken or crashed, or none could be run; 2: not
-    started; 1: a service failed.
+    started; 1: a service failed; 130: interrupted, with what was known by then.
     """
     from bot.evaluation.command import run_eval
 
