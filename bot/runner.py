@@ -45,6 +45,7 @@ class Runner:
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
         self._leases: dict[str, KeptLease] = {}
+        self._owed: list[Lease] = []  # jobs that are over here, and the store does not know
 
     async def run(self, stop: asyncio.Event) -> None:
         """Returns when `stop` is set and every running job is finished, back in the queue or given up."""
@@ -79,11 +80,15 @@ class Runner:
             await asyncio.wait({task}, timeout=self._grace_s + RELEASE_WITHIN_S)
             raise
         task.result()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(claim.lease_s):
+                await self._put_back_what_is_owed()
         return True
 
     async def _claim_and_start(self) -> None:
         loop, pause_s = asyncio.get_running_loop(), 0.0
         while True:
+            await self._put_back_what_is_owed()
             asked_at = self._now()
             try:
                 claim = await self._queue.claim(self._owner)
@@ -133,10 +138,9 @@ class Runner:
                 del self._leases[job_id]
             _tell(job)
             self._vitals.leases_lost += taken or _says_lost(job)
-            if (interrupted or lease.cancelled_by) and (job.cancelled() or not job.done()):
-                await self._put_back(lease)
-            elif _without_store(job):
-                await self._put_back_when_it_is_there(lease)
+            stopped = (interrupted or lease.cancelled_by) and (job.cancelled() or not job.done())
+            if (stopped or _without_store(job)) and not await self._put_back(lease):
+                self._owed.append(lease)
 
     async def _kept(self, lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Future[str | None]) -> bool:
         """Whether the job ended by itself. One that has just finished has no lease either, and may take its leave."""
@@ -157,18 +161,18 @@ class Runner:
         except LeaseLost:
             pass  # it is finished, back in the queue already, or another's
         except (ProviderError, TimeoutError) as error:
-            log.warning("job not put back: it goes on when its lease ends", error=str(error) or "no answer")
+            log.warning("job not put back", job=lease.claim.job.id, error=str(error) or "no answer")
             return False
         return True
 
-    async def _put_back_when_it_is_there(self, lease: Lease) -> None:
-        """The database failed under the job. Past the end of its lease that would count as the worker's death."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(lease.claim.lease_s):
-                while True:
-                    await asyncio.sleep(self._idle_s)
-                    if await self._put_back(lease):
-                        return
+    async def _put_back_what_is_owed(self) -> None:
+        """The database failed, for longer than a lease maybe: whoever claims such a job counts a dead worker, so that
+        comes first. The fence keeps it from what another has."""
+        while self._owed:
+            if await self._put_back(self._owed[0]):
+                self._owed.pop(0)
+            else:
+                await asyncio.sleep(self._idle_s)
 
 
 async def _keep(lease: KeptLease, job: asyncio.Future[None], wish: asyncio.Future[str | None]) -> None:
@@ -192,8 +196,9 @@ def _says_lost(job: asyncio.Future[None]) -> bool:
 
 
 def _without_store(job: asyncio.Future[None]) -> bool:
+    """Also where it holds its lease for lost: the store may not have been there to be asked."""
     error = job.exception() if job.done() and not job.cancelled() else None
-    return isinstance(error, ProviderError) and error.provider == "store"
+    return isinstance(error, LeaseLost) or (isinstance(error, ProviderError) and error.provider == "store")
 
 
 def _tell(job: asyncio.Future[None]) -> None:

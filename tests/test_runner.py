@@ -417,6 +417,37 @@ async def test_a_job_whose_store_failed_goes_back_as_soon_as_the_store_is_there(
     assert queue.waiting == []
 
 
+@pytest.mark.parametrize("holds", [False, True])
+async def test_a_job_that_an_outage_took_from_its_worker_is_put_back_before_anything_is_claimed(holds: bool) -> None:
+    """However long it lasts, also when the job finds out by itself: a claim would count a dead worker.
+
+    Red when it is put back only once, or only within its lease: seen.
+    """
+    queue, clock, again = MemoryQueue("a"), [0.0], asyncio.Event()
+    begun: list[Lease] = []
+
+    async def work(lease: Lease) -> None:
+        begun.append(lease)
+        if len(begun) > 1:
+            queue.finish(lease.claim)
+            again.set()
+        while not again.is_set():
+            if holds:
+                await lease.hold()
+            await asyncio.sleep(0.01)
+
+    async with running(queue, work, now=lambda: clock[0]):
+        await until(lambda: bool(begun))
+        queue.down.update({"renew", "release", "claim"})
+        clock[0] += 10 * LEASE_S
+        await until(lambda: queue.times("release") > 2)
+        queue.down.clear()
+        await asyncio.wait_for(again.wait(), WITHIN_S)
+    first, second, *_, last = (n for n, call in enumerate(queue.calls) if call == "release")
+    assert first < second < last
+    assert "claim" not in queue.calls[second:last]
+
+
 async def test_work_that_is_promised_and_not_there_is_not_asked_for_without_end() -> None:
     """Red without the growing pause: thousands of claims a second (tried)."""
     queue = MemoryQueue()

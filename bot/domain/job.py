@@ -98,8 +98,8 @@ class Unclear:
     kind: Literal["unclear"] = "unclear"
 
 
-Work = Start | Plan | Approve | Retry | Continue  # what takes a sandbox; all else is answered at once
-Command = Work | Cancel | Undo | Status | Help | Unclear
+Work = Start | Continue  # what takes a sandbox; all else is answered at once, as is what is not built yet
+Command = Work | Plan | Approve | Retry | Cancel | Undo | Status | Help | Unclear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
         "repo_id": job.repo.id,
         "issue": job.issue.number,
         "spec": spec,
-        "priority": WORK if isinstance(job.command, Work) else ANSWER,
+        "priority": WORK if isinstance(job.command, Work) and not job.issue.is_pull_request else ANSWER,
         "deleted": notices.DELETED + job.key,
         "unlabeled": "",
         "asked_at": job.asked_at,

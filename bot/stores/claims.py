@@ -26,7 +26,7 @@ from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobFinished
 from bot.ports import Claim
 from bot.stores import codec, ledger, sql
-from bot.stores.schema import CLAIM_LOCK, JOBS, UNFINISHED, WORK, Now
+from bot.stores.schema import CLAIM_LOCK, JOBS, LONGEST_REST_S, UNFINISHED, WORK, Now
 
 DEADLY = (
     "The bot's worker died each time it worked on this ({deaths} times), so the job was closed. "
@@ -173,7 +173,8 @@ def free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]
     """Nobody works on it, and somebody may. One that rests after a failure ends at once when it is cancelled; one that
     nobody has begun is held back because its comment is being made, and then that is there to tell its end."""
     ends = and_(job.cancel_by.is_not(None), job.attempts > 0)
-    due = and_(job.state == "queued", or_(job.run_at <= Now(), ends))
+    set_back = job.run_at > Now() + literal(LONGEST_REST_S)  # the clock was: nothing rests for so long
+    due = and_(job.state == "queued", or_(job.run_at <= Now(), set_back, ends))
     abandoned = and_(job.state == "running", job.lease_until < Now())
     return or_(due, abandoned)
 

@@ -18,7 +18,7 @@ def take_untold(connection: Connection, owner: str) -> Claim | None:
     """A finished job that GitHub does not show as finished, under a new fence."""
     while (row := _take(connection, owner)) is not None:
         try:
-            return Claim(codec.job_of(row.spec), row.fence, row.tellings, row.cancel_by)
+            return Claim(codec.thread_of(row.spec), row.fence, row.tellings, row.cancel_by)
         except ProviderError:  # another version's job: nobody knows its thread
             connection.execute(update(JOBS).where(JOBS.c.id == row.id).values(reported=1))
     return None

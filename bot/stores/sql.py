@@ -11,7 +11,7 @@ from bot.domain.events import JobEvent, JobFinished, JobQueued, Recorded
 from bot.domain.job import Job
 from bot.ports import Claim, Entry, JobRow, JobState
 from bot.stores import codec
-from bot.stores.schema import CONTENTS, EVENTS, JOBS, JOURNAL, UNFINISHED, Now
+from bot.stores.schema import CONTENTS, EVENTS, JOBS, JOURNAL, LONGEST_REST_S, UNFINISHED, Now
 
 STARTED = "job_started"  # the kind of JobStarted
 RECENT = 50  # jobs of a thread that came to nothing, of which anybody may ask for any number
@@ -145,7 +145,7 @@ def release(connection: Connection, claim: Claim, *, after_s: float, failures: i
             state="queued",
             owner=None,
             lease_until=0.0,
-            run_at=Now() + literal(after_s),
+            run_at=Now() + literal(min(after_s, LONGEST_REST_S)),
             retries=JOBS.c.retries + literal(failures),
         )
         .returning(JOBS.c.id)

@@ -100,6 +100,7 @@ class Sweeper:
         new_watch_key: Callable[[], str],
         first_after_s: float = SECONDS_BEFORE_THE_FIRST,
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
         self._first_after_s = first_after_s
@@ -107,6 +108,7 @@ class Sweeper:
         self._new_id = new_id
         self._new_watch_key = new_watch_key
         self._now = now
+        self._monotonic = monotonic
         self._surveys_again_at: dict[int, float] = {}  # by installation
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -160,7 +162,7 @@ class Sweeper:
         made = 0
         async for installation in self._app.installations():
             await self._note_state(installation)
-            rests = only_due and self._now() < self._surveys_again_at.get(installation.id, 0.0)
+            rests = only_due and self._monotonic() < self._surveys_again_at.get(installation.id, 0.0)
             if installation.suspended or rests:
                 continue
             try:
@@ -188,6 +190,7 @@ class Sweeper:
 
     async def _survey(self, installation_id: int) -> int:
         mark, began, made, asked = SURVEYED.format(installation=installation_id), self._now(), 0, 0
+        rests_from = self._monotonic()
         last = await self._store.mark(mark)
         if last is not None:  # at the first meeting nothing is old: what was written to another bot is not for us
             since = max(last - MARGIN_S, began - OLDEST_COMMAND_S)
@@ -196,7 +199,7 @@ class Sweeper:
                     asked += 1
                     made += await self._survey_repository(installation_id, survey, facts, since)
         await self._store.set_mark(mark, began)
-        self._surveys_again_at[installation_id] = began + survey_rest_s(asked)
+        self._surveys_again_at[installation_id] = rests_from + survey_rest_s(asked)
         return made
 
     async def _survey_repository(

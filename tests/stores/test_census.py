@@ -3,6 +3,7 @@
 import pytest
 
 from bot.stores import Store
+from bot.stores.reports import TOLD_FOR_S
 from tests.stores.beside import pass_time
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
@@ -42,6 +43,15 @@ async def test_a_job_that_rests_for_a_limit_waits_for_no_worker_nor_does_what_co
     rested = await oldest_s(store)
     assert rested is not None
     assert rested < WAITED_S, "its rest was no waiting"
+
+
+async def test_an_end_that_nobody_tells_any_more_is_not_counted_as_untold(store: Store, database_url: str) -> None:
+    """Red when all are counted: the number stays where it is for a month (seen)."""
+    await store.commit(await claimed(store, "a"), finish="failed")
+    assert (await store.census()).untold == 1
+    await pass_time(database_url, TOLD_FOR_S + WAITED_S)
+    assert await store.untold("reaper") is None
+    assert (await store.census()).untold == 0
 
 
 async def test_the_job_of_a_dead_worker_waits_again(opened: Open, database_url: str) -> None:

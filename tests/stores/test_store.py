@@ -18,11 +18,11 @@ from bot.domain.events import (
     Recorded,
     ToolReturned,
 )
-from bot.domain.job import Cancel, FileStat, Help, Status
+from bot.domain.job import Approve, Cancel, FileStat, Help, Plan, Retry, Status
 from bot.ports import Accepted, Claim, Entry, JobStore
 from bot.stores import Retention, Store
 from tests.polling import WITHIN_S, until
-from tests.stores.beside import pass_time
+from tests.stores.beside import pass_time, run
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
 
@@ -241,6 +241,20 @@ async def test_what_needs_only_an_answer_waits_for_no_job(opened: Open, database
     assert [claim and claim.job.id for claim in claims] == ["job-cancel", "job-status", None]
 
 
+async def test_what_is_not_built_yet_is_answered_while_a_job_runs(opened: Open, database_url: str) -> None:
+    """Red with the priority of work: no word until the running job ends (seen)."""
+    store = await opened(database_url, running=1)
+    await deliver(store, a_job("work", issue=5))
+    assert await store.claim("w") is not None
+    for command in (Plan("x"), Retry(), Approve()):
+        await deliver(store, replace(a_job(command.kind, issue=5), command=command))
+    on_a_pull_request = a_job("pull", issue=6)
+    issue = replace(on_a_pull_request.issue, is_pull_request=True)
+    await deliver(store, replace(on_a_pull_request, issue=issue))
+    claims = [await store.claim("w") for _ in range(4)]
+    assert [claim and claim.job.id for claim in claims] == ["job-plan", "job-retry", "job-approve", "job-pull"]
+
+
 async def test_an_answer_keeps_no_work_from_starting(opened: Open, database_url: str) -> None:
     store = await opened(database_url, running=1, running_per_installation=1)
     await deliver(store, replace(a_job("help", issue=5), command=Help()))
@@ -374,6 +388,21 @@ async def test_a_job_that_was_put_back_rests_unless_somebody_cancels_it(store: S
 
 
 # ---------------------------------------------------------------- cancel
+
+
+async def test_a_clock_that_was_ahead_and_is_set_back_hides_no_job(opened: Open, database_url: str) -> None:
+    """Red when a new job is due at its acceptance only, and when a rest may be of any length (seen)."""
+    three_hours_ahead = "created_at = created_at + 10800, run_at = run_at + 10800"
+    store = await opened(database_url)
+    await deliver(store, a_job("a"))
+    await run(database_url, f"UPDATE jobs SET {three_hours_ahead} WHERE run_at > 0")
+    first = await store.claim("w")
+    assert first is not None
+    await store.retry(first, after_s=60.0)
+    assert await store.claim("w") is None
+    await run(database_url, f"UPDATE jobs SET {three_hours_ahead}")
+    assert await store.due() == ("job-a",)
+    assert await store.claim("w") is not None
 
 
 async def test_a_cancel_request_reaches_the_worker_and_the_first_one_counts(store: Store) -> None:

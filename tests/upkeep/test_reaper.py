@@ -18,6 +18,7 @@ from bot.reporter import Reporter
 from bot.standins.github.faults import Delay, Reply
 from bot.standins.github.state import CheckRun
 from bot.stores import Store
+from bot.stores.claims import UNREADABLE
 from bot.upkeep.reaper import Reaper
 from tests.github.scene import Scene, scene
 from tests.polling import WITHIN_S, until
@@ -91,6 +92,21 @@ async def test_a_job_closed_as_poison_is_told_in_the_thread(opened: Open, databa
     requests = len(github.loopback.requests)
     await reaper(store, github).tell_all()
     assert len(github.loopback.requests) == requests, "nothing is told twice"
+
+
+async def test_a_job_whose_command_only_another_version_knows_is_told_that_it_was_closed(
+    opened: Open, sqlite_url: str, github: Scene
+) -> None:
+    """Red when what cannot be read whole is ticked off in silence: the check stays open for ever (seen)."""
+    store = await opened(sqlite_url)
+    await begun(store, github)
+    await run(sqlite_url, """UPDATE jobs SET spec = replace(spec, '"kind":"start"', '"kind":"explain"')""")
+    await pass_time(sqlite_url)
+    assert await store.claim("another") is None
+    await reaper(store, github).tell_all()
+    (comment,) = said(github)
+    assert UNREADABLE in comment
+    assert [run.conclusion for run in checks(github)] == ["failure"]
 
 
 async def ended(store: Store, claim: Claim, *, reported: bool = False) -> None:
