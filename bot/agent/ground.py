@@ -10,6 +10,7 @@ from bot.domain.errors import LimitReached
 from bot.ports import Sandbox
 
 FILE_BYTES = 10_000_000  # larger files are for `bash`
+PATH_CHARACTERS = 4_000  # about what the kernel takes at once
 SCRATCH = ".git/backspace"  # never exported, out of the model's diff
 
 
@@ -48,6 +49,8 @@ def refused(problem: str, *, bad: bool = False) -> Ran:
 
 def inside(raw: str, *, for_writing: bool = False) -> str:
     """A path relative to the repository root, "." for the root itself. Raises Refusal for any other place."""
+    if len(raw) > PATH_CHARACTERS:
+        raise Refusal(f"the path is longer than {PATH_CHARACTERS} characters; give a shorter one.")
     path = posixpath.normpath(raw) if raw else ""
     if not path or "\0" in raw:
         raise Refusal("the path is empty or holds NUL; give a path relative to the repository root.")
