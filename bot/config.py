@@ -73,6 +73,8 @@ class Config:
     database_url: str
     home: Path
     sandbox: str
+    sandbox_memory_gb: int
+    sandbox_disk_gb: int
     sandbox_readonly_paths: tuple[Path, ...]
     sandbox_rootfs: Path | None
     docker_host: str

@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from bot.config import Config
 from bot.ports import ConnectedSandboxes, SandboxProvider
+from bot.sandboxes.limits import GIB, SandboxLimits
 from bot.setup_wiring import shelf, way_out
 
 
@@ -26,6 +28,14 @@ def sandbox_provider(config: Config) -> SandboxProvider:
                 return _modal(config)
             docker = _docker(config)
             return docker if docker.problem() is None else _bubblewrap(config)
+
+
+def sandbox_limits(config: Config) -> SandboxLimits:
+    """Each file system is as large as all files together may be, so that packages find room wherever they go."""
+    files = config.sandbox_disk_gb * GIB
+    return SandboxLimits(
+        memory_bytes=config.sandbox_memory_gb * GIB, disk_bytes=files, tmp_bytes=files, files_bytes=files
+    )
 
 
 @asynccontextmanager
@@ -57,7 +67,7 @@ def _modal_token(config: Config) -> tuple[str, str] | None:
 def _modal(config: Config) -> SandboxProvider:
     from bot.sandboxes.modal import Modal
 
-    return Modal(bot=bot_id(config), token=_modal_token(config))
+    return Modal(bot=bot_id(config), token=_modal_token(config), limits=sandbox_limits(config))
 
 
 def _docker(config: Config) -> SandboxProvider:
@@ -68,15 +78,22 @@ def _docker(config: Config) -> SandboxProvider:
         address=config.docker_host,
         bot=bot_id(config),
         image=config.docker_image,
+        limits=sandbox_limits(config),
         setup=SetupPhase(way_out=out, folder=config.home / "sandboxes") if out else None,
         shelf=shelf(config),
     )
 
 
 def _e2b(config: Config) -> SandboxProvider:
-    from bot.sandboxes.e2b import E2B
+    from bot.sandboxes.e2b import E2B, LIFE_S
 
-    return E2B(bot=bot_id(config), key=config.e2b_api_key, template=config.e2b_template, shelf=shelf(config))
+    return E2B(
+        bot=bot_id(config),
+        key=config.e2b_api_key,
+        template=config.e2b_template,
+        limits=replace(sandbox_limits(config), wall_clock_s=LIFE_S),
+        shelf=shelf(config),
+    )
 
 
 def _daytona(config: Config) -> SandboxProvider:
@@ -87,6 +104,7 @@ def _daytona(config: Config) -> SandboxProvider:
         key=config.daytona_api_key,
         api_url=config.daytona_api_url,
         snapshot=config.daytona_snapshot,
+        limits=sandbox_limits(config),
         shelf=shelf(config),
     )
 
@@ -97,6 +115,7 @@ def _bubblewrap(config: Config) -> SandboxProvider:
     return Bubblewrap(
         readonly_paths=config.sandbox_readonly_paths,
         rootfs=config.sandbox_rootfs,
+        limits=sandbox_limits(config),
         way_out=way_out(config),
         shelf=shelf(config),
     )

@@ -7,6 +7,7 @@ import pytest
 from bot.config import Config
 from bot.ports import LastingSandboxes
 from bot.sandbox_wiring import bot_id, sandbox_provider
+from bot.sandboxes.limits import GIB, SandboxLimits
 from tests.sandboxes.engine import small_image
 
 TOKEN = {"MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1-secret"}
@@ -39,6 +40,15 @@ def test_docker_is_taken_where_an_engine_has_the_image(tmp_path: Path, docker_en
     for image, name in ((small_image(docker_engine), "docker"), ("no-such-image:1", "bubblewrap")):
         config = configured(tmp_path, DOCKER_HOST=docker_engine, DOCKER_IMAGE=image)
         assert sandbox_provider(config).name == name
+
+
+@pytest.mark.parametrize("name", ["modal", "docker", "bubblewrap", "e2b", "daytona"])
+def test_the_operators_limits_reach_every_provider(tmp_path: Path, name: str) -> None:
+    config = configured(tmp_path, SANDBOX=name, SANDBOX_MEMORY_GB="16", SANDBOX_DISK_GB="12")
+    limits: SandboxLimits = vars(sandbox_provider(config))["_limits"]
+    assert (limits.memory_bytes, limits.together()) == (16 * GIB, 28 * GIB)
+    assert limits.disk_bytes == limits.tmp_bytes == limits.files_bytes
+    assert limits.wall_clock_s == (3_600 if name == "e2b" else 7_200)
 
 
 def test_sandboxes_that_outlive_the_bot_are_known_as_such(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`backspace doctor`: tries each setting for real and says what to do about what fails."""
 
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -210,7 +211,19 @@ async def _sandbox(config: Config) -> Sequence[Finding]:
             await sandbox.close()
     if result.exit_code != 0:
         return [Finding("Sandbox", provider.name, f"A command inside ended with {result.exit_code}.")]
-    return [Finding("Sandbox", f"{provider.name}, commands run as uid {result.stdout.decode().strip()}")]
+    found = [Finding("Sandbox", f"{provider.name}, commands run as uid {result.stdout.decode().strip()}")]
+    if provider.name == "bubblewrap" or (provider.name == "docker" and config.docker_host.startswith("unix:")):
+        found += memory(config, here_gb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30)
+    return found
+
+
+def memory(config: Config, *, here_gb: int) -> Sequence[Finding]:
+    """Told where jobs together may take more than the machine has, in GiB; most never take what they may."""
+    each = config.sandbox_memory_gb + config.sandbox_disk_gb
+    if config.concurrency * each <= here_gb:
+        return []
+    most = f"{config.concurrency} at once may take {each} GiB each, and their checks twice that, of {here_gb} GiB here"
+    return [Finding("Memory of jobs", f"{most}: BACKSPACE_CONCURRENCY, SANDBOX_MEMORY_GB, SANDBOX_DISK_GB")]
 
 
 async def _store(config: Config) -> Sequence[Finding]:

@@ -200,8 +200,7 @@ class _Running:
         with self.info:
             self.first_process = int(json.loads(self.info.read())["child-pid"])
         self.first_process_end = os.pidfd_open(self.first_process)
-        disks = limits.disk_bytes + (len(DISKS) - 1) * limits.tmp_bytes
-        self.group = limited_group(self.tag, memory_bytes=limits.memory_bytes + disks, pids=limits.pids + 16)
+        self.group = limited_group(self.tag, memory_bytes=limits.together(), pids=limits.pids + 16)
         if self.group is not None:
             with suppress(OSError):
                 self.group.add(self.process.pid)

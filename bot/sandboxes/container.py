@@ -51,7 +51,6 @@ def description(
     `hidden`: places in the image that nothing can be written to. `hand_over`: a folder of the host for the setup
     phase's socket. `runtime`: "" is the engine's own.
     """
-    memory = limits.memory_bytes + limits.disk_bytes + (len(DISKS) - 1) * limits.tmp_bytes
     channel = CHANNEL if hand_over else ""
     return {
         "Image": image,
@@ -71,8 +70,8 @@ def description(
             "IpcMode": "private",
             "CgroupnsMode": "private",
             "PidsLimit": limits.pids + OWN_PROCESSES,
-            "Memory": memory,
-            "MemorySwap": memory,
+            "Memory": limits.together(),
+            "MemorySwap": limits.together(),
             "CpuPeriod": CPU_PERIOD_US,
             "CpuQuota": int(cpus * CPU_PERIOD_US),
             "ShmSize": limits.tmp_bytes,

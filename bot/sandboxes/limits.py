@@ -14,6 +14,7 @@ class SandboxLimits:
         which leaves address space alone that is only reserved, as V8, Java and Go do (RLIMIT_AS breaks them).
     pids: processes and threads, by RLIMIT_NPROC (holds because the sandbox never runs as root).
     disk_bytes, tmp_bytes: the work tree; each of /tmp, home and /dev/shm. Memory file systems of that size.
+    files_bytes: what is in all of them together, by the same look; with memory_bytes it makes the cgroup's limit.
     inodes: files and directories in all of them, by the same look every 0.2 s.
     file_bytes, open_files, cpu_s: one file, one process, by RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_CPU.
     wall_clock_s: the sandbox's whole life; the host ends it.
@@ -21,19 +22,25 @@ class SandboxLimits:
 
     memory_bytes: int = 4 * GIB
     pids: int = 512
-    disk_bytes: int = 4 * GIB
-    tmp_bytes: int = 1 * GIB
+    disk_bytes: int = 7 * GIB
+    tmp_bytes: int = 7 * GIB
+    files_bytes: int = 7 * GIB
     inodes: int = 500_000
     file_bytes: int = 2 * GIB
     open_files: int = 4_096
     cpu_s: int = 3_600
     wall_clock_s: float = 7_200.0
 
+    def together(self) -> int:
+        """What processes and files may take of the machine's memory."""
+        return self.memory_bytes + self.files_bytes
+
     def inside(self) -> dict[str, int]:
         """The part that holds inside, under the names the helper knows."""
         return {
             "memory": self.memory_bytes,
             "inodes": self.inodes,
+            "files": self.files_bytes,
             "NPROC": self.pids,
             "DATA": self.memory_bytes,
             "FSIZE": self.file_bytes,

@@ -58,7 +58,7 @@ async def entered(sandbox: "modal.Sandbox", job_id: str, *, holder: str, limits:
         streams=(reader, writer),
         lifeline=lifeline,
         environment=environment(()) | {"PATH": f"{MADE_PATH}:{path}"},
-        limits=limits.inside() | {"inodes": 0},  # Modal limits its disks itself
+        limits=limits.inside() | {"inodes": 0, "files": 0},  # Modal limits its disks itself
         disks=(WORK_TREE,),
         wall_clock_s=limits.wall_clock_s,
     )

@@ -106,7 +106,7 @@ async def _reached(
         streams=(reader, writer),
         lifeline=lifeline,
         environment=environment(()) | {"PATH": f"{MADE_PATH}:{path}"},
-        limits=limits.inside() | {"inodes": 0},  # the provider limits its disks itself
+        limits=limits.inside() | {"inodes": 0, "files": 0},  # the provider limits its disks itself
         disks=(WORK_TREE,),
         wall_clock_s=limits.wall_clock_s,
         shelf=shelf,

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from bot.settings.values import Setting, api_key, one_of, path, paths, text, url
+from bot.settings.values import Setting, api_key, one_of, path, paths, text, url, whole
 
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
 DAYTONA = "https://app.daytona.io/api"
@@ -30,6 +30,22 @@ SANDBOX_SETTINGS: tuple[Setting, ...] = (
         "`e2b`, `daytona`, `modal`, `docker`, `bubblewrap`, or `auto`: Modal with its token, else Docker "
         "where it works, else bubblewrap",
         one_of("auto", "modal", "docker", "bubblewrap", "e2b", "daytona"),
+        "worker",
+    ),
+    Setting(
+        "SANDBOX_MEMORY_GB",
+        "sandbox_memory_gb",
+        "4",
+        "GiB of memory that the processes of one sandbox may take",
+        whole(1, 1_000, "whole number"),
+        "worker",
+    ),
+    Setting(
+        "SANDBOX_DISK_GB",
+        "sandbox_disk_gb",
+        "7",
+        "and its files, which lie in memory too; for Docker and bubblewrap",
+        whole(1, 1_000, "whole number"),
         "worker",
     ),
     Setting(

@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bot.commands.doctor import Finding, clock, delivery, events, findings, installations, permissions, show, webhook
+from bot.commands.doctor import (
+    Finding,
+    clock,
+    delivery,
+    events,
+    findings,
+    installations,
+    memory,
+    permissions,
+    show,
+    webhook,
+)
 from bot.config import Config
 from bot.github.hooks import Registration, Webhook
 from bot.github.tokens import JOB
@@ -42,6 +53,18 @@ def test_a_clock_that_github_would_refuse_is_named(date: str, now: float, found:
     finding = clock(date, now=now)
     assert finding.found == found
     assert finding.well == ("ahead" not in found and "behind" not in found)
+
+
+def test_jobs_that_may_take_more_memory_than_there_is_are_told(tmp_path: Path) -> None:
+    env = {"BACKSPACE_HOME": str(tmp_path), "BACKSPACE_MODEL": "rules", "SANDBOX_DISK_GB": "12"}
+    config = Config.from_env(env, role="local")
+    assert memory(config, here_gb=32) == []
+    (told,) = memory(config, here_gb=31)
+    assert told.well
+    assert told.found == (
+        "2 at once may take 16 GiB each, and their checks twice that, of 31 GiB here: "
+        "BACKSPACE_CONCURRENCY, SANDBOX_MEMORY_GB, SANDBOX_DISK_GB"
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,13 @@ from tests.sandboxes.contract import others, sh
 
 MIB = 1 << 20
 TIGHT = SandboxLimits(
-    memory_bytes=300 * MIB, pids=60, disk_bytes=40 * MIB, tmp_bytes=10 * MIB, inodes=3_000, file_bytes=20 * MIB
+    memory_bytes=300 * MIB,
+    pids=60,
+    disk_bytes=40 * MIB,
+    tmp_bytes=10 * MIB,
+    files_bytes=60 * MIB,
+    inodes=3_000,
+    file_bytes=20 * MIB,
 )
 CANARY = "canary-4711"
 ABSTRACT = f"backspace-test-{os.getpid()}"
@@ -286,6 +292,14 @@ class Containment:
             await sh(sandbox, f"rm {place}/*; echo again > {place}/x && rm {place}/x; echo still here")
             == "still here\n"
         )
+
+    async def test_disk_space_of_all_together_has_a_limit_too(self, sandbox: Sandbox) -> None:
+        """And what is there can still be removed. Red without the look at all of them: seen."""
+        small = "for place in /tmp ~ /dev/shm; do head -c 9000000 /dev/zero > $place/x; done"
+        fill = f"head -c 20000000 /dev/zero > a; cp a b 2>/dev/null; {small}; sleep 24"
+        result = await sandbox.exec(["sh", "-c", fill], timeout_s=25)
+        assert b"the files in the sandbox take more than 60 MiB" in result.stderr
+        assert await sh(sandbox, "sleep 0.5; rm a b /tmp/x ~/x /dev/shm/x; echo still here") == "still here\n"
 
     async def test_disk_takes_no_file_larger_than_the_limit(self, sandbox: Sandbox) -> None:
         result = await sandbox.exec(["sh", "-c", "ulimit -c; head -c 30000000 /dev/zero > big"], timeout_s=20)

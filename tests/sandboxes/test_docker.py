@@ -130,7 +130,7 @@ async def test_the_engine_was_told_of_every_wall(sandbox: Sandbox, engine: str, 
     assert (host["PidMode"], host["IpcMode"], host["CgroupnsMode"]) == ("", "private", "private")
     limits = SandboxLimits()
     assert host["PidsLimit"] == limits.pids + 16
-    assert host["Memory"] == host["MemorySwap"] == limits.memory_bytes + limits.disk_bytes + 3 * limits.tmp_bytes
+    assert host["Memory"] == host["MemorySwap"] == limits.memory_bytes + limits.files_bytes
     assert host["CpuQuota"] / host["CpuPeriod"] == 2
     assert found["Config"]["User"] == "1000:1000"
     assert found["Config"]["Labels"] == {BOT: bot, JOB: "job-1"}

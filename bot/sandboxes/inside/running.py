@@ -16,7 +16,7 @@ from typing import Any
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
-TICK_S = 0.2  # how often memory and inodes are looked at while a command runs
+TICK_S = 0.2  # how often memory and disks are looked at while a command runs
 CHUNK = 1 << 20
 F_SETPIPE_SZ = 1031
 FREE_INODES_MARGIN = 1_000  # a command that starts above the limit may still clean up
@@ -102,7 +102,7 @@ class Command:
         self._selector = selectors.DefaultSelector()
         for descriptor in (wake, asker):
             self._selector.register(descriptor, selectors.EVENT_READ)
-        self._inodes_at_start = _inodes(self._disks)
+        self._inodes_at_start, self._bytes_at_start = _taken(self._disks)
         self._pid = self._start(request)
 
     def wait(self, deadline: float) -> dict[str, Any]:
@@ -216,11 +216,14 @@ class Command:
         return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
     def _excess(self) -> str:
-        memory, inodes = self._limits["memory"], self._limits["inodes"]
+        memory, inodes, files = (self._limits[name] for name in ("memory", "inodes", "files"))
         if memory and _private_bytes() > memory:
             return f"its processes took more than {memory >> 20} MiB of memory"
-        if inodes and _inodes(self._disks) > max(inodes, self._inodes_at_start + FREE_INODES_MARGIN):
+        inodes_now, bytes_now = _taken(self._disks)
+        if inodes and inodes_now > max(inodes, self._inodes_at_start + FREE_INODES_MARGIN):
             return f"there are more than {inodes} files in the sandbox"
+        if files and bytes_now > max(files, self._bytes_at_start):
+            return f"the files in the sandbox take more than {files >> 20} MiB"
         return ""
 
 
@@ -271,6 +274,8 @@ def _private_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def _inodes(disks: list[str]) -> int:
+def _taken(disks: list[str]) -> tuple[int, int]:
+    """Inodes and bytes, of all together."""
     counts = [os.statvfs(disk) for disk in disks]
-    return sum(count.f_files - count.f_ffree for count in counts)
+    taken = sum((count.f_blocks - count.f_bfree) * count.f_frsize for count in counts)
+    return sum(count.f_files - count.f_ffree for count in counts), taken
