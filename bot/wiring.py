@@ -160,11 +160,13 @@ def runner(
 
 
 def reaper(config: Config, store: Store, app: GitHubApp, leaks: "Leaks | None" = None) -> "Reaper":
+    from bot.publish import mirror
     from bot.publish.leftovers import sweep
     from bot.upkeep.reaper import Reaper
 
     def swept() -> int:
-        return sweep([Path(tempfile.gettempdir()), *(config.home / "mirrors").glob("*/ready")])
+        mirrors = config.home / "mirrors"
+        return sweep([Path(tempfile.gettempdir()), *mirrors.glob("*/ready")]) + mirror.clear(mirrors)
 
     leaks = leaks or known_secrets(config)
     return Reaper(store, app, links=links(config), leaks=leaks, owner=f"{owner()}:reaper", sweep=swept)

@@ -4,9 +4,10 @@ import asyncio
 import fcntl
 import os
 import re
+import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,9 @@ MAX_REPOSITORY_BYTES = 1 << 30
 FETCH_TIMEOUT_S = 900.0
 READY_COMMITS = 4  # prepared archives kept for each repository, however old
 READY_S = 3_600.0  # any that was used in the last hour is kept too: its job may be about to read it
+ARCHIVE_UNUSED_S = 86_400.0  # no job takes so long
+REPOSITORY_UNUSED_S = 30 * 86_400.0
+GONE = "gone"  # what is being removed of a repository
 SHA = re.compile(r"[0-9a-f]{40}\Z")
 PLAIN_BRANCH = re.compile(r"(?!/)(?!.*(\.\.|//|/\.|\.lock(/|\Z)|[/.]\Z))[A-Za-z0-9_][A-Za-z0-9._/+@=,-]*\Z")
 
@@ -80,6 +84,39 @@ class Mirror:
         )
 
 
+def clear(root: Path, *, now: float | None = None) -> int:
+    """Removes archives no job has used for a day, and repositories for 30; answers how much went. `now` is Unix time.
+
+    Blocking: run it in a thread. What is being pinned is left alone.
+    """
+    at = time.time() if now is None else now
+    return sum(_cleared(home, at) for home in root.glob("[0-9]*"))
+
+
+def _cleared(home: Path, now: float) -> int:
+    with suppress(OSError):
+        descriptor = _lock_file(home)
+        try:
+            return _removed(home, now, used_at=os.fstat(descriptor).st_mtime) if _taken(descriptor) else 0
+        finally:
+            os.close(descriptor)
+    return 0
+
+
+def _removed(home: Path, now: float, *, used_at: float) -> int:
+    """The lock file stays, for whoever waits for it."""
+    unused = [path for path in (home / "ready").glob("*.tar") if now - path.stat().st_mtime > ARCHIVE_UNUSED_S]
+    if now - used_at > REPOSITORY_UNUSED_S:
+        unused = [home / "repo.git", home / "ready"]
+    old = [path for path in (home / GONE, *unused) if path.exists()]
+    for path in old:
+        if path.is_dir():  # in one step, so that a bot that is killed here leaves no half of it
+            shutil.rmtree(path.rename(home / GONE))
+        else:
+            path.unlink()
+    return len(old)
+
+
 def _prepared(git: Git, ready: Path, sha: str, base: Mapping[str, BaseFile]) -> Path:
     archive = ready / f"{sha}.tar"
     ready.mkdir(exist_ok=True)
@@ -103,6 +140,7 @@ async def _locked(home: Path) -> AsyncIterator[None]:
             if _taken(descriptor):
                 break
             await asyncio.sleep(0.02)
+        os.utime(descriptor)  # when it was last used, for `clear`
         yield
     finally:
         os.close(descriptor)

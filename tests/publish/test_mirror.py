@@ -1,6 +1,7 @@
 """The mirror: pinned commits fetched once, by real git, with nothing of the machine's or the repository's settings."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import tarfile
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from bot.domain.errors import LimitReached, ProviderError
 from bot.ports import Remote, Workspace
 from bot.publish.git import without_credentials
-from bot.publish.mirror import Mirror
+from bot.publish.mirror import ARCHIVE_UNUSED_S, REPOSITORY_UNUSED_S, Mirror, clear
 from bot.standins.serving import serve
 from tests.publish.repositories import commit, commit_many, commit_tree, git, repository
 
@@ -133,6 +134,34 @@ async def test_only_some_prepared_commits_are_kept(tmp_path: Path) -> None:
         archives.append((await mirror.pin(local(source), repo_id=1, sha=sha)).archive)
         os.utime(archives[-1], (number, number))
     assert [archive.exists() for archive in archives] == [False, False, False, True, True, True, True]
+
+
+async def test_what_no_job_uses_any_more_leaves_the_disk(tmp_path: Path) -> None:
+    """Archives after a day, repositories after 30; what comes back is fetched anew."""
+    source, root = repository(tmp_path / "source"), tmp_path / "mirror"
+    shas = [commit(source, {"a": str(number).encode()}) for number in range(2)]
+    old, new = [await Mirror(root).pin(local(source), repo_id=1, sha=sha) for sha in shas]
+    now = new.archive.stat().st_mtime
+    os.utime(old.archive, (0, now - ARCHIVE_UNUSED_S - 60))
+    assert await asyncio.to_thread(clear, root, now=now) == 1
+    assert (old.archive.exists(), new.archive.exists(), await old.base_file("a")) == (False, True, b"0")
+    os.utime(root / "1" / "lock", (0, now - REPOSITORY_UNUSED_S - 60))
+    assert await asyncio.to_thread(clear, root, now=now) == 2
+    assert [path.name for path in (root / "1").iterdir()] == ["lock"]
+    again = await Mirror(root).pin(local(source), repo_id=1, sha=shas[0])
+    assert await again.base_file("a") == b"0"
+    assert await asyncio.to_thread(clear, root, now=now) == 0
+
+
+async def test_a_repository_is_not_cleared_while_it_is_pinned(tmp_path: Path) -> None:
+    """Red when the lock is not asked for: seen."""
+    source, root = repository(tmp_path / "source"), tmp_path / "mirror"
+    await Mirror(root).pin(local(source), repo_id=1, sha=commit(source, {"a": b"1"}))
+    in_a_year = (root / "1" / "lock").stat().st_mtime + 365 * 86_400
+    with (root / "1" / "lock").open() as pinning:
+        fcntl.flock(pinning, fcntl.LOCK_EX)
+        assert await asyncio.to_thread(clear, root, now=in_a_year) == 0
+    assert await asyncio.to_thread(clear, root, now=in_a_year) == 2
 
 
 # ------------------------------------------------------------------ nothing runs, nothing leaks
