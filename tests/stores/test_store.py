@@ -392,15 +392,15 @@ async def test_a_job_that_was_put_back_rests_unless_somebody_cancels_it(store: S
 
 async def test_a_clock_that_was_ahead_and_is_set_back_hides_no_job(opened: Open, database_url: str) -> None:
     """Red when a new job is due at its acceptance only, and when a rest may be of any length (seen)."""
-    three_hours_ahead = "created_at = created_at + 10800, run_at = run_at + 10800"
+    ahead = "UPDATE jobs SET created_at = created_at + {0}, run_at = run_at + {0} WHERE run_at > 0"
     store = await opened(database_url)
     await deliver(store, a_job("a"))
-    await run(database_url, f"UPDATE jobs SET {three_hours_ahead} WHERE run_at > 0")
+    await run(database_url, ahead.format(3_600))
     first = await store.claim("w")
     assert first is not None
     await store.retry(first, after_s=60.0)
     assert await store.claim("w") is None
-    await run(database_url, f"UPDATE jobs SET {three_hours_ahead}")
+    await run(database_url, ahead.format(3 * 3_600))
     assert await store.due() == ("job-a",)
     assert await store.claim("w") is not None
 
