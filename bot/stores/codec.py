@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError, UserError
@@ -22,13 +23,18 @@ LONGEST_NAME = 500  # characters; a Postgres index entry holds 2,704 bytes
 LARGEST_NUMBER = 2**63 - 1  # a database integer has 64 bits
 SHORT = 500  # characters of each text that are kept of a request nobody worked on
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 _EVENT: TypeAdapter[JobEvent] = TypeAdapter(Annotated[JobEvent, Field(discriminator="kind")])
 
 
 def job_text(job: Job) -> str:
-    return _text(_JOB.dump_python(job))
+    """Not by way of Python's own values: at the door that would take four times as long."""
+    try:
+        return _JOB.dump_json(job).decode()
+    except PydanticSerializationError:  # a lone surrogate
+        return _text(_JOB.dump_python(job))
 
 
 def job_of(text: str) -> Job:
@@ -86,7 +92,7 @@ def data_of(text: str) -> Json:
 
 def _text(value: Mapping[str, Any]) -> str:
     try:
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProviderError("store", f"something cannot be written down as JSON ({type(error).__name__})") from error
     return _SURROGATE.sub(lambda one: f"\\u{ord(one[0]):04x}", text)

@@ -85,8 +85,12 @@ def test_an_event_comes_back_as_it_was(event: JobEvent) -> None:
 
 @pytest.mark.parametrize("command", [pytest.param(command, id=command.kind) for command in COMMANDS])
 def test_a_job_comes_back_as_it_was(command: Command) -> None:
-    job = replace(a_job("a"), command=command)
-    assert codec.job_of(codec.job_text(job)) == job
+    for words in ("Fix it 😀", "a lone surrogate \ud83d and NUL \0", "NUL \0"):
+        job = replace(a_job("a"), command=command)
+        job = replace(job, issue=replace(job.issue, body=words))
+        text = codec.job_text(job)
+        assert "\0" not in text.encode().decode()
+        assert codec.job_of(text) == job
 
 
 def test_an_emoji_is_kept_in_the_four_bytes_it_has() -> None:
