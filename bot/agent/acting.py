@@ -35,7 +35,7 @@ NOT_WHOLE = "not run: the reply did not end as a tool call."
 GONE = "interrupted: the sandbox was lost."
 OUT_OF_TIME = "interrupted: the run's time is over."
 MOST_AT_ONCE = 8  # calls that only look
-GRACE_SECONDS = 5.0  # for a sandbox to end a command at its own deadline
+GRACE_SECONDS = 25.0  # more than a sandbox has to end a command at its deadline: cut short, it would be lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bot.agent.acting import GRACE_SECONDS
 from bot.domain.errors import ProviderError
 from bot.domain.events import ToolReturned
+from bot.sandboxes.served import GRACE_S
 from tests.agent.bench import Bench, bench, run
 from tests.fakes import DirectorySandbox, MemoryJournal, ScriptedModel, results, steps, submit, use
 
@@ -119,3 +121,8 @@ async def test_an_edit_is_looked_up_only_after_its_reply_is_durable(tmp_path: Pa
             on, ScriptedModel(steps([use("edit", file_path="gone", old_string="g", new_string="b")])), journal=journal
         )
     assert journal.entries()[-1].key == "reply 1"
+
+
+def test_a_run_that_is_over_waits_for_its_command_as_long_as_the_sandbox_does() -> None:
+    """A call that is cut short ends the sandbox, and with it the work, where the machine stalls. Red with 5 s: seen."""
+    assert GRACE_SECONDS > GRACE_S
