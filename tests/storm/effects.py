@@ -13,7 +13,8 @@ from bot.ports import GitHub, GitHubApp, Model, Sandbox, SandboxProvider
 from bot.stores import Store
 
 When = Literal["before", "after"]
-READS = {"events", "journal", "content", "job", "jobs_on", "watch", "shut_out", "started_this_hour"}
+READS = {"events", "journal", "content", "job", "jobs_on", "watch", "shut_out"}
+READS |= {"started_this_hour", "seconds_since_entry"}
 BESIDE = {"wait_for_work", "cancelled", "close", "renew"}  # how often they happen is chance
 WRITES_ON_GITHUB = ("create_", "update_", "advance_", "delete_", "mark_", "react_", "request_")
 IN_A_SANDBOX = {"exec", "write_file", "put_archive"}
