@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from math import isfinite
+from typing import Any, NoReturn
 
 from bot.domain.conversation import UNREADABLE, Reply, Usage, calls_of
 from bot.domain.errors import ModelError
@@ -11,6 +12,7 @@ from bot.domain.pricing import LEAST_BYTES_A_TOKEN
 from bot.models.classify import PROVIDER, interrupted, refusal
 
 MOST_TOKENS = 1_000_000_000  # that an endpoint is believed to have counted
+MOST_DEPTH = 64  # of a tool's input: it is walked through in places that hold a deep stack already; a tool needs two
 UNREADABLE_CHARACTERS = 2_000  # of what was no JSON, as the model is shown it
 _APPENDED = {"text_delta": "text", "thinking_delta": "thinking"}
 
@@ -165,15 +167,26 @@ def malformed(problem: str, usage: Usage | None, request_id: str | None, salvage
 def tool_input(text: str) -> dict[str, Any]:
     """The input of a tool use. Raises BadSample for what is not one finite, bounded JSON object."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise BadSample("the input of a tool use was not JSON") from error
     if not isinstance(value, dict):
         raise BadSample("the input of a tool use was not an object")
+    if _is_deeper(value, MOST_DEPTH):
+        raise BadSample(f"the input of a tool use was not flat: it has more than {MOST_DEPTH} levels")
     return value
 
 
-def _refuse_constant(name: str) -> None:
+def _is_deeper(value: object, most: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return most < 0 or any(_is_deeper(one, most - 1) for one in inner)
+
+
+def _finite(number: str) -> float:
+    return float(number) if isfinite(float(number)) else _refuse_constant(number)
+
+
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 

@@ -154,7 +154,9 @@ def test_an_answer_that_is_not_whole_can_be_asked_for_again(
         pytest.param("[1]", id="a list"),
         pytest.param("null", id="null"),
         pytest.param('{"a": NaN}', id="NaN"),
+        pytest.param('{"a": 1e999}', id="more than a float holds"),
         pytest.param('{"a": ' + "9" * 5000 + "}", id="5,000 digits"),
+        pytest.param('{"a": ' + "[" * 65 + "]" * 65 + "}", id="65 levels"),
         pytest.param('{"a": ' + "[" * 100_000, id="100,000 levels"),
     ],
 )
