@@ -140,14 +140,14 @@ def serve(
         raise typer.Exit(2)
     role: Role = "web" if web_only else "worker" if worker_only else "both"
     config = configured(role)
-    from bot.wiring import configure_logging, run
+    from bot.wiring import configure_logging, run_alone
 
     configure_logging(config.log_level, config.log_format)
     with worded():
         if role != "web":
             need_git()
         need_home(config.home)
-        asyncio.run(run(config, role))
+        run_alone(config, role)
 
 
 @app.command()
