@@ -81,6 +81,11 @@ def survey_rest_s(repositories: int) -> float:
     return min(repositories * SECONDS_A_REPOSITORY, LONGEST_BETWEEN_SURVEYS_S)
 
 
+def _since(mark: float | None, *, now: float, oldest: float) -> float:
+    """What a clock that was ahead has marked is not known to be settled."""
+    return oldest if mark is None or mark > now else max(mark - MARGIN_S, oldest)
+
+
 def _wait(attempts: int) -> float:
     """Seconds since the last attempt before the next: none after the first, then longer and longer."""
     if attempts <= 1:
@@ -128,8 +133,7 @@ class Sweeper:
     async def sweep(self) -> int:
         """Asks for what did not arrive; answers how much that was. Raises ProviderError: the next sweep goes on."""
         now = self._now()
-        oldest = now - KEPT_S
-        since = max((await self._store.mark(SWEPT) or oldest) - MARGIN_S, oldest)
+        since = _since(await self._store.mark(SWEPT), now=now, oldest=now - KEPT_S)
         attempts = [attempt async for attempt in self._app.deliveries(since=since) if matters(attempt)]
         found = verdict(attempts, stored=await self._stored(attempts), now=now)
         for attempt in found.redeliver:
@@ -193,7 +197,7 @@ class Sweeper:
         rests_from = self._monotonic()
         last = await self._store.mark(mark)
         if last is not None:  # at the first meeting nothing is old: what was written to another bot is not for us
-            since = max(last - MARGIN_S, began - OLDEST_COMMAND_S)
+            since = _since(last, now=began, oldest=began - OLDEST_COMMAND_S)
             async with self._app.survey(installation_id) as survey:
                 async for facts in survey.repositories():
                     asked += 1

@@ -223,6 +223,21 @@ async def test_a_missed_end_is_made_up_for_in_its_place(scene: Scene) -> None:
     assert row.cancel_by == "alice (the issue was closed)"
 
 
+async def test_what_a_clock_that_was_ahead_has_marked_as_settled_is_looked_at_again(scene: Scene) -> None:
+    """Red when the mark of such a sweep is believed: what is missed until then is never asked for (seen)."""
+    issue = scene.github.open_issue(scene.repository, "alice", "Mend it")
+    await scene.github.deliver()
+    scene.clock[0] += 3 * 3600
+    await scene.sweeper.sweep()
+    await scene.sweeper.survey()
+    scene.clock[0] -= 3 * 3600
+    async with scene.endpoint_down():
+        scene.clock[0] += 60
+        scene.github.comment(scene.repository, issue.number, "alice", "/backspace mend it")
+    assert await scene.sweeper.survey() == 1
+    assert await scene.sweeper.sweep() == 1
+
+
 async def test_a_delivery_that_keeps_failing_is_asked_for_less_and_less_often(scene: Scene) -> None:
     issue = scene.github.open_issue(scene.repository, "alice", "Mend it")
     await scene.github.deliver()
