@@ -212,7 +212,7 @@ async def test_a_tree_that_is_still_the_same_is_not_looked_at_again(tmp_path: Pa
 
 
 async def test_what_an_interrupted_command_did_is_recorded_with_the_next_one(tmp_path: Path) -> None:
-    """Though that one changes nothing, in the same sandbox. Red where a number is trusted that no record holds: seen."""
+    """Though that one changes nothing. Red where a number is trusted that no record holds: seen."""
     play = steps(
         [use("bash", command="ls")],
         [use("bash", command=COUNT)],
