@@ -298,6 +298,15 @@ class SandboxContract:
         odd = b"b/\xff".decode("utf-8", "surrogateescape")
         assert await sandbox.list_files() == ("a/b.txt", "b/loop", "b/usr", odd, "z")
 
+    async def test_a_work_tree_that_may_not_be_entered_is_refused_and_nothing_worse(self, sandbox: Sandbox) -> None:
+        """Red when only what is below it is looked after: seen, each call was a fault of the sandbox."""
+        await sh(sandbox, "touch a; chmod 0 .")
+        assert await sandbox.list_files() == ()
+        with pytest.raises(PermissionError):
+            await sandbox.read_file("a", max_bytes=10)
+        with pytest.raises(PermissionError):
+            await sandbox.write_file("a", b"x")
+
     # -------------------------------------------------------------- repository in
 
     async def test_an_archive_arrives_byte_for_byte(self, sandbox: Sandbox) -> None:

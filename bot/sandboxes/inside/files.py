@@ -151,7 +151,8 @@ class Tree:
     def _parent(self, path: bytes, *, create: bool = False) -> Iterator[tuple[int, bytes]]:
         """The open directory that holds `path`, and the last component."""
         *above, name = self._components(path)
-        current = os.open(b".", DIRECTORY, dir_fd=self._top)
+        with _saying(path):
+            current = os.open(b".", DIRECTORY, dir_fd=self._top)
         try:
             for part in above:
                 with _saying(path):
