@@ -57,12 +57,12 @@ async def test_a_job_nobody_can_read_is_closed_and_does_not_block_the_queue(open
     assert last.conclusion is Conclusion.FAILURE
 
 
-async def test_a_job_nobody_can_read_breaks_no_list(opened: Open, database_url: str) -> None:
+async def test_a_job_nobody_can_read_breaks_no_list(opened: Open, sqlite_url: str) -> None:
     """Red when such a row is an error: no list, page, `status` or `cancel` of its thread (seen)."""
-    store = await opened(database_url)
+    store = await opened(sqlite_url)
     for name in ("unread", "read"):
         await deliver(store, a_job(name, issue=5))
-    await run(database_url, "UPDATE jobs SET spec = '{}' WHERE id = 'job-unread'")
+    await run(sqlite_url, "UPDATE jobs SET spec = '{}' WHERE id = 'job-unread'")
     assert [row.job.id for row in await store.jobs_on(7, 5)] == ["job-read"]
     assert [listed.row.job.id for listed in await store.latest(finished=9)] == ["job-read"]
     assert await store.job("job-unread") is None

@@ -241,9 +241,9 @@ async def test_what_needs_only_an_answer_waits_for_no_job(opened: Open, database
     assert [claim and claim.job.id for claim in claims] == ["job-cancel", "job-status", None]
 
 
-async def test_what_is_not_built_yet_is_answered_while_a_job_runs(opened: Open, database_url: str) -> None:
+async def test_what_is_not_built_yet_is_answered_while_a_job_runs(opened: Open, sqlite_url: str) -> None:
     """Red with the priority of work: no word until the running job ends (seen)."""
-    store = await opened(database_url, running=1)
+    store = await opened(sqlite_url, running=1)
     await deliver(store, a_job("work", issue=5))
     assert await store.claim("w") is not None
     for command in (Plan("x"), Retry(), Approve()):
@@ -390,17 +390,17 @@ async def test_a_job_that_was_put_back_rests_unless_somebody_cancels_it(store: S
 # ---------------------------------------------------------------- cancel
 
 
-async def test_a_clock_that_was_ahead_and_is_set_back_hides_no_job(opened: Open, database_url: str) -> None:
+async def test_a_clock_that_was_ahead_and_is_set_back_hides_no_job(opened: Open, sqlite_url: str) -> None:
     """Red when a new job is due at its acceptance only, and when a rest may be of any length (seen)."""
     ahead = "UPDATE jobs SET created_at = created_at + {0}, run_at = run_at + {0} WHERE run_at > 0"
-    store = await opened(database_url)
+    store = await opened(sqlite_url)
     await deliver(store, a_job("a"))
-    await run(database_url, ahead.format(3_600))
+    await run(sqlite_url, ahead.format(3_600))
     first = await store.claim("w")
     assert first is not None
     await store.retry(first, after_s=60.0)
     assert await store.claim("w") is None
-    await run(database_url, ahead.format(3 * 3_600))
+    await run(sqlite_url, ahead.format(3 * 3_600))
     assert await store.due() == ("job-a",)
     assert await store.claim("w") is not None
 
