@@ -239,7 +239,7 @@ SETTINGS: tuple[Setting, ...] = (
         "BACKSPACE_HOME",
         "home",
         HOME,
-        "Where the database and the repository mirrors are kept",
+        "Where the database, repository mirrors, kept setups, the records of `backspace run` and a `.env` of yours lie",
         folder,
     ),
     Setting("DATABASE_URL", "database_url", "", "Default: an SQLite file in BACKSPACE_HOME", database),

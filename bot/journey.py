@@ -12,7 +12,7 @@ from bot.agent.canary import Canary, Watched
 from bot.agent.limits import Limits
 from bot.agent.loop import work
 from bot.agent.prompt import Task
-from bot.agent.review import Review
+from bot.agent.review import Review, check_timeout_s
 from bot.agent.switching import chain_of
 from bot.continuing import BASE, Earlier, so_far, unfinished_files
 from bot.domain.errors import UserError
@@ -226,6 +226,7 @@ class Journey:
             check_command=rules.test,
             open_base=lambda: premises.another(f"{self._job.id}-base"),
             setup_reads=premises.plan.reads,
+            check_timeout_s=check_timeout_s(self._budget(rules).minutes),
         )
 
     def _task(

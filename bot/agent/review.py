@@ -20,12 +20,13 @@ from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.job import Check, Patch, Receipt, Submission
 from bot.ports import ExportedFile, Sandbox, Workspace
 
-__all__ = ["Accepted", "History", "Review", "Shown", "Unfit", "submission_of"]
+__all__ = ["Accepted", "History", "Review", "Shown", "Unfit", "check_timeout_s", "submission_of"]
 
 TITLE_CHARACTERS = 70
 CHECK_BYTES = 1_000_000
 CHECK_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
 MOST_NAMED = 5  # files in a receipt
+LEAST_CHECK_S = 600.0
 NO_CHECK = "no check command was found or configured"
 NOTHING_CHANGED = "nothing differs from the base"
 
@@ -95,6 +96,11 @@ def _receipt(check: str, base: Check | None, head: Check, *, about: str) -> Rece
     return Receipt(command=check, runs=(base, head) if base else (head,), reason=about)
 
 
+def check_timeout_s(minutes: float) -> float:
+    """For one run of the check, in a job of so many minutes: after one that hangs there is time left to mend it."""
+    return max(LEAST_CHECK_S, minutes * 60 / 2)
+
+
 class Review:
     """The `submit` side of a run. Holds no state of its own: what was shown comes in from the journal.
 
@@ -112,7 +118,7 @@ class Review:
         check_command: str | None,
         open_base: Callable[[], AbstractAsyncContextManager[Sandbox]],
         setup_reads: Callable[[Sequence[str]], Collection[str]] = lambda _: (),
-        check_timeout_s: float = 600,
+        check_timeout_s: float = LEAST_CHECK_S,
     ) -> None:
         self.workspace = workspace
         self.check_command = check_command

@@ -17,7 +17,7 @@ from bot.agent.limits import Limits
 from bot.agent.loop import Outcome, work
 from bot.agent.outcome import stopped
 from bot.agent.prompt import Task
-from bot.agent.review import Review
+from bot.agent.review import Review, check_timeout_s
 from bot.agent.transcript import fold
 from bot.agent.tree import put_back
 from bot.domain.errors import BotError, UserError
@@ -153,6 +153,7 @@ def _review(ready: Ready, sandbox: Sandbox, name: str) -> Review:
         check_command=ready.rules.test,
         open_base=lambda: ready.premises.another(f"{name}-base"),
         setup_reads=ready.premises.plan.reads,
+        check_timeout_s=check_timeout_s(ready.budget.minutes),
     )
 
 

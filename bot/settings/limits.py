@@ -2,7 +2,9 @@
 
 from bot.settings.values import Setting, number, whole
 
-MOST_MINUTES = 90  # with the setup and the checks inside the two hours that a sandbox lives
+MOST_MINUTES = (
+    90  # with setup and checks inside the two hours that a sandbox lives; at E2B it lives one, as its users are told
+)
 
 LIMIT_SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -25,7 +27,8 @@ LIMIT_SETTINGS: tuple[Setting, ...] = (
         "BACKSPACE_MINUTES",
         "minutes",
         "30",
-        "and minutes; a long test suite may need more",
+        "and minutes, 90 at most (with E2B below 50: its sandboxes live an hour); one run of `test` may take half of "
+        "them, 10 at least",
         whole(1, MOST_MINUTES, "whole number"),
         "worker",
     ),

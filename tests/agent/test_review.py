@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.agent.review import Accepted, History, Review, Shown, Unfit, submission_of
+from bot.agent.review import Accepted, History, Review, Shown, Unfit, check_timeout_s, submission_of
 from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError
 from bot.ports import ExecResult, Sandbox
@@ -293,6 +293,10 @@ async def test_a_check_that_runs_too_long_is_a_failure_with_a_reason(tmp_path: P
     assert result.checks_failed
     assert result.receipt.runs[-1].timed_out
     assert re.search(r"^head: timed out after \d+ s", result.text, re.M)
+
+
+def test_one_run_of_the_check_may_take_half_of_the_job() -> None:
+    assert [check_timeout_s(minutes) for minutes in (5, 30, 90)] == [600, 900, 2700]
 
 
 def test_a_title_is_one_line_of_at_most_seventy_characters() -> None:
