@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="backspace",
-    help="Comment [bold]/backspace[/] on a GitHub issue, get a pull request. Settings come from the environment and "
-    "from [bold].env[/]; the README lists them.",
+    help="Comment [bold]/backspace[/] on a GitHub issue, get a pull request. Settings come from the environment, "
+    "or from [bold]~/.backspace/.env[/]; the README lists them.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -89,7 +89,7 @@ def not_started(fault: ConfigFault) -> NoReturn:
 
 
 def tell_faults(fault: ConfigFault) -> None:
-    errors.print("[red]Not started.[/] These settings need a hand (environment or .env):")
+    errors.print("[red]Not started.[/] These settings need a hand (environment, or ~/.backspace/.env):")
     for line in fault.faults:
         errors.print(f"- {line}", markup=False, highlight=False, soft_wrap=True)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 from rich.console import Console
 
-from bot.config import ConfigFault
+from bot.config import RULES, ConfigFault
 from bot.domain.errors import BotError, UserError
 from bot.recordings.commands import write_text
 from bot.report.characters import visible
@@ -34,7 +34,9 @@ def run(
     image: Annotated[str, typer.Option(help="The sandbox's image. Default: as the files ask for.")] = "",
     patch: Annotated[
         Path | None,
-        typer.Option(help="Write the patch to a file; `-` is standard output, as without any of the three."),
+        typer.Option(
+            help="Write the patch to a file. Without --patch, --branch and --json it goes to standard output."
+        ),
     ] = None,
     branch: Annotated[str, typer.Option(help="Make a new branch with the change; nothing is checked out.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output, patch and all.")] = False,
@@ -68,6 +70,9 @@ def _ended(wanted: Wanted) -> "Done":
 
     try:
         it = handed_back(asyncio.run(_done(wanted)), wanted)
+        if it.run:
+            words = f"run {it.run}: `backspace export {it.run} --html > run.html` makes a page of it."
+            errors.print(words, style="dim", markup=False, highlight=False, soft_wrap=True)
     except (KeyboardInterrupt, asyncio.CancelledError):
         it = Done(exit_code=Exit.INTERRUPTED, message="Interrupted.")
         errors.print(it.message, highlight=False)
@@ -81,7 +86,7 @@ def _ended(wanted: Wanted) -> "Done":
 async def _done(wanted: Wanted) -> "Done":
     from bot.cli import environment, need_git, need_home, tell_faults
     from bot.local.done import Done, Exit
-    from bot.local.ready import Wish, local_config, made_ready
+    from bot.local.ready import Wish, local_config, made_ready, rules_for_want_of_a_key
     from bot.local.run import run_locally
     from bot.sandbox_wiring import connected
 
@@ -97,9 +102,14 @@ async def _done(wanted: Wanted) -> "Done":
             image=wanted.image,
             patch=None if wanted.patch == STDOUT else wanted.patch,
         )
-        config = local_config(environment(), wanted.model, wanted.budget)
+        env = environment()
+        config = local_config(env, wanted.model, wanted.budget)
         need_home(config.home)
         ready = await made_ready(config, wish)
+        if ready.models[0] == RULES and rules_for_want_of_a_key(env, wanted.model):
+            missing = f"No ANTHROPIC_API_KEY in the environment or in {config.home}/.env"
+            words = f"{missing}, so the rule agent works: it applies patches and recipes written in the request."
+            errors.print(words, markup=False, highlight=False, soft_wrap=True)
     except ConfigFault as fault:
         tell_faults(fault)
         return Done(exit_code=Exit.NOT_STARTED, message=" ".join(fault.faults))

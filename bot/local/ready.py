@@ -59,13 +59,17 @@ def local_config(env: Mapping[str, str], model: str | None, budget: float | None
 
     Raises UserError, ConfigFault.
     """
-    wanted = model or env.get("BACKSPACE_MODEL") or ("" if env.get("ANTHROPIC_API_KEY") else RULES)
+    wanted = RULES if rules_for_want_of_a_key(env, model) else model or env.get("BACKSPACE_MODEL")
     settings = {k: v for k, v in env.items() if not k.startswith("GITHUB_")}
     if wanted:
         settings["BACKSPACE_MODEL"] = wanted
     if budget is not None:
         settings["BACKSPACE_BUDGET_USD"] = str(budget)
     return Config.from_env(settings, role="local")
+
+
+def rules_for_want_of_a_key(env: Mapping[str, str], model: str | None) -> bool:
+    return not (model or env.get("BACKSPACE_MODEL") or env.get("ANTHROPIC_API_KEY"))
 
 
 async def made_ready(config: Config, wish: Wish) -> Ready:

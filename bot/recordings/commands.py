@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 errors = Console(stderr=True)
 NO_CONVERSATION = (
-    "No conversation is in it: `backspace run` keeps none, and the bot a job's for three days after its end."
+    "There is no conversation in it: `backspace run` keeps none, and the bot forgets a job's three days after its end."
 )
 RUN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -48,18 +48,20 @@ def export(
 
 @app.command(name="replay-run")
 def replay_run(
-    file: Annotated[Path, typer.Argument(help="A run that `backspace export` wrote.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A job's id, a run's id, or a file of `backspace export`.")],
     speed: Annotated[float, typer.Option(help="How many times as fast as it was.", min=0.1, max=1000)] = 4.0,
     instant: Annotated[bool, typer.Option("--instant", help="All of it at once.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="On the live page, in a browser.")] = False,
     port: Annotated[int, typer.Option(help="With --serve.", min=1, max=65535)] = 8787,
 ) -> None:
-    """Play a recorded run back, in the terminal or on the live page. Needs no settings and no services."""
-    from bot.cli import worded
+    """Play a recorded run back, in the terminal or on the live page. A file needs no settings and no services."""
+    from bot.cli import configured, worded
     from bot.recordings.playback import play
 
     with worded():
-        recording, pace = read(file), None if instant else speed
+        file, pace = Path(run), None if instant else speed
+        is_file = file.is_file()
+        recording = read(file) if is_file else asyncio.run(_recording(configured("tool"), run, conversation=False))
         playing = _served(recording, pace, port) if serve else play(recording, speed=pace, console=Console())
         asyncio.run(playing)
         if not serve and not (recording.events and isinstance(recording.events[-1].event, JobFinished)):

@@ -172,6 +172,7 @@ def test_a_job_is_exported_and_played_back(home: Path) -> None:
     assert (home / "again.jsonl").read_text() == text
     (home / "runs").mkdir()
     (home / "run.jsonl").rename(home / "runs/kept-1.jsonl")
+    assert [ran("replay-run", name, "--instant") for name in ("kept-1", "kept-1.jsonl")] == [(0, played, "")] * 2
     assert [ran("export", name)[:2] for name in ("kept-1", "kept-1.jsonl")] == [(0, text)] * 2
     code, page, _ = ran("export", "kept-1", "--html")
     assert code == 0
