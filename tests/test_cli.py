@@ -92,6 +92,12 @@ def test_run_prints_the_patch_and_leaves_the_checkout_alone(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("diff --git a/calc/mean.py b/calc/mean.py")
     assert "1 failed on base, 1 passed on head" in done.stderr
+    first, *_, last = done.stderr.splitlines()
+    assert first.startswith(
+        f"No ANTHROPIC_API_KEY in the environment or in {tmp_path}/home/.env, so the rule agent works"
+    )
+    (record,) = (tmp_path / "home/runs").glob("*.jsonl")
+    assert last.startswith(f"run {record.stem}: `backspace export {record.stem} --html > run.html` makes a page")
     untouched = subprocess.run(["git", "-C", str(source), "diff", "--quiet"], check=False)
     assert untouched.returncode == 0
     applied = subprocess.run(["git", "-C", str(source), "apply"], input=done.stdout, text=True, check=False)
@@ -337,6 +343,11 @@ def test_the_demo_says_who_does_the_work_and_for_how_much(env: dict[str, str], w
     assert Text.from_markup(which_model(config)).plain.startswith(who)
     assert (config.app_id, config.host, config.log_level) == (0, "127.0.0.1", "warning")
     assert config.budget_usd == float(env.get("BACKSPACE_BUDGET_USD", "3.00"))
+
+
+def test_the_demo_keeps_the_operators_limits() -> None:
+    limits = {"BACKSPACE_TURNS": "7", "BACKSPACE_MINUTES": "9", "SANDBOX_MEMORY_GB": "2", "SANDBOX_DISK_GB": "3"}
+    assert demo_settings(limits).items() >= limits.items()
 
 
 def test_the_demo_goes_to_a_sandbox_far_away_only_when_it_is_told_to() -> None:

@@ -19,7 +19,7 @@ from bot.settings.models import lacking
 MOST_SKEW_S = 30.0  # GitHub refuses an App's signature dated a minute ahead, or ten behind
 LEVELS = {"read": 1, "write": 2, "admin": 3}
 LATELY_S = 3_600.0
-SEE_ABOVE = "Not tried: its settings come first, see above."
+SEE_ABOVE = "Its settings come first, see above."
 
 
 @dataclass(frozen=True, slots=True)

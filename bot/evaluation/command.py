@@ -26,7 +26,8 @@ INTERRUPTED = 130  # the exit code of what Ctrl-C or `kill` ended
 KNOWN = frozenset(setting.name for setting in SETTINGS)
 # A task's bot has a GitHub, a database and an address of its own.
 OF_THE_STAGE = ("GITHUB_", "BACKSPACE_HOME", "BACKSPACE_OPERATOR", "DATABASE_", "PUBLIC_URL", "HOST", "PORT", "HEALTH_")
-OF_A_MODEL = frozenset((*(setting.name for setting in MODEL_SETTINGS), *BUDGETS))  # what a script must not meet
+LIMITS = (*BUDGETS, "BACKSPACE_TURNS", "BACKSPACE_MINUTES")
+OF_A_MODEL = frozenset((*(setting.name for setting in MODEL_SETTINGS), *LIMITS))  # what a script must not meet
 
 
 async def run_eval(

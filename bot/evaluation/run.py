@@ -20,6 +20,7 @@ from bot.ports import SandboxProvider
 from bot.publish.leftovers import SCRATCH
 from bot.publish.mirror import Mirror
 from bot.publish.whole import whole
+from bot.settings.limits import MOST_MINUTES
 from bot.stage import Stage, staged
 from bot.standins.messages import LoopbackMessages
 from bot.standins.serving import serve
@@ -29,7 +30,7 @@ SCRIPT_KEY = "key-of-a-script-on-loopback"
 SCRIPT_MODEL = "claude-opus-5-5"
 BUDGETS = ("BACKSPACE_BUDGET_USD", "BACKSPACE_REPO_USD_PER_DAY", "BACKSPACE_INSTALLATION_USD_PER_DAY")
 FREE_USD = "1000"  # a replay costs nothing: no limit of dollars stops it
-ENDS_WITHIN_S = 3_600.0  # the bot's own limit is half of it
+ENDS_WITHIN_S = 2 * 60.0 * MOST_MINUTES
 LOOK_EVERY_S = 0.05
 
 Player = Callable[[Material], AbstractAsyncContextManager[Mapping[str, str]]]

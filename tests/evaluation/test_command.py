@@ -20,8 +20,9 @@ from tests.test_cli import backspace
 
 
 def test_a_scripted_run_of_a_shipped_task_says_that_it_is_one_and_prints_a_table(tmp_path: Path) -> None:
-    """The operator's key is there, and is not used."""
-    done = backspace("eval", "--task", "python-ledger", cwd=tmp_path, ANTHROPIC_API_KEY="k" * 40)
+    """The operator's key and limits are there, and are not used."""
+    theirs = {"ANTHROPIC_API_KEY": "k" * 40, "BACKSPACE_TURNS": "1", "BACKSPACE_MINUTES": "1"}
+    done = backspace("eval", "--task", "python-ledger", cwd=tmp_path, **theirs)
     assert done.returncode == 0, done.stderr
     assert (
         "Scripted: each task's gold change is replayed call by call. This measures the bot, not a model." in done.stderr
