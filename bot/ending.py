@@ -42,11 +42,10 @@ def go_on(outcome: Outcome, budget_usd: float) -> str:
 
 def banner(outcome: Outcome, *, job: Job, budget_usd: float) -> str:
     """What is wrong with this pull request, or "" when nothing is known to be."""
-    if outcome.kind == "stopped":
-        command = go_on(outcome, budget_usd)
-        typed = f"`{command}` on #{job.issue.number} goes on with it." if command else ""
-        return " ".join(part for part in (f"**Unfinished**: {outcome.message}", _advice(outcome), typed) if part)
-    return failing(outcome)
+    wrong = f"**Unfinished**: {outcome.message}" if outcome.kind == "stopped" else failing(outcome)
+    command = go_on(outcome, budget_usd)
+    typed = f"`{command}` on #{job.issue.number} goes on with it." if command else ""
+    return " ".join(part for part in (wrong, _advice(outcome), typed) if part)
 
 
 def is_draft(outcome: Outcome) -> bool:
@@ -127,6 +126,6 @@ def shown(job: Job, outcome: Outcome) -> JobFinished:
         head = f"**Dry run** · {ended(job, outcome, None).message}\n\nNothing was pushed. The patch so far:"
     else:
         checks = f"Checks: {in_a_line(outcome.receipt)}." if outcome.receipt else ""
-        dry = "**Dry run**: nothing was pushed. The patch:"
-        head = _paragraphs(dry, failing(outcome), checks, outcome.afterword)
+        dry = "**Dry run**: nothing was pushed."
+        head = _paragraphs(dry, failing(outcome), checks, outcome.afterword, "The patch:")
     return JobFinished(outcome.conclusion, f"{head}\n\n{patch}{cut}")

@@ -44,7 +44,7 @@ def without_patch(kind: Kind, summary: str, conclusion: Conclusion) -> Outcome:
 
 BUSY = ModelError("anthropic", "Claude is overloaded.", retryable=True, remedy="retry", status=529)
 NO_KEY = ModelError("anthropic", "Claude refused the API key.", remedy="next", status=401, for_operator=True)
-STOPPED = replace(READY, kind="stopped", conclusion=Conclusion.TIMED_OUT, message="60 of 60 turns are used.")
+STOPPED = replace(READY, kind="stopped", conclusion=Conclusion.TIMED_OUT, message="the limit of 60 turns is reached.")
 
 
 @pytest.mark.parametrize(
@@ -52,24 +52,27 @@ STOPPED = replace(READY, kind="stopped", conclusion=Conclusion.TIMED_OUT, messag
     [
         pytest.param(
             READY,
-            "**Dry run**: nothing was pushed. The patch:\n\n"
-            f"Checks: `uv run pytest`: 214 passed on base, 219 on head.\n\n{DIFF}",
+            "**Dry run**: nothing was pushed.\n\n"
+            f"Checks: `uv run pytest`: 214 passed on base, 219 on head.\n\nThe patch:\n\n{DIFF}",
             id="patch",
         ),
         pytest.param(
             failing(BASE, RED),
-            "**Dry run**: nothing was pushed. The patch:\n\n"
+            "**Dry run**: nothing was pushed.\n\n"
             "**Checks fail** on this change and did not fail on its base.\n\n"
-            f"Checks: `make test`: 214 passed on base, 1 failed on head.\n\n{DIFF}",
+            f"Checks: `make test`: 214 passed on base, 1 failed on head.\n\nThe patch:\n\n{DIFF}",
             id="failing-checks",
         ),
         pytest.param(
             STOPPED,
-            f"**Dry run** · **Stopped: 60 of 60 turns are used**\n\nNothing was pushed. The patch so far:\n\n{DIFF}",
+            f"**Dry run** · **Stopped: the limit of 60 turns is reached**\n\nNothing was pushed. "
+            f"The patch so far:\n\n{DIFF}",
             id="stopped-with-a-patch",
         ),
         pytest.param(
-            replace(STOPPED, patch=None), "**Dry run** · **Stopped: 60 of 60 turns are used**", id="stopped-without"
+            replace(STOPPED, patch=None),
+            "**Dry run** · **Stopped: the limit of 60 turns is reached**",
+            id="stopped-without",
         ),
         pytest.param(
             without_patch("blocked", "It understands:\n\n- a patch\n- a file", Conclusion.ACTION_REQUIRED),
@@ -100,7 +103,7 @@ def test_a_long_patch_is_cut_to_what_a_comment_holds() -> None:
         pytest.param(READY, "", id="ready"),
         pytest.param(
             STOPPED,
-            "**Unfinished**: 60 of 60 turns are used. `/backspace continue` on #12 goes on with it.",
+            "**Unfinished**: the limit of 60 turns is reached. `/backspace continue` on #12 goes on with it.",
             id="stopped",
         ),
         pytest.param(
@@ -121,19 +124,23 @@ def test_a_long_patch_is_cut_to_what_a_comment_holds() -> None:
             id="the-model-was-busy",
         ),
         pytest.param(
-            failing(BASE, RED), "**Checks fail** on this change and did not fail on its base.", id="base-passed"
+            failing(BASE, RED),
+            "**Checks fail** on this change and did not fail on its base. "
+            "`/backspace continue` on #12 goes on with it.",
+            id="base-passed",
         ),
         pytest.param(
             failing(RED_BASE, RED), "**Checks fail** on this change, as on its base.", id="base-fails-in-the-same-way"
         ),
         pytest.param(
             failing(RED_BASE, replace(RED, tail="2 failed, 3 passed")),
-            "**Checks fail** on this change, more than on its base.",
+            "**Checks fail** on this change, more than on its base. `/backspace continue` on #12 goes on with it.",
             id="base-fails-less",
         ),
         pytest.param(
             failing(RED),
-            "**Checks fail** on this change; they could not be run on its base, so they may have failed before.",
+            "**Checks fail** on this change; they could not be run on its base, so they may have failed before. "
+            "`/backspace continue` on #12 goes on with it.",
             id="base-unknown",
         ),
     ],
@@ -144,7 +151,7 @@ def test_a_pull_request_says_what_is_wrong_with_it(outcome: Outcome, words: str)
 
 def test_the_last_sentence_of_a_draft_with_failing_checks_names_them() -> None:
     said = ended(job(), failing(BASE, RED), DRAFT, budget_usd=3.0).message
-    assert said == "**Opened draft #7**: its checks fail · `/backspace continue`"
+    assert said == "**Opened draft #7**: its checks fail · `/backspace continue` goes on with it"
     assert ended(job(), READY, DRAFT, budget_usd=3.0).message == "**Opened draft #7**"
 
 

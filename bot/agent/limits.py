@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from bot.report.amounts import counted
+
 WRAP_UP_SHARE = 0.9  # of dollars and tokens: the rest pays for the wrap-up turn
 WRAP_UP_TIME_SHARE = 0.85
 LAST_TURNS = 3
@@ -59,7 +61,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class WrapUp:
-    """The next reply is the last; `reason` such as "60 of 60 turns are used"."""
+    """The next reply is the last; `reason` such as "the limit of 60 turns is reached"."""
 
     reason: str
 
@@ -90,6 +92,8 @@ class _Gauge:
 
     @property
     def used_up(self) -> str:
+        if self.name == "turns":
+            return f"the limit of {counted(int(self.limit), 'turn')} is reached"
         return f"{self.words} {'is' if self.name == 'usd' else 'are'} used"
 
 
@@ -102,7 +106,7 @@ def verdict(spent: Spent, limits: Limits) -> Verdict:
 def _gauges(spent: Spent, limits: Limits) -> tuple[_Gauge, ...]:
     minutes = spent.seconds / 60
     return (
-        _Gauge("turns", spent.turns, limits.turns, _turns(spent.turns, limits.turns), 1.0),
+        _Gauge("turns", spent.turns, limits.turns, f"{spent.turns} of {limits.turns} turns", 1.0),
         _Gauge("usd", spent.usd, limits.usd, f"${spent.usd:.2f} of ${limits.usd:.2f}", WRAP_UP_SHARE),
         _Gauge(
             "input",
@@ -120,10 +124,6 @@ def _gauges(spent: Spent, limits: Limits) -> tuple[_Gauge, ...]:
         ),
         _Gauge("time", minutes, limits.minutes, _minutes(minutes, limits.minutes), WRAP_UP_TIME_SHARE),
     )
-
-
-def _turns(used: int, limit: int) -> str:
-    return f"{used} of {limit} turns" if used <= limit else f"{limit} turns and {used - limit} to wrap up"
 
 
 def _tokens(used: int, limit: int, kind: str) -> str:
@@ -167,7 +167,7 @@ def _note(spent: Spent, limits: Limits, gauges: tuple[_Gauge, ...]) -> Note | No
         return Note("edit errors", f"{times} Use read on the file first, and copy old_string from what it shows.")
     left = limits.turns - spent.turns
     if left <= LAST_TURNS and "last turns" not in spent.told:
-        return Note("last turns", f"{left} turns are left. Finish with submit.")
+        return Note("last turns", f"{counted(left, 'turn')} left. Finish with submit.")
     tightest = max(gauges, key=lambda gauge: gauge.share)
     for share in NOTE_SHARES:
         key = f"{share:.0%}"

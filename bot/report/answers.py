@@ -32,7 +32,7 @@ HELP = """\
 | `/backspace <what to change>` | I work on it in a sandbox and open a pull request |
 | `/backspace status` | where the jobs of this thread are |
 | `/backspace <text>` while a job runs | its agent reads it at its next step; with a flag such as `--new` it waits |
-| `/backspace cancel` | stops the running job |
+| `/backspace cancel` | stops this thread's jobs |
 | `/backspace continue` | goes on in the newest unfinished draft, with a new budget (`--budget USD`, `--model NAME`) |
 | `/backspace help` | this list |
 
@@ -40,6 +40,7 @@ Flags go before the text: `--model NAME`, `--budget USD`, `--draft`, `--base BRA
 patch in the comment and pushes nothing.
 The label `backspace` on an issue asks for the issue as it is written. Editing a comment starts nothing."""
 
+CANCELLED = "**Cancelled**"  # how the last word of every cancelled job begins
 OPERATOR = "the operator"  # who cancels without an account; no login has a space
 SUMMARY_BYTES = 6_000
 STATUS_ROWS = 5
@@ -100,7 +101,7 @@ def not_started(refusal: UserError, *, asker: str) -> str:
 def cancelled(by: str) -> str:
     """`by` is a login, maybe with a reason in brackets after it, or the operator."""
     who = by if by == OPERATOR else f"@{by}"
-    return f"**Cancelled** by {who}." if by else "**Cancelled**."
+    return f"{CANCELLED} by {who}." if by else f"{CANCELLED}."
 
 
 def passed_on(job_id: str) -> str:
@@ -121,10 +122,8 @@ def failed(error: BotError, *, asker: str) -> str:
             return f"**Failed**: {_CALL.sub(_STATUS_ALONE, said)} {advice(error)}"
         case LeakFound():
             return f"**Failed**: {said} Tell whoever runs this bot, so that the secret is changed."
-        case LimitReached():
+        case LimitReached() | UserError():
             return f"**Stopped**: {said}"
-        case UserError():
-            return f"**Not published**: {said}"
         case _:
             return f"**Failed**: {said}"
 
@@ -188,7 +187,7 @@ def _stopped(message: str, *, pull_request: int | None, next_command: str) -> st
 
 
 def _typed(command: str) -> str:
-    return f"`{command}`" if command else ""
+    return f"`{command}` goes on with it" if command else ""
 
 
 def _dotted(*facts: str) -> str:
@@ -215,7 +214,7 @@ def _status(jobs: Sequence[JobRow], *, pages: Mapping[str, str], now: float) -> 
 def _status_line(row: JobRow, page: str | None, *, now: float) -> str:
     ago = duration(max(now - (row.finished_at or row.created_at), 0.0))
     when = f"{ago} ago" if row.finished_at is not None else f"asked {ago} ago"
-    log = f" · [log]({page})" if page else ""
+    log = f" · [live log]({page})" if page else ""
     passed_on = row.state == "succeeded" and row.attempts == 0  # nobody worked on it: it was a message
     state = "was passed on to the agent" if passed_on else _STATE[row.state]
     return f"- run {row.job.id} {state} · {when} · by {row.job.requested_by.login}{log}"

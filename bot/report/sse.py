@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.domain.events import JobEvent, JobFinished, Recorded
+from bot.domain.events import Conclusion, JobEvent, JobFinished, Recorded
 from bot.report.amounts import cost, token_use
+from bot.report.answers import CANCELLED
 from bot.report.characters import visible
 from bot.report.check_run import plain
 from bot.report.progress import Progress
@@ -21,7 +22,7 @@ LABELS = {
     "neutral": "Ended",
     "failure": "Failed",
     "timed_out": "Stopped",
-    "action_required": "Not started",
+    "action_required": "Needs you",
 }
 HEARTBEAT = b": still here\n\n"
 RECONNECT = b"retry: 2000\n\n"  # milliseconds a browser waits before it comes back
@@ -50,7 +51,7 @@ class View:
 def view_of(so_far: Progress) -> View:
     return View(
         state=_state(so_far),
-        label=LABELS[_state(so_far)],
+        label=_label(so_far),
         over=so_far.finished is not None,
         headline=_headline(so_far),
         started_at=so_far.started_at,
@@ -109,6 +110,15 @@ def is_last(recorded: Recorded) -> bool:
 
 def _state(so_far: Progress) -> str:
     return so_far.finished.conclusion.value if so_far.finished is not None else so_far.state
+
+
+def _label(so_far: Progress) -> str:
+    end = so_far.finished
+    if end is not None and end.message.startswith(CANCELLED):
+        return "Cancelled"
+    if end is not None and end.conclusion is Conclusion.ACTION_REQUIRED and so_far.started_at is None:
+        return "Not started"
+    return LABELS[_state(so_far)]
 
 
 def _headline(so_far: Progress) -> str:

@@ -11,8 +11,10 @@ from bot.report.restricted_markdown import words
 from bot.report.safe_text import code
 
 NAMES_SHOWN = 3
-Mark = Literal["yes", "no", "failed"]  # whether a step is done
-_BOXES: Final[dict[Mark, str]] = {"yes": "[x]", "no": "[ ]", "failed": "[ ] \u2717"}  # no tick for what failed
+End = Literal["yes", "failed", "skipped"]  # how a step that is over went
+Mark = End | Literal["no"]
+_BOXES: Final[dict[Mark, str]] = {"yes": "[x]", "no": "[ ]", "failed": "[ ] \u2717", "skipped": "[ ]"}
+_ENDS: Final[dict[bool | None, End]] = {True: "yes", False: "failed", None: "skipped"}
 LONGEST_PART = 160  # characters of a step's words or code
 
 
@@ -20,25 +22,23 @@ LONGEST_PART = 160  # characters of a step's words or code
 class Step:
     """One line: `words`, then `code` (text of others: a path, a command), then `tail`. All three are plain text.
 
-    `failed`: it is over, and did not go well.
+    `end` counts where it is `done`: only what went well has a tick.
     """
 
     done: bool
     words: str
     code: str = ""
     tail: str = ""
-    failed: bool = False
+    end: End = "yes"
 
     @classmethod
-    def of(cls, done: bool, words: str, code: str = "", tail: str = "", *, failed: bool = False) -> "Step":
+    def of(cls, done: bool, words: str, code: str = "", tail: str = "", *, end: End = "yes") -> "Step":
         """Long names and commands are cut: a step is one line."""
-        return cls(done=done, words=_brief(words), code=_brief(code), tail=tail, failed=failed)
+        return cls(done=done, words=_brief(words), code=_brief(code), tail=tail, end=end)
 
     @property
     def mark(self) -> Mark:
-        if self.failed:
-            return "failed"
-        return "yes" if self.done else "no"
+        return self.end if self.done else "no"
 
     @property
     def plain(self) -> str:
@@ -103,10 +103,10 @@ def _verify(so_far: Progress) -> Step:
         running = so_far.verifying and so_far.context is not None and so_far.context.check != ""
         command = so_far.context.check if running and so_far.context is not None else ""
         return Step.of(done=False, words="Verify: running" if running else "Verify", code=command)
+    end = _ENDS[passed(receipt)]
     if receipt.command is None:
-        return Step.of(done=True, words=f"Verify: {verdict(receipt)}")
-    tail = f": {verdict(receipt)}"
-    return Step.of(done=True, words="Verify:", code=receipt.command, tail=tail, failed=passed(receipt) is False)
+        return Step.of(done=True, words=f"Verify: {verdict(receipt)}", end=end)
+    return Step.of(done=True, words="Verify:", code=receipt.command, tail=f": {verdict(receipt)}", end=end)
 
 
 def _open(so_far: Progress) -> Step:

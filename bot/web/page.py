@@ -92,7 +92,7 @@ def page_of(job: Job, events: Sequence[Recorded], *, now: float, github_url: str
         pull_request_url=opened.url if opened and opened.url.startswith(("https://", "http://")) else "",
         pull_request=opened.number if opened else None,
         events_url=f"{quote(job.id)}/events?t={quote(key, safe='')}",
-        elapsed=duration(so_far.seconds(now)),
+        elapsed=duration(so_far.seconds(now)) if so_far.started_at else "",
     )
 
 

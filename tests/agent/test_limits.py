@@ -19,10 +19,10 @@ LIMITS = Limits()
         ),
         pytest.param(
             Spent(turns=57, told=frozenset({"50%", "80%"})),
-            Note("last turns", "3 turns are left. Finish with submit."),
+            Note("last turns", "3 turns left. Finish with submit."),
             id="last-turns",
         ),
-        pytest.param(Spent(turns=60), WrapUp("60 of 60 turns are used"), id="turns-wrap-up"),
+        pytest.param(Spent(turns=60), WrapUp("the limit of 60 turns is reached"), id="turns-wrap-up"),
         pytest.param(Spent(usd=2.7), WrapUp("$2.70 of $3.00 is used"), id="money-wraps-up-at-nine-tenths"),
         pytest.param(
             Spent(input_tokens=2_700_000), WrapUp("2,700,000 of 3,000,000 input tokens are used"), id="input-wraps-up"
@@ -47,7 +47,7 @@ LIMITS = Limits()
         ),
         pytest.param(
             Spent(turns=61, told=frozenset({"wrap-up"})),
-            Stop("60 turns and 1 to wrap up are used"),
+            Stop("the limit of 60 turns is reached"),
             id="after-the-wrap-up-turn",
         ),
         pytest.param(

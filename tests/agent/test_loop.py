@@ -285,7 +285,7 @@ async def test_a_nudge_can_save_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
-        pytest.param(Limits(turns=6), "6 turns and 1 to wrap up are used.", id="turns"),
+        pytest.param(Limits(turns=6), "the limit of 6 turns is reached.", id="turns"),
         pytest.param(Limits(input_tokens=10_000), "10,000 of 10,000 input tokens are used.", id="input-tokens"),
         pytest.param(Limits(output_tokens=1000), "1,000 of 1,000 output tokens are used.", id="output-tokens"),
         pytest.param(Limits(usd=0.05), "$0.05 of $0.05 is used.", id="dollars"),
@@ -314,8 +314,8 @@ async def test_notes_come_at_half_at_four_fifths_and_near_the_last_turn(tmp_path
     assert [note.text for note in journal.of(Noted)] == [
         "50% of a budget is used: 10 of 20 turns.",
         "80% of a budget is used: 16 of 20 turns.",
-        "3 turns are left. Finish with submit.",
-        "Wrapping up: 20 of 20 turns are used.",
+        "3 turns left. Finish with submit.",
+        "Wrapping up: the limit of 20 turns is reached.",
     ]
 
 

@@ -76,7 +76,7 @@ def test_every_command_that_starts_no_job_is_answered(command: Command, reply: s
 
 def test_status_lists_the_thread_s_jobs() -> None:
     assert answer(Status(), jobs=(RUNNING, OVER), pages={"k7f3": "https://bot.example/jobs/k7f3?t=w"}, now=160.0) == (
-        "- run k7f3 is running · asked 1 min ago · by alice · [log](https://bot.example/jobs/k7f3?t=w)\n"
+        "- run k7f3 is running · asked 1 min ago · by alice · [live log](https://bot.example/jobs/k7f3?t=w)\n"
         "- run a2b4 has failed · 2 min ago · by alice"
     )
 
@@ -120,7 +120,7 @@ def test_cancel_names_what_it_stops() -> None:
         pytest.param(LimitReached("60 files is more than 50"), "**Stopped**: 60 files is more than 50.", id="limit"),
         pytest.param(
             UserError("The branch `main` is gone: @alice asked @all <b>too</b>."),
-            "**Not published**: The branch `main` is gone: @alice asked `@all` \\<b\\>too\\</b\\>.",
+            "**Stopped**: The branch `main` is gone: @alice asked `@all` \\<b\\>too\\</b\\>.",
             id="user",
         ),
         pytest.param(
@@ -211,7 +211,8 @@ def said(summary: str) -> Submission:
                 "pull_request": 42,
                 "next_command": "/backspace continue --budget 5",
             },
-            "**Stopped: budget reached** · what there is, is in draft #42 · `/backspace continue --budget 5`",
+            "**Stopped: budget reached** · what there is, is in draft #42 · "
+            "`/backspace continue --budget 5` goes on with it",
             id="stopped-with-a-draft",
         ),
         pytest.param(

@@ -16,6 +16,7 @@ from bot.domain.events import (
     JobStarted,
     ModelAnswered,
     PullRequestOpened,
+    SandboxReady,
     ToolCalled,
     ToolReturned,
     Verified,
@@ -27,7 +28,8 @@ from tests.report.samples import DIFF, PASSED, STATS, finished, log, running
 
 STARTED = JobStarted(1, "m", 3.0)
 SUBMITTED = DiffShown("d1", DIFF, STATS)
-END = JobFinished(Conclusion.TIMED_OUT, "**Stopped: 5 of 5 turns are used**")
+END = JobFinished(Conclusion.TIMED_OUT, "**Stopped: the limit of 5 turns is reached**")
+SANDBOX = SandboxReady("bubblewrap", 1.2)
 EDIT = ToolCalled("c9", "edit", "edit a.py")
 
 
@@ -84,8 +86,13 @@ def test_only_the_latest_actions_are_kept_with_how_they_ended() -> None:
         pytest.param((SUBMITTED, Verified(PASSED), EDIT), "- [ ] Verify\n", id="edited-after-the-check"),
         pytest.param(
             (Verified(Receipt(command=None, reason="no test command found")),),
-            "- [x] Verify: not run: no test command found",
+            "- [ ] Verify: not run: no test command found",
             id="no-check",
+        ),
+        pytest.param(
+            (Verified(Receipt(command="make", reason="the sandbox cannot run it")),),
+            "- [ ] Verify: `make`: not run: the sandbox cannot run it",
+            id="a-check-that-cannot-run",
         ),
     ],
 )
@@ -96,6 +103,8 @@ def test_the_checklist_says_where_it_is(events: tuple[JobEvent, ...], line: str)
 def test_the_current_step_is_the_first_that_is_not_done() -> None:
     assert current_step(progress(log(running()))).plain == "Implement: editing export/cli.py"
     assert current_step(progress(log(finished()))).plain == "Opened pull request 42"
+    unchecked = progress(log([STARTED, SANDBOX, ContextRead((), ""), SUBMITTED, Verified(Receipt(command=None))]))
+    assert current_step(unchecked).plain == "Open the pull request"
 
 
 def test_work_that_goes_on_is_pushed_to_the_pull_request_that_is_there() -> None:

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from bot.domain.events import JobFinished, Noted, Recorded
+from bot.domain.events import Conclusion, JobFinished, JobStarted, Noted, Recorded
 from bot.report.progress import progress
-from bot.report.sse import frame, is_last, recorded_of
+from bot.report.sse import frame, is_last, recorded_of, view_of
 from tests.report.samples import finished, log
 
+STARTED = JobStarted(1, "claude-opus-5-5", 3.0)
 HOSTILE = "a\nid: 9\n\ndata: x\r\u2028\u2029\x0b\x85\x00\u202e\ud800</script>"
 
 
@@ -53,6 +54,20 @@ def test_a_frame_tells_where_the_job_stands() -> None:
         ],
         "verdicts": ["214 passed", "219 passed"],
     }
+
+
+@pytest.mark.parametrize(
+    ("events", "label"),
+    [
+        pytest.param([(Conclusion.ACTION_REQUIRED, "**Not started**: no branch.")], "Not started", id="refused"),
+        pytest.param([STARTED, (Conclusion.ACTION_REQUIRED, "**Could not do it**.")], "Needs you", id="blocked"),
+        pytest.param([STARTED, (Conclusion.NEUTRAL, "**Cancelled** by @alice.")], "Cancelled", id="cancelled"),
+        pytest.param([STARTED, (Conclusion.NEUTRAL, "**Nothing to change**.")], "Ended", id="nothing-to-change"),
+    ],
+)
+def test_the_label_says_how_a_job_ended(events: list[JobStarted | tuple[Conclusion, str]], label: str) -> None:
+    told = [event if isinstance(event, JobStarted) else JobFinished(*event) for event in events]
+    assert view_of(progress(log(told))).label == label
 
 
 def test_an_event_of_a_newer_bot_is_passed_over() -> None:

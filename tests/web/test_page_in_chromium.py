@@ -4,6 +4,7 @@ Needs Debian's `chromium`; `make test` installs it.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -71,6 +72,7 @@ async def test_events_arrive_live_and_the_page_ends_with_the_job(store: JobStore
         await browser.look(width=390)
         await browser.open(f"{url}/jobs/k7f3?t={WATCH_KEY}")
         assert await browser.evaluate("document.title") == "Queued · Export as JSON · acme/widget"
+        assert await browser.evaluate("document.querySelector('#elapsed').textContent") == "\u2013"
         claim = await store.claim("worker")
         assert claim is not None
         await store.commit(
@@ -83,9 +85,17 @@ async def test_events_arrive_live_and_the_page_ends_with_the_job(store: JobStore
         )
         await browser.until("document.querySelector('.tool[data-state=running]')")
         assert await browser.evaluate("document.title.startsWith('Running')")
-        await store.commit(claim, events=[ToolReturned("c1", "bash", False, "exit 1\nboom", 2.5)])
+        not_run = Verified(Receipt(command="make", reason="the sandbox cannot run it"))
+        await store.commit(claim, events=[ToolReturned("c1", "bash", False, "exit 1\nboom", 2.5), not_run])
         await browser.until("document.querySelector('.tool[data-state=failed] .output')?.textContent.includes('boom')")
         assert await browser.evaluate("document.querySelector('.tool .meta').textContent") == "2.5 s"
+        await browser.until("document.querySelector('[data-done=skipped] code')?.textContent === 'make'")
+        not_run_live = await browser.evaluate(TEXTS)
+        assert not_run_live["not-run"] == "Notrun:thesandboxcannotrunit."
+        await browser.open(f"{url}/jobs/k7f3?t={WATCH_KEY}")
+        assert await browser.evaluate(f"JSON.stringify({{...{TEXTS}, elapsed: ''}})") == json.dumps(
+            {**not_run_live, "elapsed": ""}, separators=(",", ":"), ensure_ascii=False
+        )
         await store.commit(
             claim,
             events=[

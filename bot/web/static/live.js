@@ -6,7 +6,7 @@ const byId = (id) => document.getElementById(id);
 const blank = (id) => byId(id).content.firstElementChild.cloneNode(true);
 const put = (node, selector, text) => { node.querySelector(selector).textContent = text; };
 const DIFF_LINES_SHOWN = 3000;
-const STEP_ENDS = { yes: "Done: ", failed: "Failed: " };
+const STEP_ENDS = { yes: "Done: ", failed: "Failed: ", skipped: "Not done: " };
 const LINE_KINDS = { "+": "add", "-": "del", "@": "hunk" };
 const SAID_BY_THE_PATH = /^(?:index |--- |\+\+\+ )/;
 
@@ -116,12 +116,10 @@ function showSize(stats) {
 }
 
 function showReceipt({ command, reason, runs }, verdicts) {
-  const line = byId("command");
-  if (command) {
-    const code = document.createElement("code");
-    code.textContent = command;
-    line.replaceChildren(code);
-  } else line.textContent = `Not run: ${reason || "no test command found"}.`;
+  const code = document.createElement("code");
+  code.textContent = command;
+  byId("command").replaceChildren(...(command ? [code] : []));
+  byId("not-run").textContent = runs.length ? "" : `Not run: ${reason || "no test command found"}.`;
   byId("runs").replaceChildren(...runs.map((run, place) => {
     const part = blank("a-ran");
     part.dataset.ok = run.exit_code === 0 && !run.timed_out ? "yes" : "no";
