@@ -42,6 +42,7 @@ from bot.publish.branch import written
 from bot.publish.mirror import Mirror
 from bot.publish.policy import PathRules, problems
 from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
+from bot.report.amounts import cut_wish
 from bot.report.leaks import Leaks
 from bot.report.links import Links
 from bot.sandboxes.images import image_for
@@ -191,10 +192,8 @@ class Journey:
         return granted if wished is None else replace(granted, usd=min(wished, self._workshop.budget.usd))
 
     def _cut_wish(self, budget: Budget) -> tuple[Noted, ...]:
-        wished = self._job.options.budget_usd
-        if wished is None or wished <= budget.usd:
-            return ()
-        return (Noted(f"${wished:.2f} was asked for; whoever runs this bot allows a job ${budget.usd:.2f} at most."),)
+        cut = cut_wish(self._job.options.budget_usd, budget.usd)
+        return (Noted(cut),) if cut else ()
 
     async def _read(self, base: BasePinned, rules: RepoConfig) -> Reading:
         return await read_thread(

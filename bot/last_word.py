@@ -40,10 +40,12 @@ def state_of(end: JobFinished, *, cancelled_by: str | None) -> JobState:
 def cancelled(by: str, events: Sequence[Recorded]) -> JobFinished:
     """What is on GitHub already stays there, and is named."""
     opened = next((r.event.number for r in events if isinstance(r.event, PullRequestOpened)), None)
-    pushed = [r.event.branch for r in events if isinstance(r.event, BranchMoved)][1:]  # after what it began with
-    too_late = f" #{opened} was open already." if opened else ""
-    if pushed and not opened:
-        too_late = f" Its change is on the branch `{pushed[0]}` already, without a pull request."
+    moved = [r.event for r in events if isinstance(r.event, BranchMoved)]
+    too_late = f" Its change is in #{opened} already." if opened else ""
+    if len(moved) > 1 and not opened:  # the first is what it began with
+        begun = moved[0]
+        none_yet = "; no pull request was opened: open one by hand, or ask again" if begun.created else " already"
+        too_late = f" Its change is on the branch `{begun.branch}`{none_yet}."
     return JobFinished(Conclusion.NEUTRAL, f"{answers.cancelled(by)}{too_late}")
 
 

@@ -11,6 +11,11 @@ from bot.domain.errors import BotError
 
 log = structlog.get_logger()
 
+_IN_WORDS = {
+    "github": "GitHub has not answered as it should",
+    "model": "No model has answered as it should",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -51,9 +56,10 @@ class Vitals:
 
 
 def problem_of(name: str, age_s: float | None, *, within_s: float) -> str | None:
-    if age_s is None:
-        return f"The {name} has not worked since the start."
-    return f"The {name} has not worked for {age_s:.0f} seconds." if age_s > within_s else None
+    if age_s is not None and age_s <= within_s:
+        return None
+    since = "since the start" if age_s is None else f"for {age_s:.0f} seconds"
+    return f"{_IN_WORDS.get(name, f'The {name} has not worked')} {since}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,7 @@ async def test_a_cancel_that_comes_too_late_names_the_pull_request(tmp_path: Pat
         await finished(stage, issue.number)
         (opened,) = stage.github.pull_requests(stage.repository)
         bodies = [c.body for c in stage.github.comments(stage.repository, issue.number) if c.author.type == "Bot"]
-        assert any(f"**Cancelled** by @alice. #{opened.number} was open already." in body for body in bodies)
+        assert any(f"**Cancelled** by @alice. Its change is in #{opened.number} already." in body for body in bodies)
 
 
 async def test_a_look_up_that_github_refuses_is_told_in_the_thread(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.report.samples import job
 BRANCH = "backspace/1-0a1b2c3d"
 BEGUN = BranchMoved(BRANCH, "a" * 40, created=True)
 PUSHED = BranchMoved(BRANCH, "b" * 40, created=False)
+TAKEN_UP = BranchMoved(BRANCH, "a" * 40, created=False)
 OPENED = PullRequestOpened(7, "https://github.com/acme/widget/pull/7", False, ())
 
 
@@ -20,8 +21,13 @@ OPENED = PullRequestOpened(7, "https://github.com/acme/widget/pull/7", False, ()
     [
         pytest.param([], "", id="nothing"),
         pytest.param([BEGUN], "", id="an-empty-branch-is-dropped"),
-        pytest.param([BEGUN, PUSHED], f" Its change is on the branch `{BRANCH}` already, without a pull request."),
-        pytest.param([BEGUN, PUSHED, OPENED], " #7 was open already."),
+        pytest.param(
+            [BEGUN, PUSHED],
+            f" Its change is on the branch `{BRANCH}`; no pull request was opened: open one by hand, or ask again.",
+            id="a-branch-alone",
+        ),
+        pytest.param([TAKEN_UP, PUSHED], f" Its change is on the branch `{BRANCH}` already.", id="of-an-earlier-job"),
+        pytest.param([BEGUN, PUSHED, OPENED], " Its change is in #7 already.", id="a-pull-request"),
     ],
 )
 def test_a_cancel_names_what_is_on_github_already(events: list[JobEvent], words: str) -> None:

@@ -54,7 +54,7 @@ async def test_a_part_is_tried_again_whatever_became_of_it() -> None:
     running = asyncio.create_task(Prober(vitals, [Probe("github", 0.01, attempt)]).run(stop))
     await until(lambda: len(tried) >= 6)
     now[0] += 7
-    assert vitals.parts() == (Part("github", 7.0, "The github has not worked for 7 seconds."),)
+    assert vitals.parts() == (Part("github", 7.0, "GitHub has not answered as it should for 7 seconds."),)
     stop.set()
     await running
     seen = len(tried)

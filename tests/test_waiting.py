@@ -47,9 +47,10 @@ def test_the_words_of_waiting() -> None:
     assert "\n**Queued** until another job has ended · run m2x9" in waiting_comment(
         job, behind=None, stuck=False, links=links
     )
-    assert "\n**Queued** until the bot can begin jobs again: its log says what keeps it · run" in waiting_comment(
-        job, behind=None, stuck=True, links=links
-    )
+    assert (
+        "\n**Queued**: the bot cannot begin any job right now. Whoever runs it finds the reason in its server's log; "
+        "this job then starts by itself · run m2x9 · "
+    ) in waiting_comment(job, behind=None, stuck=True, links=links)
 
 
 async def test_a_second_request_says_behind_which_it_waits_and_then_goes_on_in_that_comment(tmp_path: Path) -> None:

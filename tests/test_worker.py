@@ -155,7 +155,7 @@ async def test_a_cancel_of_a_killed_job_names_the_pull_request_of_which_there_is
         await store.request_cancel(job.id, "alice")
         await a_worker(store, tmp_path, here.app()).run_job(await taken(store))
         (comment,) = here.loopback.comments(here.repository, 1)
-        assert "**Cancelled** by @alice. #2 was open already." in comment.body
+        assert "**Cancelled** by @alice. Its change is in #2 already." in comment.body
         heads = {run.head_sha: run.conclusion for run in here.loopback.check_runs(here.repository)}
         assert heads == {here.loopback.refs(here.repository)[f"refs/heads/{branch_name(job)}"]: "neutral"}
 

@@ -19,6 +19,13 @@ def cost(usd: float | None, budget_usd: float | None) -> str:
     return dollars(usd) if budget_usd is None else f"{dollars(usd)} of {dollars(budget_usd)}"
 
 
+def cut_wish(wished_usd: float | None, granted_usd: float | None) -> str:
+    """That a job may not spend what was asked for it, or "" where it may."""
+    if wished_usd is None or granted_usd is None or wished_usd <= granted_usd:
+        return ""
+    return f"{dollars(wished_usd)} was asked for; whoever runs this bot allows a job {dollars(granted_usd)} at most."
+
+
 def duration(seconds: float) -> str:
     """`0.4 s`, `42 s`, `4 min 10 s`, `1 h 2 min`."""
     if seconds < 9.95:

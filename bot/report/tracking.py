@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bot.domain.events import Conclusion, Recorded
 from bot.domain.job import Job
-from bot.report.amounts import change_size, cost, dollars, duration
+from bot.report.amounts import change_size, cost, cut_wish, dollars, duration
 from bot.report.links import Links
 from bot.report.progress import Progress, progress
 from bot.report.receipts import in_a_line
@@ -40,26 +40,27 @@ def _running(job: Job, so_far: Progress, *, links: Links) -> str:
         facts.append(f"[check]({links.check})")
     facts.append(cost(so_far.usd, so_far.budget_usd))
     again = f" (attempt {so_far.attempt})" if so_far.attempt > 1 else ""
-    parts = [f"**Working on it**{again} · {' · '.join(facts)}", checklist(so_far), *_switched(so_far), *_said(so_far)]
+    parts = [f"**Working on it**{again} · {' · '.join(facts)}", checklist(so_far), *_told(job, so_far), *_said(so_far)]
     return "\n\n".join([*parts, "`/backspace cancel`"])
 
 
 def _finished(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
     assert so_far.finished is not None, "state is finished"
     message = so_far.finished.message
-    took, log = duration(so_far.seconds(now)), f"[log]({links.page})"
+    took, log = duration(so_far.seconds(now)), f"[live log]({links.page})"
     if so_far.started_at is None:
         return f"{message}\n\nrun {job.id} · {log}"
     facts = [dollars(so_far.usd), *_change(so_far), log]
     if so_far.finished.conclusion is Conclusion.SUCCESS and so_far.pull_request is not None:
         opened, *more = message.split("\n\n")
-        return "\n\n".join([" · ".join([f"{opened} in {took}", *facts]), *more, *_switched(so_far)])
-    return "\n\n".join([message, *_switched(so_far), " · ".join([f"run {job.id}", took, *facts])])
+        return "\n\n".join([" · ".join([f"{opened} in {took}", *facts]), *more, *_told(job, so_far)])
+    return "\n\n".join([message, *_told(job, so_far), " · ".join([f"run {job.id}", took, *facts])])
 
 
-def _switched(so_far: Progress) -> list[str]:
-    """The newest switches of the model; the log has them all."""
-    return [words(text) for text in so_far.switches[-MOST_SWITCHES:]]
+def _told(job: Job, so_far: Progress) -> list[str]:
+    """That the budget is not the one that was asked for, and the newest switches of the model; the log has them all."""
+    cut = cut_wish(job.options.budget_usd, so_far.budget_usd)
+    return [words(text) for text in (*([cut] if cut else []), *so_far.switches[-MOST_SWITCHES:])]
 
 
 def _said(so_far: Progress) -> list[str]:

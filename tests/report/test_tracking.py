@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.events import Conclusion, JobEvent, JobFinished, JobQueued, JobStarted, ModelSwitched, Verified
-from bot.domain.job import Receipt
+from bot.domain.job import Options, Receipt, Start
 from bot.report.tracking import marker, tracking_comment
 from tests.report.samples import LINKS, finished, job, log, running
 
 CHECKED = replace(LINKS, check="https://github.com/acme/widget/runs/9")
 QUEUED = (JobQueued("add --json", "alice"),)
 STARTED = (*QUEUED, JobStarted(1, "claude-opus-5-5", 3.0))
-LOG = "[log](https://bot.example/jobs/k7f3?t=wwww)"
+LOG = "[live log](https://bot.example/jobs/k7f3?t=wwww)"
 LIVE = "[live log](https://bot.example/jobs/k7f3?t=wwww)"
 
 
@@ -127,6 +127,13 @@ def test_tests_that_were_not_run_are_said_so() -> None:
 
 def test_a_second_attempt_says_so() -> None:
     assert "**Working on it** (attempt 2) · " in comment(*QUEUED, JobStarted(2, "rules", 3.0))
+
+
+def test_a_budget_that_was_not_granted_is_told_running_and_at_the_end() -> None:
+    asked = job(command=Start("add --json", Options(budget_usd=50.0)))
+    for events in (running(), finished()):
+        said = tracking_comment(asked, log(events), now=1_400.0, links=CHECKED)
+        assert "\n\n$50.00 was asked for; whoever runs this bot allows a job $3.00 at most." in said
 
 
 def test_the_marker_names_the_job_and_is_hidden() -> None:

@@ -85,7 +85,7 @@ async def test_one_part_that_does_not_work_makes_the_process_unready(store: Stor
         assert answer["parts"]["github"] == {
             "ok": False,
             "age_s": None,
-            "problem": "The github has not worked since the start.",
+            "problem": "GitHub has not answered as it should since the start.",
         }
         vitals.worked("github")
         assert (await client.get("/readyz")).status_code == 200
