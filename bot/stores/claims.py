@@ -170,11 +170,9 @@ def ahead_of(job: FromClause) -> Select[tuple[str]]:
 
 
 def free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:
-    """Nobody works on it, and somebody may. One that rests after a failure ends at once when it is cancelled; one that
-    nobody has begun is held back because its comment is being made, and then that is there to tell its end."""
-    ends = and_(job.cancel_by.is_not(None), job.attempts > 0)
+    """Nobody works on it, and somebody may."""
     set_back = job.run_at > Now() + literal(LONGEST_REST_S)  # the clock was: nothing rests for so long
-    due = and_(job.state == "queued", or_(job.run_at <= Now(), set_back, ends))
+    due = and_(job.state == "queued", or_(job.run_at <= Now(), set_back))
     abandoned = and_(job.state == "running", job.lease_until < Now())
     return or_(due, abandoned)
 

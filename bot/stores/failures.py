@@ -16,6 +16,7 @@ DAMAGED = "the database file is damaged or is no database: restore it from a bac
 DISK = "the disk failed while the database was read or written"
 SILENT = "the database server does not answer: is it running, and is DATABASE_URL right"
 CLOSED = "the store is closed: this process is going down"
+CROSSED = "two changes waited for each other and the database gave up this one: it can be tried again"
 SLOW = "the database took too long to answer"
 
 _SQLITE = {  # primary result codes: https://www.sqlite.org/rescode.html
@@ -34,6 +35,8 @@ _POSTGRES = {  # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appe
     "53100": (FULL, True),
     "25006": (READ_ONLY, True),
     "55P03": (LOCKED, True),
+    "40P01": (CROSSED, True),
+    "40001": (CROSSED, True),
     "57014": (SLOW, True),
     "25P03": (SLOW, True),
     "28P01": ("the database server refuses the user name or password of DATABASE_URL", False),

@@ -18,13 +18,12 @@ from bot.ports import (
     ThreadStopped,
     Waiting,
 )
-from bot.stores import claims, codec
+from bot.stores import claims, codec, sql
 from bot.stores.schema import ACCESS, DELIVERIES, EVENTS, JOBS, MARKS, NOW, PAST_REQUESTS, UNFINISHED, WORK, Now
 
 WHOLE = 0  # stands for all repositories of an installation
 SECONDS_AN_HOUR = 3600.0
 WAITING_A_LOOK = 20
-STARTED = "job_started"  # the kind of JobStarted
 DELETED = "deleted:"  # marks of requests that must start nothing any more
 EDITED = "edited:"  # and of those whose words are not on the page any more
 UNLABELED = "unlabeled:"  # when the label of a thread was last taken off
@@ -105,13 +104,10 @@ def _stopped(connection: Connection, notice: ThreadStopped) -> list[str]:
 
 
 def _cancel(connection: Connection, which: ColumnElement[bool], by: str) -> tuple[str, ...]:
-    statement = (
-        update(JOBS)
-        .where(which, JOBS.c.state.in_(UNFINISHED), JOBS.c.cancel_by.is_(None))
-        .values(cancel_by=codec.printable(by))
-        .returning(JOBS.c.id)
-    )
-    return tuple(connection.execute(statement).scalars())
+    """In the order of `pass_on`, so that neither waits for a job that the other holds."""
+    those = and_(which, JOBS.c.state.in_(UNFINISHED), JOBS.c.cancel_by.is_(None))
+    connection.execute(select(JOBS.c.id).where(those).order_by(JOBS.c.position).with_for_update())
+    return tuple(connection.execute(sql.cancelling(by).where(those).returning(JOBS.c.id)).scalars())
 
 
 def set_access(connection: Connection, change: AccessChanged) -> tuple[str, ...]:
@@ -142,7 +138,7 @@ def started_this_hour(connection: Connection, claim: Claim) -> int:
     """Counts what was started, and what is about to be and came first: so the limit holds among claims at once."""
     hour_ago = Now() - literal(SECONDS_AN_HOUR)
     started = select(EVENTS.c.job_id).where(
-        EVENTS.c.job_id == JOBS.c.id, EVENTS.c.kind == STARTED, EVENTS.c.at > hour_ago
+        EVENTS.c.job_id == JOBS.c.id, EVENTS.c.kind == sql.STARTED, EVENTS.c.at > hour_ago
     )
     mine = select(JOBS.c.position).where(JOBS.c.id == claim.job.id).scalar_subquery()
     others = and_(

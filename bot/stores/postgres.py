@@ -53,8 +53,8 @@ class PostgresDatabase:
             pool_size=CONNECTIONS,
             max_overflow=0,
             hide_parameters=True,  # an error's text must not carry a prompt
-            # Prepared statements do not survive a pooler.
-            connect_args={**_NOTICES_DEATH, "prepare_threshold": None},
+            # Prepared statements do not survive a pooler. Without a word the text would travel as the server keeps it.
+            connect_args={**_NOTICES_DEATH, "prepare_threshold": None, "client_encoding": "utf8"},
         )
         event.listen(self._engine, "begin", _begins)
         event.listen(self._engine, "checkout", self._taken)

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, delete, select, text, tuple_
 
-from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, MARKS, PAST_REQUESTS, SPENDING, Now
+from bot.stores import notices
+from bot.stores.schema import CONTENTS, DELIVERIES, EVENTS, JOBS, JOURNAL, MARKS, SPENDING, Now
 
 SECONDS_A_DAY = 86_400.0
+_REMEMBER = text("INSERT INTO past_requests (key) VALUES (:key) ON CONFLICT (key) DO NOTHING")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +50,21 @@ def _events(connection: Connection, keep: Retention) -> int:
 
 def _jobs(connection: Connection, keep: Retention) -> int:
     """Only jobs without rows below them: one may have grown old since the steps before. Their keys stay for good (some
-    80 bytes each), since GitHub's signature on a delivery has no date."""
+    80 bytes each), since GitHub's signature on a delivery has no date. A replay at the same moment waits for both: it
+    would wait for the job alone, not see its key, and start it again."""
     bare = (
         ~select(EVENTS.c.job_id).where(EVENTS.c.job_id == JOBS.c.id).exists()
         & ~select(JOURNAL.c.job_id).where(JOURNAL.c.job_id == JOBS.c.id).exists()
         & ~select(CONTENTS.c.job_id).where(CONTENTS.c.job_id == JOBS.c.id).exists()
     )
-    old = select(JOBS.c.position).where(_ended(keep.job_days), bare).limit(keep.batch)
-    gone = delete(JOBS).where(JOBS.c.position.in_(old)).returning(JOBS.c.key)
-    keys = [{"key": key} for key in connection.execute(gone).scalars()]
-    if keys:
-        connection.execute(insert(PAST_REQUESTS), keys)
-    return len(keys)
+    old = select(JOBS.c.key).where(_ended(keep.job_days), bare).order_by(JOBS.c.position).limit(keep.batch)
+    keys = connection.execute(old).scalars().all()
+    if not keys:
+        return 0
+    for key in keys:
+        notices.alone_with(connection, key)
+    connection.execute(_REMEMBER, [{"key": key} for key in keys])
+    return connection.execute(delete(JOBS).where(JOBS.c.key.in_(keys))).rowcount
 
 
 def _deliveries(connection: Connection, keep: Retention) -> int:

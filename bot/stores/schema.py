@@ -228,9 +228,14 @@ VERSION = len(STEPS)
 def migrate(connection: Connection) -> None:
     """Bring the database to this version of the schema, in the caller's transaction.
 
-    Raises UserError when a newer version of the bot has written it.
+    Raises UserError when a newer version of the bot has written it, or when it cannot hold every character.
     """
     if connection.dialect.name == "postgresql":
+        if (encoding := connection.execute(text("SHOW server_encoding")).scalar_one()) != "UTF8":
+            raise UserError(
+                f"The database of DATABASE_URL keeps its text as {encoding}, which cannot hold every request: make one "
+                "with CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8', and name that."
+            )
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
     found = _version(connection)
     if found > VERSION:

@@ -4,7 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, insert, literal, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from bot.domain.errors import LeaseLost, ProviderError
 from bot.domain.events import JobEvent, JobFinished, JobQueued, Recorded
@@ -172,13 +187,18 @@ def _owned(row: Row[Any] | None, claim: Claim) -> Row[Any]:
 
 
 def request_cancel(connection: Connection, job_id: str, by: str) -> bool:
-    statement = (
-        update(JOBS)
-        .where(JOBS.c.id == job_id, JOBS.c.state.in_(UNFINISHED))
-        .values(cancel_by=func.coalesce(JOBS.c.cancel_by, codec.printable(by)))
-        .returning(JOBS.c.id)
+    mine = and_(JOBS.c.id == job_id, JOBS.c.state.in_(UNFINISHED))
+    return connection.execute(cancelling(by).where(mine).returning(JOBS.c.id)).one_or_none() is not None
+
+
+def cancelling(by: str) -> Update:
+    """The first request counts. It ends the rest that a failure brought, so that the job ends at once; one after that
+    holds. A job that nobody has begun is held back while its comment is made, which is to be there to tell its end."""
+    rests = and_(JOBS.c.cancel_by.is_(None), JOBS.c.attempts > 0)
+    return update(JOBS).values(
+        cancel_by=func.coalesce(JOBS.c.cancel_by, codec.printable(by)),
+        run_at=case((rests, Now()), else_=JOBS.c.run_at),
     )
-    return connection.execute(statement).one_or_none() is not None
 
 
 def cancelled(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:

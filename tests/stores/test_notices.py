@@ -44,6 +44,15 @@ async def test_closing_the_issue_ends_what_is_queued_and_what_is_running(store: 
     assert elsewhere.cancel_by is None
 
 
+async def test_closing_the_issue_ends_the_rest_of_a_job_that_was_put_back(store: Store) -> None:
+    await deliver(store, a_job("a", issue=5))
+    claim = await store.claim("w")
+    assert claim is not None
+    await store.retry(claim, after_s=60.0)
+    await heed(store, CLOSED)
+    assert await store.claim("w") is not None
+
+
 async def test_a_close_ends_nothing_that_was_asked_for_after_it(store: Store) -> None:
     """Red without the comparison of instants (tried): a close that comes late ends a job of the reopened issue."""
     await deliver(store, replace(a_job("before", issue=5), asked_at=100.0))

@@ -2,16 +2,20 @@
 
 import asyncio
 import tempfile
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
-from bot.domain.errors import BotError, ProviderError
+from bot.domain.errors import BotError, ProviderError, UserError
 from bot.domain.events import Noted
-from bot.stores import failures, open_store
+from bot.ports import Accepted, AccessChanged
+from bot.stores import Retention, failures, open_store, retention
 from bot.stores.postgres import CONNECTIONS, PostgresDatabase
 from tests.polling import WITHIN_S, until
 from tests.stores.conftest import Open
@@ -23,6 +27,7 @@ pytestmark = pytest.mark.anyio
 
 OTHERS = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname LIKE 'test%'"
 LISTENERS = OTHERS + " AND query LIKE 'LISTEN%' AND state = 'idle'"
+WAITING = OTHERS + " AND wait_event_type = 'Lock'"
 CUT = "SELECT pg_terminate_backend(pid) "
 
 
@@ -96,6 +101,17 @@ async def test_a_missing_database_is_said_to_be_missing(postgres: Postgres) -> N
     assert str(refused.value).startswith("store: ")
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_cannot_hold_every_character_is_refused_when_it_is_opened(
+    postgres: Postgres, encoding: str
+) -> None:
+    """Red without the look: a request with an emoji breaks the door, days later (seen)."""
+    name = f"test_{encoding.lower()}"
+    postgres.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
+    with pytest.raises(UserError, match=f"keeps its text as {encoding}, .* ENCODING 'UTF8'"):
+        await open_store(postgres.url(name))
+
+
 async def test_a_job_somebody_holds_locked_keeps_no_other_from_being_claimed(opened: Open, postgres: Postgres) -> None:
     """Red without the defence: without SKIP LOCKED the claim waits until its lock time-out, and fails."""
     url = postgres.new_schema()
@@ -107,6 +123,55 @@ async def test_a_job_somebody_holds_locked_keeps_no_other_from_being_claimed(ope
         claim = await store.claim("w")
         assert claim is not None
         assert claim.job.id == "job-b"
+
+
+async def test_a_replay_that_meets_the_deletion_of_its_old_job_starts_nothing(opened: Open, postgres: Postgres) -> None:
+    """Red when the deletion does not take the request's lock: the replay waits for the row, then makes it (seen)."""
+    url, gone, look = postgres.new_schema(), threading.Event(), threading.Event()
+    store, database = await opened(url), PostgresDatabase(make_url(url))
+    await store.commit(await claimed(store, "a"), finish="succeeded")
+
+    def pruned(connection: Connection) -> int:
+        rows = retention.prune(connection, Retention(journal_days=0, job_days=0, delivery_days=0))
+        gone.set()
+        look.wait(WITHIN_S)
+        return rows
+
+    deleting = asyncio.create_task(database.write(pruned))
+    await until(gone.is_set)
+    replay = asyncio.create_task(deliver(store, replace(a_job("a"), id="job-again"), guid="guid-new"))
+    await until(lambda: postgres.execute("SELECT 1 " + WAITING) > 0)
+    look.set()
+    assert await deleting > 0
+    assert await replay == Accepted(None, False, "It was carried out long ago.")
+    await database.close()
+
+
+async def test_a_stop_waits_for_the_first_job_of_a_thread_before_it_holds_another(
+    opened: Open, postgres: Postgres
+) -> None:
+    """Red without the order: the database ends one of the two as a deadlock (seen)."""
+    url = postgres.new_schema()
+    store = await opened(url)
+    for name in "ab":
+        await deliver(store, a_job(name))
+    claim = await store.claim("w", job_id="job-a")
+    assert claim is not None
+    for _ in range(3):
+        await store.renew(claim)  # its row lies behind the other's now
+    suspended = AccessChanged(installation_id=1, repo_ids=(), state="suspended", at=100.0, by="alice")
+    async with await psycopg.AsyncConnection.connect(url) as passing_on:
+        await passing_on.execute("SELECT 1 FROM jobs WHERE id = 'job-a' FOR UPDATE")
+        stopping = asyncio.create_task(store.set_access(suspended))
+        await until(lambda: postgres.execute("SELECT 1 " + WAITING) > 0)
+        await passing_on.execute("UPDATE jobs SET run_at = 0 WHERE id = 'job-b'")
+    assert set(await stopping) == {"job-a", "job-b"}
+
+
+@pytest.mark.parametrize("given_up", [psycopg.errors.DeadlockDetected(), psycopg.errors.SerializationFailure()])
+def test_what_the_database_gave_up_for_another_can_be_tried_again(given_up: psycopg.Error) -> None:
+    error = failures.provider_error(DBAPIError(None, None, given_up), writing=True)
+    assert (error.message, error.retryable) == (failures.CROSSED, True)
 
 
 async def test_no_transaction_waits_or_holds_its_locks_for_ever(postgres: Postgres) -> None:
