@@ -7,13 +7,14 @@ from typing import Any
 
 
 async def interrupted(working: "asyncio.Task[Any]") -> bool:
-    """Waits for the work. The first signal ends only that; one after it ends the command, by CancelledError."""
+    """Waits for the work. The first signal ends only that; one after it, or after the work, ends the command,
+    by CancelledError."""
     loop, command = asyncio.get_running_loop(), asyncio.current_task()
     pressed: list[bool] = []
     on_terminal = os.isatty(2)
 
     def press() -> None:
-        task = command if pressed else working
+        task = command if pressed or working.done() else working
         pressed.append(True)
         if task is not None:
             task.cancel()

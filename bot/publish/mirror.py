@@ -97,10 +97,18 @@ def _cleared(home: Path, now: float) -> int:
     with suppress(OSError):
         descriptor = _lock_file(home)
         try:
-            return _removed(home, now, used_at=os.fstat(descriptor).st_mtime) if _taken(descriptor) else 0
+            return _removed(home, now, used_at=_used_at(home, descriptor)) if _taken(descriptor) else 0
         finally:
             os.close(descriptor)
     return 0
+
+
+def _used_at(home: Path, lock: int) -> float:
+    """Kept at the lock, since the archives go first; earlier versions of the bot touched only those."""
+    traces = [path.stat() for path in (home / "repo.git", *(home / "ready").glob("*.tar")) if path.exists()]
+    used_at = max(trace.st_mtime for trace in (os.fstat(lock), *traces))
+    os.utime(lock, (used_at, used_at))
+    return used_at
 
 
 def _removed(home: Path, now: float, *, used_at: float) -> int:

@@ -9,6 +9,8 @@ from bot.domain.events import BranchMoved, PullRequestOpened
 from bot.domain.job import Patch
 from bot.github.rest import RestGitHub
 from bot.publish.pull_request import find_published
+from bot.publish.whole import ANSWERED_S, whole
+from bot.runner import GRACE_S
 from tests.fakes import Crash, MemoryJournal
 from tests.github.scene import Scene
 from tests.publish.test_pull_request import (
@@ -68,6 +70,32 @@ async def test_a_cancel_waits_for_the_answer_that_is_on_its_way_and_for_nothing_
         assert (len(journal.of(BranchMoved)), len(journal.of(PullRequestOpened))) == (moves, opened)
         assert here.asked("POST", "/pulls") == opened
     assert here.asked("POST", "/requested_reviewers") == 0
+
+
+async def test_a_second_cancel_ends_the_effect_before_the_caller_goes_on() -> None:
+    """Red when it leaves the effect to itself: that goes on, unobserved (seen)."""
+    began, said = asyncio.Event(), []
+
+    async def effect() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            said.append("ended")
+
+    job = asyncio.create_task(whole(effect()))
+    await began.wait()
+    for _ in range(2):
+        job.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert said == ["ended"]
+
+
+def test_an_effect_is_over_before_the_lease_of_a_job_is_given_back() -> None:
+    assert ANSWERED_S < GRACE_S
 
 
 async def test_a_push_that_a_killed_worker_made_is_found_again(here: Scene, github: RestGitHub, small: Patch) -> None:

@@ -145,12 +145,29 @@ async def test_what_no_job_uses_any_more_leaves_the_disk(tmp_path: Path) -> None
     os.utime(old.archive, (0, now - ARCHIVE_UNUSED_S - 60))
     assert await asyncio.to_thread(clear, root, now=now) == 1
     assert (old.archive.exists(), new.archive.exists(), await old.base_file("a")) == (False, True, b"0")
-    os.utime(root / "1" / "lock", (0, now - REPOSITORY_UNUSED_S - 60))
+    month_ago = (0, now - REPOSITORY_UNUSED_S - 60)
+    for name in ("lock", "repo.git"):
+        os.utime(root / "1" / name, month_ago)
+    assert await asyncio.to_thread(clear, root, now=now) == 0
+    for name in ("lock", f"ready/{new.archive.name}"):
+        os.utime(root / "1" / name, month_ago)
     assert await asyncio.to_thread(clear, root, now=now) == 2
     assert [path.name for path in (root / "1").iterdir()] == ["lock"]
     again = await Mirror(root).pin(local(source), repo_id=1, sha=shas[0])
     assert await again.base_file("a") == b"0"
     assert await asyncio.to_thread(clear, root, now=now) == 0
+
+
+async def test_a_repository_that_a_version_before_used_stays_when_its_archives_have_gone(tmp_path: Path) -> None:
+    """It touched no lock. Red when only that is looked at (seen)."""
+    home, now = tmp_path / "7", 100 * 86_400.0
+    await asyncio.to_thread((home / "repo.git").mkdir, parents=True)
+    await asyncio.to_thread((home / "ready").mkdir)
+    for name, days in (("ready/a.tar", 5), ("lock", 40), ("repo.git", 40)):
+        await asyncio.to_thread((home / name).touch)
+        os.utime(home / name, (0, now - days * 86_400.0))
+    assert [await asyncio.to_thread(clear, tmp_path, now=now) for _ in range(2)] == [1, 0]
+    assert await asyncio.to_thread(clear, tmp_path, now=now + 26 * 86_400.0) == 2
 
 
 async def test_a_repository_is_not_cleared_while_it_is_pinned(tmp_path: Path) -> None:
