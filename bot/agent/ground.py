@@ -31,8 +31,11 @@ class Ran:
 
 
 def shell(command: str) -> list[str]:
-    """What runs it with both its outputs in one, in the order in which they were written."""
-    return ["bash", "-c", f"exec 2>&1; {command}"]
+    """What runs it with both its outputs in one, in the order in which they were written.
+
+    Nothing is put before it: bash shows the line of a mistake, and its number.
+    """
+    return ["sh", "-c", 'exec bash -c "$1" 2>&1', "sh", command]
 
 
 def digest(content: bytes) -> str:
