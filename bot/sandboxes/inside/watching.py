@@ -18,7 +18,7 @@ class Watch:
     """Of everything below `root` but its `.git`.
 
     The number is compared only where no command runs, so nothing is open for writing and no memory is shared with a
-    file. What it cannot tell: that a file changed by a second name it was given outside the tree.
+    file. What it cannot tell: that a file changed by a second name it was given outside the tree or in that `.git`.
     """
 
     def __init__(self, root: str) -> None:
@@ -37,21 +37,30 @@ class Watch:
         try:
             changed, new = self._seen()
             if self._root in new:
-                self._watched = {}
+                self._begin()
             for directory in {self._root} & new or new:
                 self._watch(directory)
-        except (OSError, RecursionError):  # too many of something, too deep, or a directory that cannot be read
+        except (OSError, RecursionError, MemoryError):  # too many of something, too deep, or a closed directory
             self._gave_up = True
-            if self._events != -1:
-                os.close(self._events)
+            self._end()
             return 0
         self._number += changed
         return self._number
 
+    def _begin(self) -> None:
+        """The kernel forgets with us: what was moved out of the tree would stay watched."""
+        self._end()
+        self._events = self._done(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+
+    def _end(self) -> None:
+        self._watched = {}
+        if self._events != -1:
+            os.close(self._events)
+            self._events = -1
+
     def _seen(self) -> tuple[bool, set[bytes]]:
         """Whether there were events since the last call, and which directories are to be watched because of them."""
         if self._events == -1:
-            self._events = self._done(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
             return True, {self._root}
         changed, new = False, set[bytes]()
         while True:

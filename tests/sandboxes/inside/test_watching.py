@@ -115,6 +115,35 @@ def test_a_tree_that_cannot_be_watched_has_no_number(tmp_path: Path, monkeypatch
     assert (watch.number(), watch.number()) == (0, 0)
 
 
+def test_the_kernel_watches_no_more_than_the_tree_has(tmp_path: Path) -> None:
+    """Red when the same descriptor goes on after a directory was moved away, with all that was below: seen."""
+    others = _watching()
+    watch = Watch(str(tree(tmp_path)))
+    for number in range(3):
+        by_shell("mkdir -p big/1 big/2 big/3")(tmp_path)
+        watch.number()
+        by_shell(f"mv big .git/{number}")(tmp_path)
+        assert watch.number() != 0
+    (events,) = _watching() - others
+    assert Path(f"/proc/self/fdinfo/{events}").read_text().count("inotify wd") == 3, "the root and two below"
+
+
+def _watching() -> set[str]:
+    opened = Path("/proc/self/fd")
+    return {entry.name for entry in opened.iterdir() if os.path.realpath(entry).endswith("anon_inode:inotify")}
+
+
+def test_a_tree_too_large_for_the_helpers_memory_has_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when it is not caught: the result of the command itself is lost then."""
+
+    def exhausted(*_: object, **__: object) -> object:
+        raise MemoryError
+
+    watch = Watch(str(tree(tmp_path)))
+    monkeypatch.setattr(os, "walk", exhausted)
+    assert (watch.number(), watch.number()) == (0, 0)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every directory")
 def test_a_tree_that_cannot_be_read_has_no_number(tmp_path: Path) -> None:
     (tree(tmp_path) / "below").chmod(0)
