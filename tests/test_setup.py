@@ -637,7 +637,10 @@ def test_the_shelf_forgets_the_old_and_makes_room_by_use(tmp_path: Path) -> None
 
 
 def test_the_shelf_leaves_its_disk_a_reserve(tmp_path: Path) -> None:
-    """A full disk takes the database's last bytes. Red when the shelf asks only how large it is itself: seen."""
+    """A full disk takes the database's last bytes. Red when the shelf asks only how large it is itself: seen.
+
+    What is kept goes only where that helps: red where it goes for others too, seen.
+    """
     disk = [4_000]
 
     def free(folder: Path) -> int:
@@ -652,13 +655,34 @@ def test_the_shelf_leaves_its_disk_a_reserve(tmp_path: Path) -> None:
     with pytest.raises(LimitReached, match="no room to keep"):
         unkept.count(1_000)
     unkept.drop()
-    assert list(tmp_path.iterdir()) == []
+    assert [bool(shelf.find(key)) for key in "bc"] == [True, True]
+    disk[0] = 3_300
+    entry(shelf, "d", 1_000)
+    assert [bool(shelf.find(key)) for key in "bcd"] == [False, True, True]
 
 
 class TestBubblewrapSetup(SetupContract):
     @pytest.fixture
     def provider(self, tmp_path: Path) -> SandboxProvider:
         return Bubblewrap(way_out=WayOut(), shelf=Shelf(tmp_path / "warm"))
+
+
+async def test_what_finds_no_room_on_the_shelfs_disk_is_refused_once(place: Place) -> None:
+    """The disk is asked no more after the refusal. Red when each piece of the rest is counted too: seen."""
+    asked: list[Path] = []
+
+    def free(folder: Path) -> int:
+        asked.append(folder)
+        return 0
+
+    provider = Bubblewrap(shelf=Shelf(place.root / "small", free=free))
+    sandbox = await provider.open("job")
+    await place.workspace.fill(sandbox)
+    await sh(sandbox, "head -c 9000000 /dev/urandom > big.log")
+    with pytest.raises(ProviderError, match="no room to keep"):
+        await sandbox.keep("key")
+    await sandbox.close()
+    assert len(asked) == 3, "before, for the entry that was begun, and after"
 
 
 async def test_more_than_an_entry_may_have_is_not_kept_and_the_sandbox_goes_on(place: Place) -> None:

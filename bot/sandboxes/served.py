@@ -127,6 +127,8 @@ class ServedSandbox:
             async with self._talk.exchange(PACK_TIMEOUT_S):
                 await self._talk.send({"op": "pack", "of": directory}, names)
                 while chunk := (await self._talk.receive(MAX_PIECE_BYTES))[1]:
+                    if too_large:
+                        continue
                     try:
                         await asyncio.to_thread(made.count, len(chunk))
                         await asyncio.to_thread(file.write, chunk)

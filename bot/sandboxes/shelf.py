@@ -111,20 +111,23 @@ class Shelf:
         return self._free(self._folder) >= self._reserve + size
 
     def _make_room(self, more: int = 0) -> None:
-        """Least lately used first; what an earlier process left unfinished goes after a day."""
+        """Least lately used first, none where all together would not be enough; what an earlier process left unfinished
+        goes after a day."""
         entries = []
         for entry in self._folder.iterdir():
             with suppress(OSError):
                 used = (entry if entry.name.startswith(UNFINISHED) else entry / USED).stat().st_mtime
                 entries.append((used, sum(file.stat().st_size for file in entry.iterdir()), entry))
         total, now = sum(size for _, size, _ in entries), self._clock()
+        whole = sum(size for _, size, entry in entries if not entry.name.startswith(UNFINISHED))
         for used, size, entry in sorted(entries):
-            age = now - used
-            stale = age > DAY_S if entry.name.startswith(UNFINISHED) else age > self._lifetime_s
-            is_too_much = total > self._max or self._free(self._folder) < self._reserve + more
-            if stale or (is_too_much and not entry.name.startswith(UNFINISHED)):
+            age, is_whole = now - used, not entry.name.startswith(UNFINISHED)
+            lacks = self._reserve + more - self._free(self._folder)
+            is_too_much = total > self._max or 0 < lacks <= whole
+            if age > (self._lifetime_s if is_whole else DAY_S) or (is_too_much and is_whole):
                 shutil.rmtree(entry, ignore_errors=True)
                 total -= size
+                whole -= size * is_whole
 
     def _named(self, key: str) -> str:
         return f"{key} {self._image}".rstrip()
