@@ -298,14 +298,17 @@ class SandboxContract:
         odd = b"b/\xff".decode("utf-8", "surrogateescape")
         assert await sandbox.list_files() == ("a/b.txt", "b/loop", "b/usr", odd, "z")
 
-    async def test_a_work_tree_that_may_not_be_entered_is_refused_and_nothing_worse(self, sandbox: Sandbox) -> None:
-        """Red when only what is below it is looked after: seen, each call was a fault of the sandbox."""
-        await sh(sandbox, "touch a; chmod 0 .")
-        assert await sandbox.list_files() == ()
-        with pytest.raises(PermissionError):
-            await sandbox.read_file("a", max_bytes=10)
-        with pytest.raises(PermissionError):
-            await sandbox.write_file("a", b"x")
+    @pytest.mark.parametrize("closing", ["chmod 0 .", "chmod -R 644 ."])
+    async def test_a_work_tree_that_its_own_command_closed_is_open_to_the_next_call(
+        self, sandbox: Sandbox, closing: str
+    ) -> None:
+        """Red when the root keeps its mode: seen, no command could begin there any more, `chmod` included."""
+        await sh(sandbox, "touch a")
+        for _ in range(3):
+            await sandbox.exec(["sh", "-c", closing], timeout_s=20)
+            assert await sandbox.list_files() == ("a",)
+        await sandbox.exec(["sh", "-c", closing], timeout_s=20)
+        assert await sh(sandbox, "ls") == "a\n"
 
     # -------------------------------------------------------------- repository in
 

@@ -2,11 +2,12 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bot.sandboxes.inside.files import Tree
+from bot.sandboxes.inside.files import Refused, Tree
 
 
 class Counting(Tree):
@@ -34,6 +35,17 @@ def tree(tmp_path: Path) -> Counting:
         place.write_bytes(b"one")
     settle()
     return Counting(tmp_path, settled_ns=10_000_000)
+
+
+def test_a_root_that_may_not_be_opened_has_no_listing(tmp_path: Path) -> None:
+    """Red when it is passed over as any other directory: the tree then looked empty."""
+
+    class Closed(Tree):
+        def _entries(self, directory: bytes) -> Iterator[tuple[bytes, bool]]:
+            raise Refused("refused", "Permission denied.")
+
+    with pytest.raises(Refused):
+        Closed(str(tmp_path)).listing()
 
 
 NAMES = [b"a", b"b", b"folder/c", b"folder/gone", b"nowhere/d"]

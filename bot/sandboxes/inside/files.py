@@ -31,13 +31,24 @@ class Refused(Exception):
 
 
 class Tree:
-    """A work tree below one directory. Paths are bytes, relative to it."""
+    """A work tree below one directory. Paths are bytes, relative to it.
+
+    A command may close the directory itself to all, and then no other could begin in it: see `reopen`.
+    """
 
     def __init__(self, root: str, *, settled_ns: int = SETTLED_NS) -> None:
         self._root = os.fsencode(root)
         self._settled_ns = settled_ns
         self._known: dict[bytes, tuple[tuple[int, ...], bytes]] = {}
+        self.reopen()
         self._top = os.open(root, DIRECTORY)
+
+    def reopen(self) -> None:
+        """Its owner gets all rights to it, if that is us. No command can put another directory in its place."""
+        mode = stat.S_IMODE(os.stat(self._root).st_mode)
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            with suppress(PermissionError):
+                os.chmod(self._root, mode | stat.S_IRWXU)
 
     def read(self, path: bytes, max_bytes: int) -> bytes:
         with self._parent(path) as (parent, name), _saying(path):
@@ -63,18 +74,22 @@ class Tree:
     def listing(self) -> bytes:
         """All files and links but what is below a `.git`, each followed by a NUL.
 
-        What may not be opened is passed over, as is what lies too deep.
+        What may not be opened is passed over, as is what lies too deep. Raises Refused where
+        the root itself may not be opened.
         """
         found: list[bytes] = []
         waiting, size = [b""], 0
         while waiting:
             here = waiting.pop()
-            with suppress(Refused):
+            try:
                 for name, is_directory in self._entries(here):
                     path = here + name + (b"/" if is_directory else b"")
                     if name != b".git" and path.count(b"/") <= MAX_DEPTH:
                         (waiting if is_directory else found).append(path)
                         size += len(path) + 1
+            except Refused:
+                if not here:
+                    raise
             if len(found) > MAX_LISTED or size > MAX_LISTED_BYTES:
                 raise Refused("limit", "There are too many files in the work tree to list them.")
         return b"".join(path + b"\0" for path in sorted(found))

@@ -51,6 +51,7 @@ class Server:
 
     def _answer(self, header: Header, body: bytes) -> Frame:
         operation = header["op"]
+        self._tree.reopen()
         if operation == "exec":
             return self._exec(header, body)
         if operation == "read":
