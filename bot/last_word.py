@@ -10,9 +10,9 @@ from bot.domain.job import Job
 from bot.ports import Claim, Entry, JobState
 from bot.report import answers
 
+# Before each later try of a job whose provider failed in a way that one can mend, when the provider does not say;
+# workers that died do not count here.
 RESTS_S = (15.0, 60.0)
-"""Before each later try of a job whose provider failed in a way that one can mend, when the provider does not say;
-workers that died do not count here."""
 RESTS_WITH_WORK_S = (15.0, 60.0, 300.0, 900.0, 1_800.0)  # GitHub is away, and what it is to be given is paid for
 STATE_OF: dict[Conclusion, JobState] = {
     Conclusion.SUCCESS: "succeeded",

@@ -250,10 +250,12 @@ async def working(
 
 def run_alone(config: Config, role: Role) -> None:
     """`run` as all that the process does. A worker's subprocesses stay with asyncio's own loop."""
-    import uvloop
+    if role == "web":
+        import uvloop
 
-    loop = uvloop.run if role == "web" else asyncio.run
-    loop(run(config, role))
+        uvloop.run(run(config, role))
+    else:
+        asyncio.run(run(config, role))
 
 
 async def run(config: Config, role: Role) -> None:
@@ -276,6 +278,7 @@ async def _serve(config: Config, store: Store, stop: asyncio.Event, vitals: Vita
     from bot.web.server import serve_until
 
     app = web_app(config, store, vitals)
+    gc.collect()
     gc.freeze()  # what is loaded by now stays: to look through it again, and often, took a fifth of a delivery's time
     gc.set_threshold(10_000)
     structlog.get_logger().info("listening", address=f"http://{config.host}:{config.port}", public=config.public_url)

@@ -86,7 +86,7 @@ FLOORS: dict[str, set[str]] = {
     "bot.standins": set(),
     "bot.evaluation": PURE
     | {"bot.agent", "bot.publish.mirror", "bot.standins", "bot.stage", "bot.config", "bot.wiring"}
-    | {"bot.settings", "bot.interrupting", "bot.publish.leftovers", "bot.publish.whole"},
+    | {"bot.settings", "bot.interrupting", "bot.publish.leftovers"},
     "bot.commands.operating": PURE | {"bot.report"},
     "bot.recordings.run": PURE | {"bot.report"},
     "bot.local.done": PURE | {"bot.agent.outcome", "bot.report"},

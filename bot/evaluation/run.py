@@ -19,7 +19,6 @@ from bot.evaluation.tasks import Task
 from bot.ports import SandboxProvider
 from bot.publish.leftovers import SCRATCH
 from bot.publish.mirror import Mirror
-from bot.publish.whole import whole
 from bot.settings.limits import MOST_MINUTES
 from bot.stage import Stage, staged
 from bot.standins.messages import LoopbackMessages
@@ -86,7 +85,11 @@ async def run_task(task: Task, *, player: Player, settings: Mapping[str, str], s
     with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}eval-") as root:
         folder = Path(root)
         try:
-            made = await whole(asyncio.to_thread(material, task, folder / "task.git"))
+            making = asyncio.create_task(asyncio.to_thread(material, task, folder / "task.git"))
+            try:
+                made = await asyncio.shield(making)
+            finally:
+                await asyncio.wait({making})  # no thread is ended from outside, and this one writes into the folder
             judge = Judge(made, sandboxes=sandboxes, mirror=Mirror(folder / "mirror"))
             if missing := await judge.missing():
                 said = f"the sandbox has no {' and no '.join(missing)}"
