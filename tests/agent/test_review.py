@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.agent.ground import shell
 from bot.agent.review import Accepted, History, Review, Shown, Unfit, check_timeout_s, submission_of
 from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError
@@ -93,7 +94,7 @@ async def test_a_change_that_removes_what_the_check_needs_fails_it(tmp_path: Pat
 
 class WithoutBase(DirectorySandbox):
     async def exec(self, argv: Sequence[str], **more: Any) -> ExecResult:
-        if argv[0] == "bash" and "hullo" in (self.root / "hello.py").read_text():
+        if list(argv) == shell("python3 hello.py") and "hullo" in (self.root / "hello.py").read_text():
             raise ProviderError("directory", "the sandbox is lost")
         return await super().exec(argv, **more)
 
