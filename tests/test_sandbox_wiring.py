@@ -48,6 +48,8 @@ def test_the_operators_limits_reach_every_provider(tmp_path: Path, name: str) ->
     limits: SandboxLimits = vars(sandbox_provider(config))["_limits"]
     assert (limits.memory_bytes, limits.together()) == (16 * GIB, 28 * GIB)
     assert limits.disk_bytes == limits.tmp_bytes == limits.files_bytes
+    apart = limits.apart()
+    assert 11 * GIB < apart.disk_bytes + 3 * apart.tmp_bytes <= 12 * GIB, "where no cgroup holds them together"
     assert limits.wall_clock_s == (3_600 if name == "e2b" else 7_200)
 
 

@@ -97,7 +97,7 @@ class Bubblewrap:
         channel, their_channel = socket.socketpair()
         try:
             with theirs, their_channel:
-                running = self._start(python, theirs, their_channel, root, tag=secrets.token_hex(4))
+                running = self._start(python, theirs, their_channel, root)
         except OSError as error:
             ours.close()
             channel.close()
@@ -107,7 +107,7 @@ class Bubblewrap:
             async with asyncio.timeout(START_TIMEOUT_S):
                 header, _ = lengths(await reader.readexactly(LENGTHS.size))
                 header_of(await reader.readexactly(min(header, 4096)))
-            running.confine(self._limits)
+            running.confine()
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             running.kill()
             said = running.complaint() or f"{type(error).__name__}: {error}"
@@ -134,14 +134,16 @@ class Bubblewrap:
             return None
         return HandedNetwork(channel, provider=NAME, way_out=self._way_out, dialer=self._dialer)
 
-    def _start(self, python: str, stream: socket.socket, channel: socket.socket, root: Path, *, tag: str) -> "_Running":
+    def _start(self, python: str, stream: socket.socket, channel: socket.socket, root: Path) -> "_Running":
+        limits = self._limits
+        group = limited_group(secrets.token_hex(4), memory_bytes=limits.together(), pids=limits.pids + 16)
         told, info = os.pipe()
         heard, said = os.pipe()
         os.set_blocking(heard, False)
         try:
             with _as_descriptors(files_made_for_it()) as made, _as_descriptors(_filter()) as filters:
                 argv = command(
-                    limits=self._limits,
+                    limits=limits if group else limits.apart(),
                     readonly_paths=self._readonly,
                     python=python,
                     made=made,
@@ -152,10 +154,14 @@ class Bubblewrap:
                 )
                 keep = [*made.values(), *filters.values(), info, channel.fileno()]
                 process = _spawn(argv, stream.fileno(), said, keep=keep)
+        except OSError:
+            if group:
+                group.remove()
+            raise
         finally:
             os.close(info)
             os.close(said)
-        return _Running(process, info=os.fdopen(told, "rb"), stderr=os.fdopen(heard, "rb", buffering=0), tag=tag)
+        return _Running(process, info=os.fdopen(told, "rb"), stderr=os.fdopen(heard, "rb", buffering=0), group=group)
 
     def _trial(self) -> str | None:
         """Starts bwrap for real, with an empty command instead of the helper."""
@@ -190,21 +196,18 @@ class _Running:
     process: subprocess.Popen[bytes]
     info: BinaryIO
     stderr: BinaryIO
-    tag: str
+    group: ControlGroup | None
     first_process: int | None = None
     first_process_end: int | None = None
-    group: ControlGroup | None = None
 
-    def confine(self, limits: SandboxLimits) -> None:
-        """Into a cgroup where that is possible, before anything but the helper runs."""
+    def confine(self) -> None:
+        """Into the cgroup, if there is one, before anything but the helper runs. Raises OSError."""
         with self.info:
             self.first_process = int(json.loads(self.info.read())["child-pid"])
         self.first_process_end = os.pidfd_open(self.first_process)
-        self.group = limited_group(self.tag, memory_bytes=limits.together(), pids=limits.pids + 16)
         if self.group is not None:
-            with suppress(OSError):
-                self.group.add(self.process.pid)
-                self.group.add(self.first_process)
+            self.group.add(self.process.pid)
+            self.group.add(self.first_process)
 
     def kill(self) -> None:
         if self.process.poll() is None:

@@ -100,6 +100,7 @@ def _mounted(mounts: str, path: str, kind: str, option: str) -> Path | None:
 
 def _gives_memory(directory: Path) -> bool:
     try:
-        return "memory" in (directory / "cgroup.subtree_control").read_text().split()
+        gives = "memory" in (directory / "cgroup.subtree_control").read_text().split()
+        return gives and os.access(directory / "cgroup.procs", os.W_OK)  # or no process can be moved below it
     except OSError:
         return False

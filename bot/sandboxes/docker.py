@@ -103,7 +103,8 @@ class Docker:
 
     async def _created(self, name: str, job_id: str, wish: str) -> Mapping[str, Any]:
         image, volumes = await self._image_for(wish)
-        runtimes = (await asyncio.to_thread(self._engine.info)).get("Runtimes") or {}
+        info = await asyncio.to_thread(self._engine.info)
+        runtimes = info.get("Runtimes") or {}
         hand_over = None
         if self._setup:
             hand_over = self._setup.folder / name
@@ -114,7 +115,7 @@ class Docker:
                 image=image,
                 hidden=volumes,
                 labels={BOT: self._bot, JOB: job_id},
-                limits=self._limits,
+                limits=self._limits if info.get("MemoryLimit", True) else self._limits.apart(),
                 cpus=self._cpus,
                 hand_over=folder,
                 runtime=GVISOR if GVISOR in runtimes else "",

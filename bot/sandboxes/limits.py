@@ -1,6 +1,6 @@
 """How much of the machine one sandbox may use."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GIB = 1 << 30
 
@@ -14,7 +14,8 @@ class SandboxLimits:
         which leaves address space alone that is only reserved, as V8, Java and Go do (RLIMIT_AS breaks them).
     pids: processes and threads, by RLIMIT_NPROC (holds because the sandbox never runs as root).
     disk_bytes, tmp_bytes: the work tree; each of /tmp, home and /dev/shm. Memory file systems of that size.
-    files_bytes: what is in all of them together, by the same look; with memory_bytes it makes the cgroup's limit.
+    files_bytes: what is in all of them together, by the same look and one at each command's end: past it no file may
+        grow. With memory_bytes it makes the cgroup's limit; where there is no cgroup see `apart`.
     inodes: files and directories in all of them, by the same look every 0.2 s.
     file_bytes, open_files, cpu_s: one file, one process, by RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_CPU.
     wall_clock_s: the sandbox's whole life; the host ends it.
@@ -34,6 +35,12 @@ class SandboxLimits:
     def together(self) -> int:
         """What processes and files may take of the machine's memory."""
         return self.memory_bytes + self.files_bytes
+
+    def apart(self) -> "SandboxLimits":
+        """For where no cgroup holds all files together: file systems that do by their own sizes."""
+        share = self.files_bytes // 7
+        sizes = replace(self, disk_bytes=min(self.disk_bytes, 4 * share), tmp_bytes=min(self.tmp_bytes, share))
+        return sizes if share else self
 
     def inside(self) -> dict[str, int]:
         """The part that holds inside, under the names the helper knows."""

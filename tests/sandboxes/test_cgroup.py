@@ -46,6 +46,7 @@ def test_version_2_has_a_group_where_memory_is_switched_on(tmp_path: Path, enabl
     own = tmp_path / "system.slice" / "backspace.service"
     own.mkdir(parents=True)
     (tmp_path / enabled / "cgroup.subtree_control").write_text("memory pids\n")
+    (tmp_path / enabled / "cgroup.procs").touch()
     group = limited_group("new", memory_bytes=1000, pids=9, cgroups=UNIFIED, mounts=mounts(tmp_path, "cgroup2", "rw"))
     assert (group and group.directory) == (expected and tmp_path / expected)
 

@@ -20,6 +20,7 @@ TICK_S = 0.2  # how often memory and disks are looked at while a command runs
 CHUNK = 1 << 20
 F_SETPIPE_SZ = 1031
 FREE_INODES_MARGIN = 1_000  # a command that starts above the limit may still clean up
+BOUNDS = ("NPROC", "DATA", "FSIZE", "NOFILE", "CPU")  # the limits that the kernel holds for each process
 
 
 class Kept:
@@ -118,8 +119,8 @@ class Command:
             if now >= look_at:
                 excess, look_at = self._excess(), now + TICK_S
         self._end_everything()
-        if excess:
-            self.err.add(f"\n[the sandbox stopped the command: {excess}]\n".encode())
+        if words := f"the sandbox stopped the command: {excess}" if excess else self._fullness():
+            self.err.add(f"\n[{words}]\n".encode())
         return {"exit": None if timed_out else self._exit_code(), "timed_out": timed_out}
 
     def _start(self, request: dict[str, Any]) -> int:
@@ -127,7 +128,7 @@ class Command:
         report, reported = os.pipe()
         pid = os.fork()
         if pid == 0:
-            _replace_child((their_in, their_out, their_err), request, self._limits, reported)
+            _replace_child((their_in, their_out, their_err), request, self._bounds(), reported)
         for descriptor in (their_in, their_out, their_err, reported):
             os.close(descriptor)
         failure = os.read(report, 500)
@@ -226,12 +227,28 @@ class Command:
             return f"the files in the sandbox take more than {files >> 20} MiB"
         return ""
 
+    def _bounds(self) -> dict[str, int]:
+        """Where the files take too much already, none may grow: or each command begins with the last one's excess."""
+        bounds = {name: self._limits[name] for name in BOUNDS if self._limits[name]}
+        return bounds | {"FSIZE": 0} if 0 < self._limits["files"] < self._bytes_at_start else bounds
 
-def _replace_child(streams: tuple[int, ...], request: dict[str, Any], limits: dict[str, int], reported: int) -> None:
+    def _fullness(self) -> str:
+        """What one who ended by itself must hear of the files: it may have been done before any look at them."""
+        files = self._limits["files"]
+        if files and _taken(self._disks)[1] > files:
+            return (
+                f"the files in the sandbox take more than {files >> 20} MiB: until some are removed, no other can grow"
+            )
+        if 0 < files < self._bytes_at_start:
+            return f"the files took more than {files >> 20} MiB when the command began: it could only remove some"
+        return ""
+
+
+def _replace_child(streams: tuple[int, ...], request: dict[str, Any], bounds: dict[str, int], reported: int) -> None:
     """In the child: become the command or end as a shell does, 127 when there is no such program."""
     exit_code = 126
     try:
-        _become(streams, request, limits)
+        _become(streams, request, bounds)
         os.execvpe(request["argv"][0], request["argv"], request["env"])
     except OSError as error:
         exit_code = 127 if isinstance(error, FileNotFoundError) else 126
@@ -240,13 +257,15 @@ def _replace_child(streams: tuple[int, ...], request: dict[str, Any], limits: di
         os._exit(exit_code)
 
 
-def _become(streams: tuple[int, ...], request: dict[str, Any], limits: dict[str, int]) -> None:
+def _become(streams: tuple[int, ...], request: dict[str, Any], bounds: dict[str, int]) -> None:
     """In the child: own session, own streams, the limits, and first in line when memory runs out."""
     os.setsid()
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
     for number in (signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
+    if bounds.get("FSIZE") == 0:  # a program then hears that the file is too large, and may go on
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _libc().prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
     _libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     with suppress(OSError):  # not every provider's kernel has it
@@ -254,9 +273,8 @@ def _become(streams: tuple[int, ...], request: dict[str, Any], limits: dict[str,
     os.umask(0o022)
     os.chdir(request["cwd"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for name in ("NPROC", "DATA", "FSIZE", "NOFILE", "CPU"):
-        if limits[name]:
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limits[name], limits[name]))
+    for name, most in bounds.items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
     os.setresuid(os.geteuid(), os.geteuid(), os.geteuid())  # the helper's own real user may be another: see landing.py
 
 
