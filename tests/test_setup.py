@@ -521,6 +521,37 @@ ONLY_LOCKED = {"package.json": b'{"scripts": {"test": "x", "prepare": "husky"}}'
         pytest.param({"requirements.txt": b"-e .\nx==1 # .\n"}, False, id="editable"),
         pytest.param({"requirements.txt": b"./lib\n"}, True, id="a-copy-of-the-sources"),
         pytest.param({"requirements.txt": b"lib @ file:lib\n"}, True, id="a-copy-by-its-address"),
+        pytest.param({"requirements.txt": b"x\nlibs/lib[all]\n"}, True, id="a-copy-by-its-path"),
+        pytest.param(
+            {"requirements.txt": b"# a/b\n-r more/x.txt\nx @ https://a.test/x\ngit+https://a.test/y\nz # a/b\n"},
+            False,
+            id="addresses-elsewhere",
+        ),
+        pytest.param(
+            {"uv.lock": b"", "pyproject.toml": b'[tool.uv.sources]\nlib = { path = "libs/lib" }\n'}, True, id="uv-path"
+        ),
+        pytest.param(
+            {"pyproject.toml": b'[project]\nname = "x"\ndependencies = ["lib @ file:./libs/lib"]\n'}, True, id="file"
+        ),
+        pytest.param(
+            {"uv.lock": b"", "pyproject.toml": b'[tool.pytest]\ntestpaths = ["a"]\n[x]\nfile = "a"\n'},
+            False,
+            id="other-paths",
+        ),
+        pytest.param({"Pipfile.lock": b"", "Pipfile": b'[packages]\nlib = {path="./lib"}\n'}, True, id="pipenv-path"),
+        pytest.param(
+            {"yarn.lock": b"", "package.json": b'{"dependencies": {"lib": "file:./libs/lib"}}'}, True, id="yarn-file"
+        ),
+        pytest.param(
+            {"package-lock.json": b"", "package.json": b'{"devDependencies": {"a": "1", "lib": "../lib"}}'},
+            True,
+            id="npm-folder",
+        ),
+        pytest.param(
+            {"package-lock.json": b"", "package.json": b'{"main": "./a", "scripts": {"profile:x": "a/b"}}'},
+            False,
+            id="npm-other-paths",
+        ),
     ],
 )
 async def test_what_a_setup_makes_of_the_sources_is_kept_for_one_commit(

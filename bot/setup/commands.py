@@ -25,10 +25,14 @@ _PATTERN = re.compile("|".join(map(translate, PATTERNS)))
 _ENDINGS = tuple({posixpath.splitext(pattern)[1] for pattern in PATTERNS})  # of 200,000 paths few are looked at closer
 TEST_EXTRAS = ("test", "tests", "testing", "dev")
 NPM_FLAGS = "--no-audit --no-fund"
+DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies")
 AT_INSTALL = ("preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare")
 HUSKY = re.compile(r"husky( install)?( \|\| true)?")  # it sets up git's hooks, and nothing else
-_HERE = re.compile(rb"^\s*(?:\.|file:|[^#\n]*@\s*file:)", re.MULTILINE)  # a requirement that is built of the sources
-_INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", re.MULTILINE)
+# what is built of the sources: a requirement that is a path, a dependency by its path
+_HERE = re.compile(rb"^[ \t]*+(?:\.|file:|[^#\n]*@[ \t]*file:|(?!-)[^#\s@:]*/)", re.MULTILINE)
+_BY_PATH = re.compile(rb"\bpath[\"']?\s*=|\bfile:|\{root")
+_LINKED = re.compile(rb'"(?:file|link|portal):')
+_INCLUDED = re.compile(r"^[ \t]*+(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,19 @@ def builds(path: str, content: bytes) -> bool:
     match posixpath.basename(path):
         case "package.json":
             scripts = _table(_json(content), "scripts")
-            return any(name in scripts and not HUSKY.fullmatch(str(scripts[name])) for name in AT_INSTALL)
+            hooked = any(name in scripts and not HUSKY.fullmatch(str(scripts[name])) for name in AT_INSTALL)
+            return hooked or _LINKED.search(content) is not None or _has_folder(_json(content))
         case "composer.json":
-            return any(name in content for name in (b'"scripts"', b'"classmap"'))
+            return any(name in content for name in (b'"scripts"', b'"classmap"', b'"path"'))
+        case "pyproject.toml" | "Pipfile":
+            return _BY_PATH.search(content) is not None
         case _:
             return path.endswith(".txt") and _HERE.search(content) is not None
+
+
+def _has_folder(package: Mapping[str, Any]) -> bool:
+    wanted = (str(where) for name in DEPENDENCIES for where in _table(package, name).values())
+    return any(where.startswith((".", "/", "~/")) for where in wanted)
 
 
 def folders(paths: Sequence[str]) -> tuple[str, ...]:
