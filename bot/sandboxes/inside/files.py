@@ -31,10 +31,7 @@ class Refused(Exception):
 
 
 class Tree:
-    """A work tree below one directory. Paths are bytes, relative to it.
-
-    A command may close the directory itself to all, and then no other could begin in it: see `reopen`.
-    """
+    """A work tree below one directory. Paths are bytes, relative to it."""
 
     def __init__(self, root: str, *, settled_ns: int = SETTLED_NS) -> None:
         self._root = os.fsencode(root)
@@ -44,7 +41,7 @@ class Tree:
         self._top = os.open(root, DIRECTORY)
 
     def reopen(self) -> None:
-        """Its owner gets all rights to it, if that is us. No command can put another directory in its place."""
+        """Of the root, which a command may have closed; none can put another directory in its place."""
         mode = stat.S_IMODE(os.stat(self._root).st_mode)
         if mode & stat.S_IRWXU != stat.S_IRWXU:
             with suppress(PermissionError):
