@@ -22,6 +22,7 @@ ENVIRONMENT = {
 SHIM = Path(shim.__file__).read_text(encoding="utf-8")
 CHUNK = 1 << 16
 GRACE_S = 30.0  # a command is killed after the client has given up waiting for it, as on Modal
+LAST_WORDS_S = 10.0  # what commands had written is in the pipes when the machine is gone
 
 
 def make_root(root: Path) -> None:
@@ -167,6 +168,9 @@ class Machine:
         self._listening.cancel()
         await asyncio.wait([self._listening])
         self._calls.close()
+        if self._tasks:  # a bwrap killed while it began may leave a child behind that holds the pipes open
+            for unread in (await asyncio.wait(self._tasks, timeout=LAST_WORDS_S))[1]:
+                unread.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for command in self.commands.values():
             command.stdin.close()
