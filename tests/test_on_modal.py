@@ -209,7 +209,7 @@ async def test_where_no_job_can_begin_the_operator_finds_why_in_the_log_and_the_
     await store.close()
     said = [comment.body for comment in github.comments(repository, issue.number) if comment.author.type == "Bot"]
     assert len(said) == 1
-    assert f"**Queued** {STUCK} · run {job.id}" in said[0]
+    assert f"**Queued**{STUCK} · run {job.id}" in said[0]
 
 
 async def test_the_upkeep_ends_sandboxes_also_while_github_does_not_answer(
