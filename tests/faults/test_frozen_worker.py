@@ -187,7 +187,8 @@ async def test_a_worker_frozen_at_any_instant_does_nothing_when_it_thaws(
             issue = await asked(stage)
             await asyncio.sleep(random.Random(round_number).uniform(0.05, 2.0))
             first.process.send_signal(signal.SIGSTOP)
-            async with worker(stage, tmp_path / "second", lease_s=LONG_LEASE_S):
+            async with worker(stage, tmp_path / "second", lease_s=LONG_LEASE_S) as second:
+                assert await second.said() == "ready"  # before it a SIGTERM ends it as any process
                 await finished(stage, issue)
             before = await all_there_is(stage, issue)
             first.thaw()
