@@ -215,9 +215,9 @@ def _reachable(host: str) -> str:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("GITHUB_APP_ID", "app_id", "0", "The App's number", whole(0, 2**53, "number"), "worker"),
-    Setting("GITHUB_PRIVATE_KEY", "private_key", "", "The App's private key, PEM text", pem, "worker"),
-    Setting("GITHUB_PRIVATE_KEY_PATH", "private_key_path", "", "or the file that holds it", path, "worker"),
+    Setting("GITHUB_APP_ID", "app_id", "0", "The App's number", whole(0, 2**53, "number")),
+    Setting("GITHUB_PRIVATE_KEY", "private_key", "", "The App's private key, PEM text", pem),
+    Setting("GITHUB_PRIVATE_KEY_PATH", "private_key_path", "", "or the file that holds it", path),
     Setting(
         "GITHUB_WEBHOOK_SECRET",
         "webhook_secrets",
@@ -232,6 +232,7 @@ SETTINGS: tuple[Setting, ...] = (
         "https://api.github.com",
         "For GitHub Enterprise Server: https://HOST/api/v3",
         url,
+        "both",
     ),
     *MODEL_SETTINGS,
     *LIMIT_SETTINGS,
@@ -241,19 +242,21 @@ SETTINGS: tuple[Setting, ...] = (
         HOME,
         "Where the database, repository mirrors, kept setups, the records of `backspace run` and a `.env` of yours lie",
         folder,
+        "both",
     ),
-    Setting("DATABASE_URL", "database_url", "", "Default: an SQLite file in BACKSPACE_HOME", database),
+    Setting("DATABASE_URL", "database_url", "", "Default: an SQLite file in BACKSPACE_HOME", database, "both"),
     *SANDBOX_SETTINGS,
     *SETUP_SETTINGS,
-    Setting("PUBLIC_URL", "public_url", "", "Where people reach this bot; default http://HOST:PORT", url),
+    Setting("PUBLIC_URL", "public_url", "", "Where people reach this bot; default http://HOST:PORT", url, "both"),
     Setting(
         "BACKSPACE_OPERATOR_TOKEN",
         "operator_token",
         "",
         "Lets who has it cancel any job, and read `/metrics`; without it nobody cancels but in the thread",
         token,
+        "both",
     ),
-    Setting("HOST", "host", "127.0.0.1", "The address to listen on", text),
+    Setting("HOST", "host", "127.0.0.1", "The address to listen on", text, "both"),
     Setting("PORT", "port", "8000", "The port to listen on", whole(0, 65535, "port"), "web"),
     Setting(
         "HEALTH_PORT",
@@ -261,10 +264,14 @@ SETTINGS: tuple[Setting, ...] = (
         "0",
         "With `--worker-only`: where `/healthz`, `/readyz` and `/metrics` answer; 0: nowhere",
         whole(0, 65535, "port"),
-        "worker",
     ),
     Setting(
-        "LOG_LEVEL", "log_level", "info", "How much to log", one_of("debug", "info", "warning", "error", "critical")
+        "LOG_LEVEL",
+        "log_level",
+        "info",
+        "How much to log",
+        one_of("debug", "info", "warning", "error", "critical"),
+        "both",
     ),
-    Setting("LOG_FORMAT", "log_format", "console", "`console` or `json`", one_of("console", "json")),
+    Setting("LOG_FORMAT", "log_format", "console", "`console` or `json`", one_of("console", "json"), "both"),
 )

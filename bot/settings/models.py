@@ -73,35 +73,31 @@ def prices(raw: str) -> Mapping[str, tuple[Decimal, Decimal, Decimal]]:
 
 
 MODEL_SETTINGS: tuple[Setting, ...] = (
-    Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", api_key, "worker"),
-    Setting("ANTHROPIC_BASE_URL", "anthropic_base_url", "", "Another address for Claude's API", optional_url, "worker"),
+    Setting("ANTHROPIC_API_KEY", "anthropic_api_key", "", "The key for Claude", api_key),
+    Setting("ANTHROPIC_BASE_URL", "anthropic_base_url", "", "Another address for Claude's API", optional_url),
     Setting(
         "ANTHROPIC_PLATFORM",
         "anthropic_platform",
         "anthropic",
         "Who runs Claude: `anthropic`, `bedrock`, `vertex` or `foundry`",
         one_of("anthropic", "bedrock", "vertex", "foundry"),
-        "worker",
     ),
-    Setting("AWS_REGION", "aws_region", "", "Where Bedrock runs it", text, "worker"),
-    Setting(
-        "AWS_ACCESS_KEY_ID", "aws_access_key_id", "", "For Bedrock; without it, what AWS finds itself", text, "worker"
-    ),
-    Setting("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key", "", "and its secret", api_key, "worker"),
-    Setting("AWS_SESSION_TOKEN", "aws_session_token", "", "and its token, where it has one", api_key, "worker"),
-    Setting("AWS_BEARER_TOKEN_BEDROCK", "aws_bearer_token", "", "or an API key for Bedrock", api_key, "worker"),
-    Setting("CLOUD_ML_REGION", "vertex_region", "", "Where Vertex AI runs it, such as `global`", text, "worker"),
-    Setting("ANTHROPIC_VERTEX_PROJECT_ID", "vertex_project", "", "and in which Google Cloud project", text, "worker"),
-    Setting("ANTHROPIC_FOUNDRY_RESOURCE", "foundry_resource", "", "The resource in Microsoft Foundry", text, "worker"),
-    Setting("ANTHROPIC_FOUNDRY_API_KEY", "foundry_api_key", "", "and its key", api_key, "worker"),
-    Setting("OPENAI_API_KEY", "openai_api_key", "", "The key for models that are not Claude", api_key, "worker"),
+    Setting("AWS_REGION", "aws_region", "", "Where Bedrock runs it", text),
+    Setting("AWS_ACCESS_KEY_ID", "aws_access_key_id", "", "For Bedrock; without it, what AWS finds itself", text),
+    Setting("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key", "", "and its secret", api_key),
+    Setting("AWS_SESSION_TOKEN", "aws_session_token", "", "and its token, where it has one", api_key),
+    Setting("AWS_BEARER_TOKEN_BEDROCK", "aws_bearer_token", "", "or an API key for Bedrock", api_key),
+    Setting("CLOUD_ML_REGION", "vertex_region", "", "Where Vertex AI runs it, such as `global`", text),
+    Setting("ANTHROPIC_VERTEX_PROJECT_ID", "vertex_project", "", "and in which Google Cloud project", text),
+    Setting("ANTHROPIC_FOUNDRY_RESOURCE", "foundry_resource", "", "The resource in Microsoft Foundry", text),
+    Setting("ANTHROPIC_FOUNDRY_API_KEY", "foundry_api_key", "", "and its key", api_key),
+    Setting("OPENAI_API_KEY", "openai_api_key", "", "The key for models that are not Claude", api_key),
     Setting(
         "OPENAI_BASE_URL",
         "openai_base_url",
         "",
         "Where they are; default OpenAI; any server that speaks chat completions, such as vLLM, Ollama or Gemini's",
         optional_url,
-        "worker",
     ),
     Setting(
         "BACKSPACE_MODEL",
@@ -110,7 +106,6 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "The model, or several with commas: the next takes over for the rest of a job when one fails for good. "
         "`rules` works without a model, from patches and recipes in the request",
         names,
-        "worker",
     ),
     Setting(
         "BACKSPACE_PRICES",
@@ -119,7 +114,6 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "What models cost that have no list price here, in dollars for a million tokens in and out, such as "
         "`qwen3:32b=0/0,gemini-3-pro=1.25/10`",
         prices,
-        "worker",
     ),
     Setting(
         "BACKSPACE_EFFORT",
@@ -127,7 +121,6 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "",
         "How hard the model thinks: `low`, `medium`, `high`, `xhigh` or `max`; default: its own",
         one_of("", "low", "medium", "high", "xhigh", "max"),
-        "worker",
     ),
     Setting(
         "BACKSPACE_HANDOFF_TOKENS",
@@ -136,6 +129,5 @@ MODEL_SETTINGS: tuple[Setting, ...] = (
         "Tokens after which a job's conversation begins anew from a summary; 60 % of the model's window at most, "
         "which is taken for 128,000 where nobody tells it",
         whole(8_000, 10_000_000, "number of tokens"),
-        "worker",
     ),
 )

@@ -58,7 +58,6 @@ SETUP_SETTINGS: tuple[Setting, ...] = (
         "on",
         "Whether dependencies are installed with network before the agent works: `on` or `off`",
         one_of("on", "off"),
-        "worker",
     ),
     Setting(
         "SETUP_HOSTS",
@@ -66,7 +65,6 @@ SETUP_SETTINGS: tuple[Setting, ...] = (
         "",
         "More hosts for it, comma-separated; `host:port` for one of your own, which may have a private address",
         hosts,
-        "worker",
     ),
     Setting(
         "SETUP_ENV",
@@ -74,14 +72,6 @@ SETUP_SETTINGS: tuple[Setting, ...] = (
         "",
         "NAME=value pairs for its commands, such as PIP_INDEX_URL=http://index.corp:8081/simple; no credentials",
         variables,
-        "worker",
     ),
-    Setting(
-        "SETUP_PROXY",
-        "setup_proxy",
-        "",
-        "The HTTP proxy it goes out through, where there is no other way",
-        proxy,
-        "worker",
-    ),
+    Setting("SETUP_PROXY", "setup_proxy", "", "The HTTP proxy it goes out through, where there is no other way", proxy),
 )

@@ -22,7 +22,7 @@ class Setting:
     default: str
     meaning: str
     read: Callable[[str], object]
-    role: Role = "both"
+    role: Role = "worker"
 
 
 def text(raw: str) -> str:
@@ -123,7 +123,7 @@ def number(low: float, high: float, unit: str) -> Callable[[str], float]:
     return read
 
 
-def whole(low: int, high: int, unit: str) -> Callable[[str], int]:
+def whole(low: int, high: int, unit: str = "whole number") -> Callable[[str], int]:
     def read(raw: str) -> int:
         if not raw.isascii() or not raw.isdigit() or not low <= int(raw[:20]) <= high:
             raise ValueError(f"is not a {unit} from {low} to {high}: {raw}.")
