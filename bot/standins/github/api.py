@@ -21,12 +21,11 @@ MOST_PER_PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler says. `body` None: nothing (204, 205) or, with `raw`, exactly those bytes."""
+    """What a handler says. `body` None: nothing (204)."""
 
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,16 +188,12 @@ async def _json_body(request: Request) -> Json:
         json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate could not be answered with
     except (ValueError, RecursionError):
         raise Problem(400, "Problems parsing JSON") from None
-    if isinstance(body, list):
-        return {"": body}
     if not isinstance(body, dict):
         raise Problem(400, "Body should be a JSON object")
     return body
 
 
 def _response(said: Answer) -> Response:
-    if said.raw is not None:
-        return Response(said.raw, said.status, dict(said.headers))
     if said.body is None:
         return Response(status_code=said.status, headers=dict(said.headers))
     return JSONResponse(said.body, said.status, dict(said.headers))

@@ -1,7 +1,7 @@
 """The App's own endpoints: who it is, where it is installed, installation tokens."""
 
 from bot.standins.github import shapes
-from bot.standins.github.api import Answer, Call, Route, rate
+from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import LEVELS, AsApp, AsInstallation, mint
 from bot.standins.github.problems import Problem, not_found
 from bot.standins.github.state import Installation, Repository
@@ -20,15 +20,6 @@ async def list_installations(call: Call) -> Answer:
 
 async def get_installation(call: Call) -> Answer:
     return Answer(200, shapes.installation(call.world, _installation(call)))
-
-
-async def repository_installation(call: Call) -> Answer:
-    one = next(
-        (one for one in call.world.installations.values() if one.app is call.app and one.covers(call.repo)), None
-    )
-    if one is None:
-        raise not_found()
-    return Answer(200, shapes.installation(call.world, one))
 
 
 async def create_token(call: Call) -> Answer:
@@ -91,19 +82,6 @@ async def installation_repositories(call: Call) -> Answer:
     return Answer(200, {"total_count": len(ours), "repository_selection": selection, "repositories": rows}, headers)
 
 
-async def rate_limit(call: Call) -> Answer:
-    core = rate(call.world, call.caller)
-    search = {"limit": 30, "remaining": 30, "reset": core["reset"], "used": 0}
-    return Answer(200, {"resources": {"core": core, "search": search}, "rate": core})
-
-
-async def get_user(call: Call) -> Answer:
-    who = call.world.user(call.path["login"])
-    if who is None:
-        raise not_found()
-    return Answer(200, shapes.full_user(call.world, who))
-
-
 def _installation(call: Call) -> Installation:
     one = call.world.installations.get(call.number("id"))
     if one is None or one.app is not call.app:
@@ -116,9 +94,6 @@ ROUTES = (
     Route("GET", "/app/installations", list_installations, caller=AsApp),
     Route("GET", "/app/installations/{id}", get_installation, caller=AsApp),
     Route("POST", "/app/installations/{id}/access_tokens", create_token, caller=AsApp),
-    Route("GET", "/repos/{owner}/{repo}/installation", repository_installation, caller=AsApp),
     Route("DELETE", "/installation/token", revoke_token, caller=AsInstallation),
     Route("GET", "/installation/repositories", installation_repositories, caller=AsInstallation),
-    Route("GET", "/rate_limit", rate_limit),
-    Route("GET", "/users/{login}", get_user),
 )

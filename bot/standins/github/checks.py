@@ -52,15 +52,6 @@ async def update(call: Call) -> Answer:
     return Answer(200, shape(call.world, call.repo, run))
 
 
-async def get(call: Call) -> Answer:
-    return Answer(200, shape(call.world, call.repo, _of(call)))
-
-
-async def list_annotations(call: Call) -> Answer:
-    shown, headers = call.page(_of(call).annotations)
-    return Answer(200, shown, headers)
-
-
 async def list_for_ref(call: Call) -> Answer:
     """`filter=latest`, the default, keeps the newest run of each name and App."""
     sha = await to_thread(call.repo.git.resolve, call.path["ref"])
@@ -203,7 +194,7 @@ def tell(
     payload: Json = {"check_run": shape(world, repo, run)}
     if identifier is not None:
         payload["requested_action"] = {"identifier": identifier}
-    world.emit(repo, "check_run", action, payload, sender=by, only=run.app)
+    world.emit(repo, "check_run", action, payload, by, run.app)
 
 
 def _of(call: Call) -> CheckRun:
@@ -245,8 +236,6 @@ REPO = "/repos/{owner}/{repo}"
 READ, WRITE = ("checks:read",), ("checks:write",)
 ROUTES = (
     Route("POST", f"{REPO}/check-runs", create, WRITE, AsInstallation),
-    Route("GET", f"{REPO}/check-runs/{{id}}", get, READ),
     Route("PATCH", f"{REPO}/check-runs/{{id}}", update, WRITE, AsInstallation),
-    Route("GET", f"{REPO}/check-runs/{{id}}/annotations", list_annotations, READ),
     Route("GET", f"{REPO}/commits/{{ref:path}}/check-runs", list_for_ref, READ),
 )

@@ -13,10 +13,6 @@ SERVER_CONFIG = """\
 [uploadpack]
 	allowAnySHA1InWant = true
 	allowFilter = true
-[http]
-	receivepack = true
-[receive]
-	hideRefs = refs/pull
 [gc]
 	auto = 0
 """
@@ -155,7 +151,7 @@ class BareRepository:
             message.rstrip("\n"),
         )
 
-    def entries(self, treeish: str, *, recursive: bool) -> tuple[Entry, ...]:
+    def entries(self, treeish: str, *, recursive: bool = False) -> tuple[Entry, ...]:
         flags = ("-r", "-t") if recursive else ()
         out = self.run("ls-tree", "-z", "-l", *flags, treeish)
         found = []

@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 import uuid
+from dataclasses import replace
 
 import httpx
 
@@ -31,43 +32,32 @@ class Hooks:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = asyncio.Semaphore(AT_ONCE)
 
-    def emit(
-        self,
-        repo: Repository,
-        event: str,
-        action: str | None,
-        payload: Json,
-        *,
-        sender: User,
-        only: App | None = None,
-    ) -> None:
+    def emit(self, repo: Repository, event: str, action: str, payload: Json, sender: User, only: App | None) -> None:
         """An event of a repository. `only`: check runs tell their own App and nobody else."""
         for installation in self._world.installations.values():
             app = installation.app
             listens = event in app.events and (only is None or only is app)
             if listens and installation.suspended_at is None and installation.covers(repo):
-                named: Json = {"action": action} if action else {}
-                whole = named | payload
-                whole |= {
+                common = {
                     "repository": shapes.repository(self._world, repo),
                     "sender": shapes.user(self._world, sender),
-                    "installation": _short(installation),
+                    "installation": {"id": installation.id, "node_id": shapes.node_id("MDI", installation.id)},
                 }
+                whole = {"action": action} | payload | common
                 self.post(installation, event, action, whole, repository_id=repo.id)
 
     def post(
         self,
         installation: Installation,
         event: str,
-        action: str | None,
+        action: str,
         payload: Json,
         *,
         repository_id: int | None = None,
-        guid: str | None = None,
-    ) -> Delivery:
+    ) -> None:
         delivery = Delivery(
             self._world.next_id(),
-            guid or str(uuid.uuid4()),
+            str(uuid.uuid4()),
             installation.app,
             event,
             action,
@@ -77,22 +67,11 @@ class Hooks:
             self._world.now(),
         )
         self._start(delivery)
-        return delivery
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """The same bytes and the same GUID, as another attempt."""
-        again = Delivery(
-            self._world.next_id(),
-            delivery.guid,
-            delivery.app,
-            delivery.event,
-            delivery.action,
-            delivery.installation_id,
-            delivery.repository_id,
-            delivery.payload,
-            self._world.now(),
-            redelivery=True,
-        )
+        now = self._world.now()
+        again = replace(delivery, id=self._world.next_id(), delivered_at=now, redelivery=True, status="pending")
         self._start(again)
         return again
 
@@ -136,7 +115,6 @@ class Hooks:
         else:
             delivery.status_code = said.status_code
             delivery.status = "OK" if said.is_success else f"Invalid HTTP Response: {said.status_code}"
-            delivery.response_headers = dict(said.headers)
             delivery.response_body = said.text[:LOG_LIMIT]
         delivery.duration = round(time.monotonic() - started, 3)
 
@@ -157,10 +135,6 @@ def headers_of(delivery: Delivery) -> dict[str, str]:
     }
 
 
-def _short(installation: Installation) -> Json:
-    return {"id": installation.id, "node_id": shapes.node_id("MDI", installation.id)}
-
-
 # ---------------------------------------------------------------- the log over REST
 
 
@@ -172,7 +146,6 @@ def routes(hooks: Hooks) -> tuple[Route, ...]:
     return (
         Route("GET", "/app/hook/config", get_config, caller=AsApp),
         Route("GET", "/app/hook/deliveries", list_deliveries, caller=AsApp),
-        Route("GET", "/app/hook/deliveries/{id}", get_delivery, caller=AsApp),
         Route("POST", "/app/hook/deliveries/{id}/attempts", redeliver, caller=AsApp),
     )
 
@@ -196,19 +169,6 @@ async def list_deliveries(call: Call) -> Answer:
     status = f"&status={call.query['status']}" if "status" in call.query else ""
     link = {"Link": f'<{call.url}?per_page={size}{status}&cursor=v1_{rest[0].id}>; rel="next"'} if rest else {}
     return Answer(200, [item(one) for one in shown], link)
-
-
-async def get_delivery(call: Call) -> Answer:
-    one = _delivery(call)
-    return Answer(
-        200,
-        item(one)
-        | {
-            "url": one.app.webhook_url,
-            "request": {"headers": dict(one.request_headers), "payload": json.loads(one.payload)},
-            "response": {"headers": dict(one.response_headers), "payload": one.response_body},
-        },
-    )
 
 
 def item(one: Delivery) -> Json:

@@ -207,10 +207,6 @@ class LoopbackGitHub:
     def reopen_issue(self, repo: Repository, number: int, login: str) -> None:
         threads.set_state(self.world, repo, threads.issue_of(repo, number), self.user(login), "open")
 
-    def lock_issue(self, repo: Repository, number: int, login: str, *, locked: bool = True) -> None:
-        issue = threads.issue_of(repo, number)
-        threads.set_lock(self.world, repo, issue, self.user(login), locked=locked, reason=None)
-
     def delete_issue(self, repo: Repository, number: int, login: str) -> None:
         threads.delete_issue(self.world, repo, threads.issue_of(repo, number), self.user(login))
 

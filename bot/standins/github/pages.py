@@ -40,6 +40,7 @@ def routes(world: World, hooks: Hooks) -> list[Route]:
         ("/", pages.index),
         ("/assets/{name}", asset),
         ("/avatars/{id:int}", pages.avatar),
+        ("/user-attachments/assets/{name}", pages.attachment),
         ("/deliveries", pages.deliveries),
         ("/deliveries/{id:int}", pages.delivery),
         (repo, pages.repository),
@@ -121,6 +122,17 @@ class Pages:
             "</svg>"
         )
         return Response(svg, media_type="image/svg+xml")
+
+    async def attachment(self, request: Request) -> Response:
+        """One redirect, and no credential: of a private repository only with what its HTML says, once signed in."""
+        world, name = self._world, request.path_params["name"]
+        if name not in world.attachments:
+            raise not_found()
+        if "kept" in request.query_params:
+            return Response(world.attachments[name])
+        if request.query_params.get("jwt", "") != world.passes.get(name, ""):
+            raise not_found()
+        return RedirectResponse(f"/user-attachments/assets/{name}?kept=1", 302)
 
     async def repository(self, request: Request) -> Response:
         repo = self._repo(request)

@@ -3,12 +3,11 @@
 from asyncio import to_thread
 from collections.abc import Iterable
 
-from bot.standins.github import git_shapes, threads
 from bot.standins.github import shapes as common
 from bot.standins.github import thread_shapes as shapes
+from bot.standins.github import threads
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
-from bot.standins.github.differences import changes, diff_text, parting
 from bot.standins.github.measuring import measure
 from bot.standins.github.problems import Problem, invalid, not_found, refused
 from bot.standins.github.state import App, Issue, PullRequest, Repository, User
@@ -98,12 +97,7 @@ def _same_base(repo: Repository, base: str) -> Iterable[Issue]:
 
 
 async def get_pull(call: Call) -> Answer:
-    issue, pull = _of(call)
-    if "diff" in call.accept:
-        base = await to_thread(parting, call.repo.git, pull.base_sha, pull.head_sha)
-        text = await to_thread(diff_text, call.repo.git, base, pull.head_sha)
-        return Answer(200, raw=text.encode(), headers={"Content-Type": "application/vnd.github.diff; charset=utf-8"})
-    return _whole(call, issue)
+    return _whole(call, _of(call)[0])
 
 
 async def edit_pull(call: Call) -> Answer:
@@ -121,20 +115,6 @@ async def edit_pull(call: Call) -> Answer:
     if "state" in call.body:
         threads.set_state(call.world, call.repo, issue, call.actor, call.body["state"])
     return _whole(call, issue)
-
-
-async def list_files(call: Call) -> Answer:
-    _, pull = _of(call)
-    base = await to_thread(parting, call.repo.git, pull.base_sha, pull.head_sha)
-    shown, headers = call.page(await to_thread(changes, call.repo.git, base, pull.head_sha))
-    return Answer(200, [git_shapes.file(call.world, call.repo, one, pull.head_sha) for one in shown], headers)
-
-
-async def list_commits(call: Call) -> Answer:
-    _, pull = _of(call)
-    shown, headers = call.page(await to_thread(call.repo.git.between, pull.base_sha, pull.head_sha))
-    commits = [await to_thread(call.repo.git.commit, sha) for sha in shown]
-    return Answer(200, [git_shapes.commit(call.world, call.repo, one) for one in commits], headers)
 
 
 async def request_reviewers(call: Call) -> Answer:
@@ -182,7 +162,5 @@ ROUTES = (
     Route("POST", PULLS, create_pull, WRITE, AsInstallation),
     Route("GET", f"{PULLS}/{{number}}", get_pull, READ),
     Route("PATCH", f"{PULLS}/{{number}}", edit_pull, WRITE, AsInstallation),
-    Route("GET", f"{PULLS}/{{number}}/files", list_files, READ),
-    Route("GET", f"{PULLS}/{{number}}/commits", list_commits, READ),
     Route("POST", f"{PULLS}/{{number}}/requested_reviewers", request_reviewers, WRITE, AsInstallation),
 )

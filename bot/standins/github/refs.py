@@ -3,7 +3,6 @@
 from asyncio import to_thread
 
 from bot.standins.github import git_shapes as shapes
-from bot.standins.github import shapes as common
 from bot.standins.github import threads
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
@@ -23,12 +22,6 @@ async def get_ref(call: Call) -> Answer:
     if found is None:
         raise not_found()
     return Answer(200, shapes.ref(call.world, call.repo, name, *found))
-
-
-async def matching_refs(call: Call) -> Answer:
-    found = await to_thread(call.repo.git.refs, f"refs/{call.path.get('ref', '')}")
-    shown, headers = call.page([shapes.ref(call.world, call.repo, name, *it) for name, it in sorted(found.items())])
-    return Answer(200, shown, headers)
 
 
 async def create_ref(call: Call) -> Answer:
@@ -83,41 +76,6 @@ async def delete_ref(call: Call) -> Answer:
     return Answer(204)
 
 
-async def get_branch(call: Call) -> Answer:
-    name = call.path["branch"]
-    sha = (await to_thread(call.repo.git.refs, f"refs/heads/{name}")).get(f"refs/heads/{name}")
-    if sha is None:
-        raise Problem(404, "Branch not found")
-    commit = await to_thread(call.repo.git.commit, sha[1])
-    here = common.repo_api(call.world, call.repo, f"/branches/{name}")
-    checks = {"enforcement_level": "off", "contexts": [], "checks": []}
-    return Answer(
-        200,
-        {
-            "name": name,
-            "commit": shapes.commit(call.world, call.repo, commit),
-            "_links": {"self": here, "html": common.page_url(call.world, call.repo, f"/tree/{name}")},
-            "protected": False,
-            "protection": {"enabled": False, "required_status_checks": checks},
-            "protection_url": f"{here}/protection",
-        },
-    )
-
-
-async def list_branches(call: Call) -> Answer:
-    found = await to_thread(call.repo.git.refs, "refs/heads/")
-    rows = [
-        {
-            "name": name.removeprefix("refs/heads/"),
-            "commit": {"sha": sha, "url": common.repo_api(call.world, call.repo, f"/commits/{sha}")},
-            "protected": False,
-        }
-        for name, (_, sha) in sorted(found.items())
-    ]
-    shown, headers = call.page(rows)
-    return Answer(200, shown, headers)
-
-
 async def _object(call: Call, sha: object) -> str:
     if not isinstance(sha, str) or not is_sha(sha):
         raise Problem(422, "The sha parameter must be exactly 40 characters and contain only [0-9a-f].")
@@ -137,28 +95,9 @@ async def _check_workflows(call: Call, before: str | None, after: str) -> None:
 
 
 async def moved(world: World, repo: Repository, name: str, before: str, after: str, by: User) -> None:
-    """A ref was made, moved or deleted: pull requests follow their head, and the Apps hear of the push."""
+    """A ref was made, moved or deleted: pull requests follow their head."""
     repo.pushed_at = world.now()
     branch = name.removeprefix("refs/heads/")
-    world.emit(
-        repo,
-        "push",
-        None,
-        {
-            "ref": name,
-            "before": before,
-            "after": after,
-            "created": before == ZERO_SHA,
-            "deleted": after == ZERO_SHA,
-            "forced": False,
-            "base_ref": None,
-            "compare": common.page_url(world, repo, f"/compare/{before[:12]}...{after[:12]}"),
-            "commits": [],
-            "head_commit": None,
-            "pusher": {"name": by.login, "email": shapes.noreply(by)},
-        },
-        sender=by,
-    )
     for issue in repo.pulls():
         pull = issue.pull
         if pull is None or issue.state == "closed" or branch not in (pull.head_ref, pull.base_ref):
@@ -182,10 +121,7 @@ REPO = "/repos/{owner}/{repo}"
 WRITE = ("contents:write",)
 ROUTES = (
     Route("GET", f"{REPO}/git/ref/{{ref:path}}", get_ref, (CONTENT,)),
-    Route("GET", f"{REPO}/git/matching-refs/{{ref:path}}", matching_refs, (CONTENT,)),
     Route("POST", f"{REPO}/git/refs", create_ref, WRITE, AsInstallation),
     Route("PATCH", f"{REPO}/git/refs/{{ref:path}}", update_ref, WRITE, AsInstallation),
     Route("DELETE", f"{REPO}/git/refs/{{ref:path}}", delete_ref, WRITE, AsInstallation),
-    Route("GET", f"{REPO}/branches", list_branches, (CONTENT,)),
-    Route("GET", f"{REPO}/branches/{{branch:path}}", get_branch, (CONTENT,)),
 )

@@ -1,21 +1,20 @@
-"""Clone, fetch and push through the real `git http-backend`."""
+"""Clone and fetch through the real `git http-backend`."""
 
 import subprocess
 from asyncio import to_thread
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route as StarletteRoute
+from starlette.routing import Route
 
-from bot.standins.github.auth import AsInstallation, authorize, caller_of
-from bot.standins.github.git import ZERO_SHA, bare_environment
+from bot.standins.github.auth import authorize, caller_of
+from bot.standins.github.git import bare_environment
 from bot.standins.github.problems import Problem
-from bot.standins.github.refs import moved
 from bot.standins.github.state import Repository
 from bot.standins.github.world import World
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="GitHub"'}
-SERVICES = ("git-upload-pack", "git-receive-pack")
+SERVICE = "git-upload-pack"
 PASSED_ON = {
     "content-type": "CONTENT_TYPE",
     "content-encoding": "HTTP_CONTENT_ENCODING",
@@ -24,40 +23,31 @@ PASSED_ON = {
 }
 
 
-def routes(world: World) -> list[StarletteRoute]:
+def routes(world: World) -> list[Route]:
     async def advertise(request: Request) -> Response:
-        service = request.query_params.get("service", "")
-        if service not in SERVICES:
+        if request.query_params.get("service") != SERVICE:
             return PlainTextResponse("Please upgrade your git client.\n", 403)
-        return await _answer(world, request, service, "info/refs")
+        return await _answer(world, request, "info/refs")
 
     async def rpc(request: Request) -> Response:
-        service = request.path_params["service"]
-        if service not in SERVICES:
-            return PlainTextResponse("Not Found\n", 404)
-        return await _answer(world, request, service, service)
+        return await _answer(world, request, SERVICE)
 
     return [
-        StarletteRoute("/{owner}/{repo}/info/refs", advertise, methods=["GET"]),
-        StarletteRoute("/{owner}/{repo}/{service:str}", rpc, methods=["POST"]),
+        Route("/{owner}/{repo}/info/refs", advertise, methods=["GET"]),
+        Route(f"/{{owner}}/{{repo}}/{SERVICE}", rpc, methods=["POST"]),
     ]
 
 
-async def _answer(world: World, request: Request, service: str, what: str) -> Response:
-    writes = service == "git-receive-pack"
+async def _answer(world: World, request: Request, what: str) -> Response:
     try:
-        repo = _repository(world, request, writes=writes)
+        repo = _repository(world, request)
     except Problem as problem:
         return PlainTextResponse(f"{problem.message}\n", problem.status, problem.headers)
-    before = repo.git.refs() if writes and what == service else {}
-    done = await to_thread(_backend, repo, request, what, await request.body())
-    if before:
-        await _follow(world, repo, request, before)
-    return done
+    return await to_thread(_backend, repo, request, what, await request.body())
 
 
-def _repository(world: World, request: Request, *, writes: bool) -> Repository:
-    """Raises Problem: 401 asks git for credentials, 403 refuses a push, 404 hides."""
+def _repository(world: World, request: Request) -> Repository:
+    """Raises Problem: 401 asks git for credentials, 404 hides."""
     name = f"{request.path_params['owner']}/{request.path_params['repo'].removesuffix('.git')}"
     given = request.headers.get("authorization")
     try:
@@ -69,15 +59,13 @@ def _repository(world: World, request: Request, *, writes: bool) -> Repository:
     try:
         if repo is None:
             raise Problem(404, "Repository not found.")
-        authorize(caller, repo, ("contents:write",) if writes else ("contents:read",), writes=writes)
+        authorize(caller, repo, ("contents:read",), writes=False)
     except Problem as problem:
         if not given:
             raise Problem(401, "Repository not found.", headers=CHALLENGE) from None
         if problem.status == 404:
             raise Problem(404, "Repository not found.") from None
         raise Problem(403, "Write access to repository not granted.") from None
-    if writes and repo.archived:
-        raise Problem(403, "This repository was archived so it is read-only.")
     return repo
 
 
@@ -97,15 +85,3 @@ def _backend(repo: Repository, request: Request, what: str, body: bytes) -> Resp
     headers = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line)
     status = int(headers.pop("Status", "200" if headers else "500").split(" ")[0])
     return Response(content, status, headers)
-
-
-async def _follow(world: World, repo: Repository, request: Request, before: dict[str, tuple[str, str]]) -> None:
-    """A push has the same consequences as a ref moved over REST."""
-    caller = caller_of(world, request.headers.get("authorization"))
-    if not isinstance(caller, AsInstallation):
-        return
-    after = await to_thread(repo.git.refs)
-    for name in sorted(before.keys() | after.keys()):
-        was, now = before.get(name, ("", ZERO_SHA))[1], after.get(name, ("", ZERO_SHA))[1]
-        if was != now:
-            await moved(world, repo, name, was, now, caller.app.bot)

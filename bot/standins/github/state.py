@@ -143,7 +143,6 @@ class Issue:
     state: str = "open"
     state_reason: str | None = None
     locked: bool = False
-    lock_reason: str | None = None
     closed_at: float | None = None
     closed_by: User | None = None
     labels: list[Label] = field(default_factory=list)
@@ -215,7 +214,7 @@ class Delivery:
     guid: str
     app: App
     event: str
-    action: str | None
+    action: str
     installation_id: int
     repository_id: int | None
     payload: bytes
@@ -225,7 +224,6 @@ class Delivery:
     status: str = "pending"
     status_code: int = 0
     request_headers: Mapping[str, str] = field(default_factory=dict)
-    response_headers: Mapping[str, str] = field(default_factory=dict)
     response_body: str = ""
 
 

@@ -11,13 +11,11 @@ BODY_LIMIT = 65_536  # characters, for issues, comments and pull requests alike
 TITLE_LIMIT = 256
 
 
-def open_issue(
-    world: World, repo: Repository, author: User, title: str, body: str | None, *, via_app: App | None = None
-) -> Issue:
+def open_issue(world: World, repo: Repository, author: User, title: str, body: str | None) -> Issue:
     check_title("Issue", title)
     check_body("Issue", body)
     now = world.now()
-    issue = Issue(world.next_id(), next_number(repo), author, title, body, now, now, via_app)
+    issue = Issue(world.next_id(), next_number(repo), author, title, body, now, now)
     repo.issues[issue.number] = issue
     tell(world, repo, issue, "opened", author)
     return issue
@@ -76,7 +74,7 @@ def edit_issue(world: World, repo: Repository, issue: Issue, by: User, *, title:
         tell(world, repo, issue, "edited", by, {"changes": changes})
 
 
-def set_state(world: World, repo: Repository, issue: Issue, by: User, state: object, reason: str | None = None) -> None:
+def set_state(world: World, repo: Repository, issue: Issue, by: User, state: object) -> None:
     if state not in ("open", "closed"):
         raise invalid("Issue", "state", "invalid")
     if state == issue.state:
@@ -84,18 +82,12 @@ def set_state(world: World, repo: Repository, issue: Issue, by: User, state: obj
     if issue.pull and issue.pull.merged_at is not None:
         raise invalid("PullRequest", "state", "invalid", "A merged pull request cannot be reopened.")
     issue.state = str(state)
-    issue.state_reason = (reason or "completed") if state == "closed" else "reopened"
+    issue.state_reason = "completed" if state == "closed" else "reopened"
     issue.closed_at = issue.updated_at = world.now()
     issue.closed_by = by
     if state == "open":
         issue.closed_at = issue.closed_by = None
     tell(world, repo, issue, "closed" if state == "closed" else "reopened", by)
-
-
-def set_lock(world: World, repo: Repository, issue: Issue, by: User, *, locked: bool, reason: str | None) -> None:
-    if locked != issue.locked:
-        issue.locked, issue.lock_reason = locked, reason if locked else None
-        tell(world, repo, issue, "locked" if locked else "unlocked", by)
 
 
 def add_labels(world: World, repo: Repository, issue: Issue, by: User, names: Sequence[str]) -> None:
@@ -137,11 +129,11 @@ def tell(world: World, repo: Repository, issue: Issue, action: str, by: User, mo
     """The `issues` or `pull_request` event of a change."""
     if issue.pull is None:
         shown: Json = {"issue": shapes.issue(world, repo, issue, shapes.OLDEST_VERSION)}
-        world.emit(repo, "issues", action, shown | (more or {}), sender=by)
+        world.emit(repo, "issues", action, shown | (more or {}), by, None)
     else:
         whole = shapes.pull_request(world, repo, issue, issue.pull, shapes.OLDEST_VERSION)
         shown = {"number": issue.number, "pull_request": whole}
-        world.emit(repo, "pull_request", action, shown | (more or {}), sender=by)
+        world.emit(repo, "pull_request", action, shown | (more or {}), by, None)
 
 
 def tell_comment(
@@ -151,7 +143,7 @@ def tell_comment(
         "issue": shapes.issue(world, repo, comment.issue, shapes.OLDEST_VERSION),
         "comment": shapes.comment(world, repo, comment),
     }
-    world.emit(repo, "issue_comment", action, shown | (more or {}), sender=by)
+    world.emit(repo, "issue_comment", action, shown | (more or {}), by, None)
 
 
 # ---------------------------------------------------------------- looking up, checking

@@ -4,7 +4,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bot.standins.github.state import App, Delivery, Installation, Json, Repository, Token, User
 
@@ -17,24 +16,8 @@ class Used:
     resets_at: float
 
 
-class Emit(Protocol):
-    def __call__(
-        self,
-        repo: Repository,
-        event: str,
-        action: str | None,
-        payload: Json,
-        *,
-        sender: User,
-        only: App | None = None,
-    ) -> None:
-        """Tell the Apps that listen. `only`: check runs tell their own App and nobody else."""
-
-
-def tell_nobody(
-    repo: Repository, event: str, action: str | None, payload: Json, *, sender: User, only: App | None = None
-) -> None:
-    """What `World.emit` does until hooks are there."""
+# Tells the Apps that listen: repository, event, action, payload, sender, and the one App it is for (None: all of them).
+Emit = Callable[[Repository, str, str, Json, User, App | None], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -52,10 +35,9 @@ class World:
     installations: dict[int, Installation] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     deliveries: list[Delivery] = field(default_factory=list)
-    tickets: dict[str, tuple[Repository, str]] = field(default_factory=dict)
     attachments: dict[str, bytes] = field(default_factory=dict)
     passes: dict[str, str] = field(default_factory=dict)
-    emit: Emit = tell_nobody
+    emit: Emit = lambda *_: None
     used: dict[str, Used] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1_000_001))
 

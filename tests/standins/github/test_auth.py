@@ -98,7 +98,7 @@ async def test_a_private_repository_outside_the_token_is_invisible(tmp_path: Pat
         token = await it.token(repository_ids=[it.repo.id])
         assert (await it.ask("GET", "/repos/octo/hidden", token=token)).status_code == 404
         assert (await it.ask("GET", "/repos/octo/open", token=token)).status_code == 200
-        said = await it.ask("POST", "/repos/octo/open/issues", {"title": "x"}, token=token)
+        said = await it.ask("POST", "/repos/octo/open/git/blobs", {"content": "x"}, token=token)
         assert said.status_code == 403
         listed = (await it.ask("GET", "/installation/repositories", token=token)).json()
         assert [one["name"] for one in listed["repositories"]] == ["tool"]
@@ -107,7 +107,7 @@ async def test_a_private_repository_outside_the_token_is_invisible(tmp_path: Pat
 async def test_without_credentials_a_public_repository_may_be_read_only(tmp_path: Path) -> None:
     async with scene(tmp_path, private=False) as it:
         assert (await it.http.get("/repos/octo/tool")).status_code == 200
-        said = await it.http.post("/repos/octo/tool/issues", json={"title": "x"})
+        said = await it.http.post("/repos/octo/tool/git/blobs", json={"content": "x"})
         assert (said.status_code, said.json()["message"]) == (401, "Requires authentication")
         assert (await it.http.get("/repos/octo/tool/collaborators/mona/permission")).status_code == 401
         assert (await it.http.get("/app")).status_code == 401
@@ -121,7 +121,7 @@ async def test_suspended_and_removed_installations_give_nothing(tmp_path: Path) 
         it.installation.suspended_at = None
         it.github.uninstall(it.installation)
         assert (await it.ask("GET", "", token=token)).status_code == 401
-        assert (await it.as_app("GET", "/repos/octo/tool/installation")).status_code == 404
+        assert (await it.as_app("GET", f"/app/installations/{it.installation.id}")).status_code == 404
 
 
 async def test_the_rate_limit_counts_down_and_ends(tmp_path: Path) -> None:

@@ -13,12 +13,8 @@ JUNK: tuple[Any, ...] = (None, 7, -1, True, "", "x", [], [[]], [None], [7], {}, 
 NOTE = {"path": "a", "start_line": 1, "end_line": 1, "annotation_level": "notice", "message": "m"}
 WHO = {"name": "n", "email": "e"}
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
-    ("POST", "issues"): {"title": "t", "body": "b", "labels": []},
-    ("PATCH", "issues/1"): {"title": "t", "body": "b", "labels": [], "state": "open", "state_reason": "completed"},
     ("POST", "issues/1/comments"): {"body": "b"},
-    ("POST", "issues/1/labels"): {"labels": []},
     ("POST", "issues/1/reactions"): {"content": "eyes"},
-    ("PUT", "issues/1/lock"): {"lock_reason": "spam"},
     ("POST", "git/blobs"): {"content": "c", "encoding": "base64"},
     ("POST", "git/trees"): {"base_tree": "HEAD", "tree": []},
     ("POST", "git/commits"): {"message": "m", "tree": "t", "parents": [], "author": WHO, "committer": WHO},

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bot.standins.github.differences import changes
 from tests.standins.github.scene import scene
 
 pytestmark = pytest.mark.anyio
@@ -50,11 +51,9 @@ async def test_a_pull_request_is_found_by_its_branch_and_counts_as_an_issue(tmp_
         assert (await it.ask("GET", "pulls?head=octo:other", token=token)).json() == []
         assert "pull_request" in (await it.ask("GET", "issues/2", token=token)).json()
         assert (await it.ask("GET", "pulls/1", token=token)).status_code == 404
-        files = (await it.ask("GET", "pulls/2/files", token=token)).json()
-        assert [(one["filename"], one["status"]) for one in files] == [("new.md", "added"), ("tool.py", "modified")]
-        assert files[0]["patch"] == "@@ -0,0 +1,2 @@\n+a\n+b"
-        diff = await it.ask("GET", "pulls/2", token=token, Accept="application/vnd.github.diff")
-        assert diff.text.startswith("diff --git a/new.md b/new.md")
+        files = changes(it.repo.git, it.head, made["head"]["sha"])
+        assert [(one.path, one.status) for one in files] == [("new.md", "added"), ("tool.py", "modified")]
+        assert files[0].patch == "@@ -0,0 +1,2 @@\n+a\n+b"
 
 
 async def test_a_push_moves_the_pull_request_and_a_deleted_branch_closes_it(tmp_path: Path) -> None:
@@ -104,20 +103,3 @@ async def test_a_pull_request_merges_and_closes_the_issue_it_fixes(tmp_path: Pat
         assert (shown["merged"], shown["state"], shown["merged_by"]["login"]) == (True, "closed", "mona")
         assert it.github.file(it.repo, "main", "tool.py") == b"hello\n"
         assert (await it.ask("GET", "issues/1", token=token)).json()["state"] == "closed"
-
-
-async def test_branches_are_compared(tmp_path: Path) -> None:
-    async with scene(tmp_path) as it:
-        token = await it.token()
-        await it.branch("one", {"a": "1\n"}, token=token)
-        await it.branch("two", {"b": "2\n"}, token=token)
-        words = {}
-        for pair in ("main...one", "one...main", "one...two", "one...one"):
-            said = (await it.ask("GET", f"compare/{pair}", token=token)).json()
-            words[pair] = (said["status"], said["ahead_by"], said["behind_by"], [f["filename"] for f in said["files"]])
-        assert words == {
-            "main...one": ("ahead", 1, 0, ["a"]),
-            "one...main": ("behind", 0, 1, []),
-            "one...two": ("diverged", 1, 1, ["b"]),
-            "one...one": ("identical", 0, 0, []),
-        }

@@ -35,44 +35,23 @@ async def prepared(it: Scene) -> dict[str, Any]:
     wanted = {"name": "backspace", "head_sha": head, "conclusion": "success", "output": output}
     run = (await it.ask("POST", "check-runs", wanted, token=token)).json()["id"]
     await it.github.deliver()
-    entry = (await it.ask("GET", f"git/trees/{head}", token=token)).json()["tree"][0]
-    assert entry["path"] == ".gitattributes"
-    return {"token": token, "comment": comment.id, "head": head, "run": run, "blob": entry["sha"], "base": it.head}
+    return {"token": token, "comment": comment.id, "head": head, "run": run}
 
 
 READS: Mapping[str, Any] = {
     "": published.FullRepository,
-    "issues": list[published.Issue],
     "issues/1": published.Issue,
     "issues/2": published.Issue,
     "issues/1/comments": list[published.IssueComment],
-    "issues/1/labels": list[published.Label],
-    "issues/1/reactions": list[published.Reaction],
     "issues/comments/{comment}": published.IssueComment,
-    "issues/comments/{comment}/reactions": list[published.Reaction],
     "pulls": list[published.PullRequestSimple],
     "pulls/2": published.PullRequest,
-    "pulls/2/files": list[published.DiffEntry],
-    "pulls/2/commits": list[published.Commit],
     "git/ref/heads/main": published.GitRef,
-    "git/matching-refs/heads": list[published.GitRef],
     "git/commits/{head}": published.GitCommit,
-    "git/trees/{head}?recursive=1": published.GitTree,
-    "git/blobs/{blob}": published.Blob,
-    "branches": list[published.ShortBranch],
-    "branches/backspace/1-abc": published.BranchWithProtection,
     "commits?sha={head}": list[published.Commit],
-    "commits/{head}": published.Commit,
-    "compare/main...{head}": published.CommitComparison,
-    "contents/tool.py": published.ContentFile,
-    "contents": list[published.ContentDirectoryItems],
     "collaborators/mona/permission": published.RepositoryCollaboratorPermission,
-    "check-runs/{run}": published.CheckRun,
-    "check-runs/{run}/annotations": list[published.CheckAnnotation],
     "commits/{head}/check-runs": published.ReposOwnerRepoCommitsRefCheckRunsGetResponse200,
     "/installation/repositories": published.InstallationRepositoriesGetResponse200,
-    "/rate_limit": published.RateLimitOverview,
-    "/users/mona": published.PublicUser,
 }
 
 
@@ -83,8 +62,6 @@ async def test_what_an_installation_reads_has_githubs_shape(tmp_path: Path, pref
         for template, model in READS.items():
             path = template.format(**names)
             where = path if path.startswith("/") else f"/repos/octo/tool/{path}".rstrip("/")
-            if path == "git/matching-refs/heads":
-                where += "/"
             said = await it.ask("GET", prefix + where, token=names["token"])
             assert said.status_code == 200, (path, said.text)
             check(model, said.json())
@@ -98,13 +75,10 @@ async def test_what_an_app_reads_has_githubs_shape(tmp_path: Path) -> None:
         here = f"/app/installations/{it.installation.id}"
         check(published.Integration, (await it.as_app("GET", "/app")).json())
         check(published.Installation, (await it.as_app("GET", here)).json())
-        check(published.Installation, (await it.as_app("GET", "/repos/octo/tool/installation")).json())
         asked = {"repository_ids": [it.repo.id]}
         check(published.InstallationToken, (await it.as_app("POST", f"{here}/access_tokens", asked)).json())
         rows = (await it.as_app("GET", "/app/hook/deliveries")).json()
         check(list[published.HookDeliveryItem], rows)
-        one = await it.as_app("GET", f"/app/hook/deliveries/{rows[0]['id']}")
-        check(published.HookDelivery, one.json())
         check(published.WebhookConfig, (await it.as_app("GET", "/app/hook/config")).json())
 
 
@@ -122,12 +96,11 @@ EVENTS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("check_run", "completed"): published.WebhookCheckRunCompleted,
     ("check_run", "rerequested"): published.WebhookCheckRunRerequested,
     ("check_run", "requested_action"): published.WebhookCheckRunRequestedAction,
-    ("push", ""): published.WebhookPush,
 }
 
 
 async def test_what_is_delivered_has_githubs_shape(tmp_path: Path) -> None:
-    events = ("issue_comment", "issues", "check_run", "pull_request", "push")
+    events = ("issue_comment", "issues", "check_run", "pull_request")
     async with scene(tmp_path, events=events) as it:
         names = await prepared(it)
         it.github.unlabel(it.repo, 1, "mona", "backspace")
@@ -135,7 +108,7 @@ async def test_what_is_delivered_has_githubs_shape(tmp_path: Path) -> None:
         it.github.reopen_issue(it.repo, 1, "mona")
         where = f"issues/comments/{names['comment']}"
         await it.ask("PATCH", where, {"body": "edited"}, token=names["token"])
-        await it.ask("DELETE", where, token=names["token"])
+        it.github.delete_comment(it.repo, names["comment"], "mona")
         update = {"message": "More", "tree": it.repo.git.commit(it.head).tree, "parents": [names["head"]]}
         commit = (await it.ask("POST", "git/commits", update, token=names["token"])).json()["sha"]
         await it.ask("PATCH", "git/refs/heads/backspace/1-abc", {"sha": commit}, token=names["token"])
