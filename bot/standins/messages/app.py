@@ -10,42 +10,24 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bot.standins.messages.cache import Charge, PromptCache, Visit
+from bot.standins.messages.cache import Charge, PromptCache, Visit, booked
 from bot.standins.messages.catalog import MODELS, model_card
 from bot.standins.messages.chat import Chat, chat_refusal, decoded
 from bot.standins.messages.chat_catalog import CHAT_MODELS, chat_card
 from bot.standins.messages.chat_rules import check_chat_headers
-from bot.standins.messages.delivery import Dropped, delivered, may_begin
+from bot.standins.messages.delivery import Dropped, Manner, may_begin, streaming
 from bot.standins.messages.diagnosis import Diagnosis
-from bot.standins.messages.faults import (
-    Cut,
-    CutInside,
-    ErrorEvent,
-    Fault,
-    Refusal,
-    Status,
-)
-from bot.standins.messages.metering import booked, charging, written_by
+from bot.standins.messages.faults import Fault, Refusal, Status
 from bot.standins.messages.prompt import prompt_of
 from bot.standins.messages.refusals import Refused, error_body
 from bot.standins.messages.rules import check_body, check_headers
 from bot.standins.messages.script import Answer, Observed, Say, Script, ScriptError, Think, text_of
 from bot.standins.messages.seals import Seals
-from bot.standins.messages.stream import (
-    Envelope,
-    Wire,
-    as_written,
-    cutting_point,
-    frames,
-    piece_of,
-    random_writes,
-    tells_output,
-    with_error,
-)
+from bot.standins.messages.stream import PING, Envelope, Wire, as_written, error_frame, frames
 
 
 class LoopbackMessages:
@@ -206,15 +188,20 @@ class LoopbackMessages:
             self._settle(number, body, visit)(output)
             content = [block.whole() for block in blocks]
             return JSONResponse(envelope.message(content, stop_reason, output), headers=headers)
-        streamed = frames(blocks, envelope, fault, chance)
-        events = list(with_error(streamed, fault, request_id) if isinstance(fault, ErrorEvent) else streamed)
-        if isinstance(fault, CutInside):
-            fault = Cut(cutting_point(events, blocks, fault), fault.cleanly)
-        written = written_by(events, piece_of, ended=tells_output, whole=output)
-        sends = charging(lambda: self._settle(number, body, visit), written)
-        writes = random_writes(events, random.Random(f"{self._seed} split {number}"), largest=self._largest_write)
-        stream = delivered(writes, fault, sends=sends)
-        return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
+        manner = Manner(
+            ping=PING,
+            error=lambda error: error_frame(error, request_id),
+            largest_write=self._largest_write,
+            chance=random.Random(f"{self._seed} split {number}"),
+        )
+        return streaming(
+            frames(blocks, envelope, fault, chance),
+            [block.kind for block in blocks],
+            fault,
+            manner,
+            begin=lambda: self._settle(number, body, visit),
+            headers=headers,
+        )
 
     def _blocks(
         self, body: Mapping[str, Any], made: Answer, fault: Fault | None, chance: random.Random

@@ -53,6 +53,20 @@ class Charge:
         return self.input.read / total
 
 
+def booked(
+    ledger: list[Charge], number: int, model: str, spent: InputUsage, *, prompt_nanos: int, output_nanos: int
+) -> Callable[[int], None]:
+    """A charge for the prompt; to be told how much output it has come to. Prices are in billionths of a dollar, the
+    prompt's in all and the output's for a token."""
+    place = len(ledger)
+    ledger.append(Charge(number, model, spent, 0, prompt_nanos / 1_000_000_000))
+
+    def comes_to(output: int) -> None:
+        ledger[place] = Charge(number, model, spent, output, (prompt_nanos + output * output_nanos) / 1_000_000_000)
+
+    return comes_to
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """What one request would read and leave behind: `kept` maps prefix hashes to seconds to live."""

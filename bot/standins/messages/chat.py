@@ -9,27 +9,19 @@ from itertools import accumulate
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from bot.standins.messages import chat_stream as wire
-from bot.standins.messages.cache import Charge, InputUsage
+from bot.standins.messages.cache import Charge, InputUsage, booked
 from bot.standins.messages.chat_catalog import CHAT_MODELS
 from bot.standins.messages.chat_rules import check_chat_body, check_chat_headers, prompt_parts
 from bot.standins.messages.chat_seen import observed
-from bot.standins.messages.delivery import delivered, may_begin
-from bot.standins.messages.faults import (
-    Cut,
-    CutInside,
-    ErrorEvent,
-    Fault,
-    Refusal,
-    Status,
-)
-from bot.standins.messages.metering import booked, charging, written_by
+from bot.standins.messages.delivery import Manner, may_begin, streaming
+from bot.standins.messages.faults import Fault, Refusal, Status
 from bot.standins.messages.prompt import tokens_in
 from bot.standins.messages.refusals import Refused
 from bot.standins.messages.script import Answer, Observed, Say, Think
-from bot.standins.messages.stream import Wire, as_written, random_writes
+from bot.standins.messages.stream import Wire, as_written
 
 LEAST_CACHED = 1_024  # tokens; OpenAI's smallest cached prefix
 CACHED_S = 600.0  # how long a prefix stays
@@ -79,15 +71,20 @@ class Chat:
             self._book(number, body, spent, blocks)(output)
             return JSONResponse(completion.whole(wire.message_of(blocks, refusal)), headers=headers)
         with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        streamed = wire.chunks(blocks, completion, fault, chance, with_usage=with_usage)
-        events = list(wire.with_error(streamed, fault) if isinstance(fault, ErrorEvent) else streamed)
-        if isinstance(fault, CutInside):
-            fault = Cut(wire.cutting_point(events, fault), fault.cleanly)
-        written = written_by(events, wire.piece_of, ended=wire.tells_output, whole=output)
-        sends = charging(lambda: self._book(number, body, spent, blocks), written)
-        writes = random_writes(events, random.Random(f"{self.seed} split {number}"), largest=self.largest_write)
-        stream = delivered(writes, fault, sends=sends, ping=wire.PING)
-        return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
+        manner = Manner(
+            ping=wire.PING,
+            error=wire.error_chunk,
+            largest_write=self.largest_write,
+            chance=random.Random(f"{self.seed} split {number}"),
+        )
+        return streaming(
+            wire.chunks(blocks, completion, fault, chance, with_usage=with_usage),
+            [block.kind for block in blocks],
+            fault,
+            manner,
+            begin=lambda: self._book(number, body, spent, blocks),
+            headers=headers,
+        )
 
     def _blocks(
         self, body: Json, made: Answer, fault: Fault | None, chance: random.Random, limit: int
