@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +23,7 @@ from bot.sandboxes.handed import HandedNetwork
 from bot.sandboxes.inside.wire import LENGTHS, header_of, lengths
 from bot.sandboxes.limits import SandboxLimits
 from bot.sandboxes.proxy import DIALER, Dialer
-from bot.sandboxes.roots import edition, python_of, root_for
+from bot.sandboxes.roots import edition, fault_of, python_of, root_for
 from bot.sandboxes.seccomp import seccomp_filter
 from bot.sandboxes.served import ServedSandbox
 from bot.sandboxes.shelf import Shelf
@@ -38,7 +38,6 @@ NO_NAMESPACES = {  # the switches that forbid user namespaces: file below /proc/
     "kernel/unprivileged_userns_clone": ("0", "sysctl -w kernel.unprivileged_userns_clone=1"),
     "kernel/apparmor_restrict_unprivileged_userns": ("1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
 }
-TOO_MUCH = {"/", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var"}
 
 
 class Bubblewrap:
@@ -47,8 +46,8 @@ class Bubblewrap:
     A bot that runs as root starts each sandbox as an unprivileged user of its own, so that process limits hold and
     two sandboxes cannot signal each other; otherwise the sandbox has the bot's user. `readonly_paths` are toolchains
     outside /usr, seen at the same place; their `bin` and `shims` come first in PATH. `rootfs`: unpacked images, used in
-    place of this machine's /usr. `way_out`: the operator's rules
-    for the setup phase's network, None for never any. `shelf`: where `keep` saves.
+    place of this machine's /usr. `way_out`: the operator's rules for the setup phase's network, None for never any.
+    `shelf`: where `keep` saves.
     """
 
     def __init__(
@@ -80,41 +79,34 @@ class Bubblewrap:
             return "There is no /usr/bin/python3 for the sandbox: apt-get install python3."
         rootfs = {"SANDBOX_ROOTFS": self._rootfs} if self._rootfs else {}
         for setting, path in [*rootfs.items(), *(("SANDBOX_READONLY_PATHS", path) for path in self._readonly)]:
-            if fault := _fault_of(path, setting):
+            if fault := fault_of(path, setting, None if os.geteuid() else FIRST_SPARE_UID):
                 return fault
         return self._trial()
 
     async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
         """Every sandbox is a new one; without unpacked images, all are made of this machine's /usr."""
-        opened = await self._opened(job_id, root_for(image, self._rootfs))
-        return opened if await opened.begun(warm) else await self._opened(job_id, root_for(image, self._rootfs))
+        root = root_for(image, self._rootfs)
+        opened = await self._opened(job_id, root)
+        return opened if await opened.begun(warm) else await self._opened(job_id, root)
 
     async def _opened(self, job_id: str, root: Path) -> ServedSandbox:
         python = python_of(root)
         if python is None or shutil.which("bwrap") is None:
             raise ProviderError(NAME, self.problem() or "bubblewrap or /usr/bin/python3 is gone")
-        ours, theirs = socket.socketpair()
-        channel, their_channel = socket.socketpair()
-        try:
+        async with AsyncExitStack() as undone:  # whatever fails, also a call that nobody waits for any more
+            ours, theirs = socket.socketpair()
+            channel, their_channel = socket.socketpair()
+            undone.enter_context(channel)
             with theirs, their_channel:
-                running = self._start(python, theirs, their_channel, root)
-        except OSError as error:
-            ours.close()
-            channel.close()
-            raise ProviderError(NAME, f"a sandbox could not start: bwrap: {error.strerror}") from None
-        reader, writer = await asyncio.open_connection(sock=ours, limit=STREAM_BUFFER_BYTES)
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                header, _ = lengths(await reader.readexactly(LENGTHS.size))
-                header_of(await reader.readexactly(min(header, 4096)))
-            running.confine()
-        except (OSError, EOFError, ValueError, TimeoutError) as error:
-            running.kill()
-            said = running.complaint() or f"{type(error).__name__}: {error}"
-            await running.gone()
-            writer.close()
-            channel.close()
-            raise ProviderError(NAME, f"a sandbox could not start: {said}", retryable=True) from None
+                reader, writer = await asyncio.open_connection(sock=ours, limit=STREAM_BUFFER_BYTES)
+                undone.callback(writer.close)
+                try:
+                    running = self._start(python, theirs, their_channel, root)
+                except OSError as error:
+                    raise ProviderError(NAME, f"a sandbox could not start: bwrap: {error.strerror}") from None
+            undone.push_async_callback(running.leave)
+            await running.ready(reader)
+            undone.pop_all()
         return ServedSandbox(
             id=job_id,
             provider=NAME,
@@ -137,9 +129,10 @@ class Bubblewrap:
     def _start(self, python: str, stream: socket.socket, channel: socket.socket, root: Path) -> "_Running":
         limits = self._limits
         group = limited_group(secrets.token_hex(4), memory_bytes=limits.together(), pids=limits.pids + 16)
-        told, info = os.pipe()
+        info = os.memfd_create("info")
         heard, said = os.pipe()
         os.set_blocking(heard, False)
+        stderr = os.fdopen(heard, "rb", buffering=0)
         try:
             with _as_descriptors(files_made_for_it()) as made, _as_descriptors(_filter()) as filters:
                 argv = command(
@@ -153,15 +146,15 @@ class Bubblewrap:
                     root=root,
                 )
                 keep = [*made.values(), *filters.values(), info, channel.fileno()]
-                process = _spawn(argv, stream.fileno(), said, keep=keep)
+                return _Running(_spawn(argv, stream.fileno(), said, keep=keep), info=info, stderr=stderr, group=group)
         except OSError:
+            os.close(info)
+            stderr.close()
             if group:
                 group.remove()
             raise
         finally:
-            os.close(info)
             os.close(said)
-        return _Running(process, info=os.fdopen(told, "rb"), stderr=os.fdopen(heard, "rb", buffering=0), group=group)
 
     def _trial(self) -> str | None:
         """Starts bwrap for real, with an empty command instead of the helper."""
@@ -191,41 +184,55 @@ class Bubblewrap:
 
 @dataclass
 class _Running:
-    """A started bwrap: `info` tells the first process's id, `stderr` what bwrap complains about."""
+    """A started bwrap: `info` is the file where it tells the first process's id, `stderr` what it complains about.
+
+    Killed at its very start, bwrap would leave a first process that waits for it and for nothing else. So the bot's end
+    does not end bwrap, nor does it write into a pipe of the bot's: the first process hears of that end as soon as it
+    runs, by the end of its stream, and takes all with it.
+    """
 
     process: subprocess.Popen[bytes]
-    info: BinaryIO
+    info: int
     stderr: BinaryIO
     group: ControlGroup | None
-    first_process: int | None = None
     first_process_end: int | None = None
 
-    def confine(self) -> None:
-        """Into the cgroup, if there is one, before anything but the helper runs. Raises OSError."""
-        with self.info:
-            self.first_process = int(json.loads(self.info.read())["child-pid"])
-        self.first_process_end = os.pidfd_open(self.first_process)
-        if self.group is not None:
-            self.group.add(self.process.pid)
-            self.group.add(self.first_process)
+    async def ready(self, reader: asyncio.StreamReader) -> None:
+        """Into the cgroup, if there is one, before anything but the helper runs. Raises ProviderError."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                header, _ = lengths(await reader.readexactly(LENGTHS.size))
+                header_of(await reader.readexactly(min(header, 4096)))
+            self.first_process_end = os.pidfd_open(self._first_process())
+            if self.group is not None:
+                self.group.add(self.process.pid)
+                self.group.add(self._first_process())
+        except (OSError, EOFError, ValueError, TimeoutError) as error:
+            said = (self.stderr.read(4096) or b"").decode(errors="replace").strip()
+            said = said or f"{type(error).__name__}: {error}"
+            raise ProviderError(NAME, f"a sandbox could not start: {said}", retryable=True) from None
 
     def kill(self) -> None:
         if self.process.poll() is None:
-            for pid in (self.first_process, self.process.pid):
-                if pid is not None:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError, ValueError):
+                os.kill(self._first_process(), signal.SIGKILL)
+            self.process.kill()
 
     async def gone(self) -> None:
         await asyncio.to_thread(self._wait)
-        self.info.close()
-        self.stderr.close()
+        if not self.stderr.closed:
+            self.stderr.close()
+            os.close(self.info)
         if self.group is not None:
             await asyncio.to_thread(self.group.remove)
 
     async def leave(self) -> None:
         self.kill()
         await self.gone()
+
+    def _first_process(self) -> int:
+        """Its id. Raises ValueError where bwrap has not told it."""
+        return int(json.loads(os.pread(self.info, 4096, 0))["child-pid"])
 
     def _wait(self) -> None:
         """For bwrap, and for the first process inside: it ends after every other one of its namespace."""
@@ -234,11 +241,6 @@ class _Running:
             ends, self.first_process_end = self.first_process_end, None
             select.select([ends], [], [])
             os.close(ends)
-
-    def complaint(self) -> str:
-        """The first words on bwrap's standard error, "" for none. To be asked once."""
-        with self.stderr:
-            return (self.stderr.read(4096) or b"").decode(errors="replace").strip()
 
 
 def _spawn(argv: list[str], stream: int, stderr: int, *, keep: list[int]) -> subprocess.Popen[bytes]:
@@ -269,8 +271,7 @@ def _as_descriptors(files: dict[str, bytes]) -> Iterator[dict[str, int]]:
     try:
         for path, content in files.items():
             opened[path] = os.memfd_create("backspace")
-            os.write(opened[path], content)
-            os.lseek(opened[path], 0, os.SEEK_SET)
+            os.pwrite(opened[path], content, 0)
         yield opened
     finally:
         for descriptor in opened.values():
@@ -280,21 +281,3 @@ def _as_descriptors(files: dict[str, bytes]) -> Iterator[dict[str, int]]:
 def _filter() -> dict[str, bytes]:
     program = seccomp_filter(os.uname().machine)
     return {} if program is None else {"seccomp": program}
-
-
-def _fault_of(path: Path, setting: str) -> str | None:
-    where = f"{setting}: {path}"
-    if not path.is_absolute() or ".." in path.parts:
-        return f"{where} must be an absolute path without `..`."
-    if str(path) in TOO_MUCH:
-        return f"{where} would show the sandbox far more than a toolchain: name the toolchain's own directory."
-    if not path.exists():
-        return f"{where} does not exist: remove it from the setting or install what should be there."
-    user = None if os.geteuid() else FIRST_SPARE_UID
-    test = ["/usr/bin/test", "-r", str(path), "-a", "-x", str(path)]
-    if subprocess.run(test, env={}, user=user, group=user, check=False).returncode:
-        return (
-            f"{where} cannot be read by the sandbox's unprivileged user: move the toolchain to a place "
-            "everybody can enter, such as /opt, or run the bot as the user it belongs to."
-        )
-    return None

@@ -34,7 +34,10 @@ ETC = (  # what compilers, linkers, TLS libraries and Debian's alternatives need
     "ssl/certs",
     "ssl/openssl.cnf",
 )
-START = f"import sys; sys.path[:0] = ['{HELPER}']; from bot.sandboxes.inside.server import main; main()"
+START = (
+    "import ctypes, sys; ctypes.CDLL(None).prctl(1, 9, 0, 0, 0); "  # prctl(2): SIGKILL when bwrap ends
+    f"sys.path[:0] = ['{HELPER}']; from bot.sandboxes.inside.server import main; main()"
+)
 
 
 def files_made_for_it() -> dict[str, bytes]:
@@ -87,7 +90,7 @@ def command(
     """
     return [
         *("bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--uid", str(UID), "--gid", str(UID)),
-        *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"),
+        *("--new-session", "--as-pid-1", "--cap-drop", "ALL", "--hostname", "sandbox"),
         *(() if info is None else ("--info-fd", str(info))),
         *(() if seccomp is None else ("--seccomp", str(seccomp))),
         *(

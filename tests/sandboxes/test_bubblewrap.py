@@ -3,7 +3,11 @@
 import asyncio
 import ctypes
 import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from bot.domain.errors import ProviderError
 from bot.ports import Sandbox, SandboxProvider
 from bot.sandboxes.bubblewrap import FIRST_SPARE_UID, SPARE_UIDS, Bubblewrap
 from bot.sandboxes.limits import SandboxLimits
+from tests.polling import until
 from tests.sandboxes.containment import TIGHT, Containment, python
 from tests.sandboxes.contract import SandboxContract, sh
 
@@ -138,6 +143,61 @@ async def test_a_killed_sandbox_is_lost_with_everything_in_it() -> None:
     await opened.close()
     assert len(running) == 2
     assert sandbox_processes() == []
+
+
+BOTS = """
+import asyncio, os, sys
+from pathlib import Path
+from bot.sandboxes.bubblewrap import Bubblewrap
+async def work():
+    sandbox = await Bubblewrap(readonly_paths=[Path(sys.argv[1])]).open("killed")
+    await sandbox.exec(["sh", "-c", "trap '' TERM HUP; while :; do sleep 0.01; done"], timeout_s=600)
+while sys.stdin.buffer.read(1):
+    bot = os.fork()
+    if bot == 0:
+        asyncio.run(work())
+    print(bot, flush=True)
+    os.waitpid(bot, 0)
+"""
+
+
+def test_a_bot_killed_at_any_moment_leaves_nothing_of_its_sandbox() -> None:
+    """Red when bwrap tells its first process's id into a pipe of the bot's: seen, two or three of 13 first processes wait
+    for ever then for a bwrap that is gone. Not red when bwrap dies with its parent: that moment is too short to be hit.
+    """
+    with tempfile.TemporaryDirectory() as marked:
+        Path(marked).chmod(0o755)
+        with subprocess.Popen(
+            [sys.executable, "-c", BOTS, marked], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as bots:
+            assert bots.stdin
+            assert bots.stdout
+            for milliseconds in (*range(12), 500):
+                print("x", end="", file=bots.stdin, flush=True)
+                bot = int(bots.stdout.readline())
+                _wait_for_child(bot)
+                time.sleep(milliseconds / 1000)
+                os.kill(bot, signal.SIGKILL)
+            bots.stdin.close()
+        asyncio.run(until(lambda: not _started_with(marked)))
+
+
+def _wait_for_child(pid: int) -> None:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    asyncio.run(until(lambda: children.read_text() != ""))
+
+
+def _started_with(word: str) -> list[str]:
+    """Ids of processes that have it on their command line."""
+    commands = Path("/proc").glob("[0-9]*/cmdline")
+    return [command.parent.name for command in commands if word.encode() in _content(command)]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 # ------------------------------------------------------------------ the host
