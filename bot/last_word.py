@@ -3,17 +3,19 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bot.agent.steering import is_sealed
+from bot.agent.steering import REOPENED, SEALED, is_sealed
 from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
 from bot.domain.events import BranchMoved, Conclusion, JobFinished, JobStarted, PullRequestOpened, Recorded
 from bot.domain.job import Job
 from bot.ports import Claim, Entry, JobState
 from bot.report import answers
 
+RESTED = "rested"  # journal key: an attempt of that number ended because a provider failed
 # Before each later try of a job whose provider failed in a way that one can mend, when the provider does not say;
 # workers that died do not count here.
 RESTS_S = (15.0, 60.0)
-RESTS_WITH_WORK_S = (15.0, 60.0, 300.0, 900.0, 1_800.0)  # GitHub is away, and what it is to be given is paid for
+# GitHub is away, and what it is to be given is paid for. Nothing is said in the thread during a rest, so none is long.
+RESTS_WITH_WORK_S = (15.0, 60.0, 300.0, 300.0, 600.0, 600.0, 600.0, 600.0)
 STATE_OF: dict[Conclusion, JobState] = {
     Conclusion.SUCCESS: "succeeded",
     Conclusion.NEUTRAL: "succeeded",
@@ -62,12 +64,24 @@ def failed(error: BotError, job: Job, *, started: bool) -> JobFinished:
 
 
 def may_retry(error: BotError, claim: Claim, entries: Sequence[Entry]) -> bool:
-    return isinstance(error, ProviderError) and error.retryable and claim.retries < len(_rests_s(error, entries))
+    return (
+        isinstance(error, ProviderError) and error.retryable and _rested(claim, entries) < len(_rests_s(error, entries))
+    )
 
 
 def rest_s(error: ProviderError, claim: Claim, entries: Sequence[Entry]) -> float:
     """How long before the next try."""
-    return error.retry_after_s or _rests_s(error, entries)[claim.retries]
+    return error.retry_after_s or _rests_s(error, entries)[_rested(claim, entries)]
+
+
+def _rested(claim: Claim, entries: Sequence[Entry]) -> int:
+    """How often before this attempt, since the work was handed in, or called back."""
+    times = 0
+    for entry in reversed(entries):
+        if entry.key.split(" ")[0] in (SEALED, REOPENED):
+            break
+        times += entry.key == RESTED and entry.data["attempt"] < claim.attempts
+    return times
 
 
 def _rests_s(error: ProviderError, entries: Sequence[Entry]) -> Sequence[float]:

@@ -31,8 +31,8 @@ class Reporter:
     """`async with Reporter(...) as reporter`, and `reporter.notice` as the recorder's `on_recorded`.
 
     A failure to report is logged and tried again with the next update; it never reaches the job. `close` (also the
-    end of the block) sends the last state, tried `final_attempts` times. After LeaseLost or a cancellation the block
-    sends nothing more: the job has another owner then.
+    end of the block) sends the last state, tried `final_attempts` times; once where a provider's failure ends it: the
+    job comes back then. After LeaseLost or a cancellation the block sends nothing more: the job has another owner then.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class Reporter:
     ) -> None:
         if isinstance(error, LeaseLost | asyncio.CancelledError):
             await self.abandon()
+        elif isinstance(error, ProviderError):
+            await self._rest()
         else:
             await self.close()
 
@@ -107,6 +109,15 @@ class Reporter:
         else:
             _log.error("the last state could not be reported", job=self._job.id)
         return self._told
+
+    async def _rest(self) -> None:
+        """One try that waits for no limit: the next attempt says it where this one cannot."""
+        if self._task is not None:
+            self._closing.set()
+            self._changed.set()
+            await self._task
+            self._task = None
+            await self._update(self._github.progress())
 
     async def abandon(self) -> None:
         """Sends nothing more, and ends."""

@@ -25,6 +25,7 @@ from bot.report.progress import progress
 from bot.report.tracking import marker
 from bot.report.wording import branch_name
 from bot.reporter import Reporter
+from bot.resting import Waits, rest
 from bot.thread import may_write
 
 REFUSED = "refused"  # journal key: a refusal was said in the thread
@@ -65,16 +66,19 @@ class Worker:
         if shut := await self._store.shut_out(job.installation_id, job.repo.id):
             await self._end_unseen(claim, shut)
             return
+        waits = Waits()
         try:
-            async with self._app.repository(job.installation_id, job.repo, hold=lease.hold) as github:
-                await self._run(lease, github)
+            opening = self._app.repository(job.installation_id, job.repo, hold=lease.hold, on_wait=waits.note)
+            async with opening as github:
+                await self._run(lease, github, waits)
         except ProviderError as error:
             await self._give_back(claim, error)
 
-    async def _run(self, lease: Lease, github: GitHub) -> None:
+    async def _run(self, lease: Lease, github: GitHub, waits: Waits) -> None:
         claim, job = lease.claim, lease.claim.job
         reporter = Reporter(job, github=github, links=self._links(job), leaks=self._leaks)
         journal = await Recorder.open(self._store, claim, leaks=self._leaks, on_recorded=reporter.notice)
+        waits.journal = journal
         if claim.cancel_by or last_word.end_in(journal.events()):
             await self._wind_up(claim, reporter, github, journal)
             return
@@ -159,7 +163,8 @@ class Worker:
         except LeaseLost:
             raise
         except BotError as error:
-            if last_word.may_retry(error, claim, journal.entries()):
+            if isinstance(error, ProviderError) and last_word.may_retry(error, claim, journal.entries()):
+                await rest(error, claim, journal)
                 raise
             log.warning("job stopped", error=str(error))
             end = last_word.failed(
@@ -258,12 +263,13 @@ class Worker:
     async def _give_back(self, claim: Claim, error: ProviderError) -> None:
         """GitHub cannot be reached, so nothing can be told there: later, or, after some tries, never."""
         log.warning("job could not go on", error=str(error), attempt=claim.attempts, retries=claim.retries)
-        entries = await self._store.journal(claim.job.id)
-        if last_word.may_retry(error, claim, entries):
-            await self._store.retry(claim, after_s=last_word.rest_s(error, claim, entries))
+        journal = await Recorder.open(self._store, claim, leaks=self._leaks, on_recorded=lambda _: None)
+        if last_word.may_retry(error, claim, journal.entries()):
+            await rest(error, claim, journal)
+            await self._store.retry(claim, after_s=last_word.rest_s(error, claim, journal.entries()))
             return
         end = last_word.failed(last_word.counted(error, claim), claim.job, started=False)
-        known = last_word.end_in(await self._store.events(claim.job.id))
+        known = last_word.end_in(journal.events())
         await self._store.commit(claim, events=() if known else (end,), finish="failed")
 
 

@@ -69,8 +69,10 @@ FLOORS: dict[str, set[str]] = {
         "bot.continuing",
     },
     "bot.last_word": PURE | {"bot.report", "bot.agent"},
+    "bot.resting": PURE | {"bot.last_word", "bot.recorder", "bot.report"},
     "bot.worker": PURE
     | {
+        "bot.resting",
         "bot.intake",
         "bot.report",
         "bot.publish",

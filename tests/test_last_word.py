@@ -5,7 +5,7 @@ import pytest
 from bot.agent.steering import REOPENED, SEALED
 from bot.domain.errors import LimitReached, ProviderError
 from bot.domain.events import BranchMoved, JobEvent, PullRequestOpened, Recorded
-from bot.last_word import cancelled, may_retry, rest_s
+from bot.last_word import RESTED, cancelled, may_retry, rest_s
 from bot.ports import Claim, Entry
 from tests.report.samples import job
 
@@ -36,6 +36,7 @@ def test_a_cancel_names_what_is_on_github_already(events: list[JobEvent], words:
 
 
 AWAY = ProviderError("github", "no answer", retryable=True)
+RESTS = [Entry("effect", RESTED, {"attempt": attempt}) for attempt in range(1, 20)]
 HANDED_IN, CALLED_BACK = Entry("effect", SEALED, {}), Entry("effect", REOPENED, {})
 
 
@@ -43,7 +44,7 @@ HANDED_IN, CALLED_BACK = Entry("effect", SEALED, {}), Entry("effect", REOPENED, 
     ("error", "entries", "rests"),
     [
         pytest.param(AWAY, (), [15, 60], id="two-tries-more"),
-        pytest.param(AWAY, (HANDED_IN,), [15, 60, 300, 900, 1_800], id="fifty-minutes-for-work-that-is-paid-for"),
+        pytest.param(AWAY, (HANDED_IN,), [15, 60, 300, 300, 600, 600, 600, 600], id="fifty-minutes-for-work"),
         pytest.param(AWAY, (HANDED_IN, CALLED_BACK), [15, 60], id="which-was-called-back"),
         pytest.param(ProviderError("docker", "gone", retryable=True), (HANDED_IN,), [15, 60], id="another-provider"),
         pytest.param(ProviderError("github", "forbidden"), (HANDED_IN,), [], id="no-later-try-can-help"),
@@ -54,7 +55,16 @@ HANDED_IN, CALLED_BACK = Entry("effect", SEALED, {}), Entry("effect", REOPENED, 
 def test_a_provider_that_fails_is_given_time(
     error: ProviderError, entries: tuple[Entry, ...], rests: list[float]
 ) -> None:
+    """Tries before the work was handed in are not counted after it. Red when they are: seen."""
     tried: list[float] = []
-    while may_retry(error, claim := Claim(job(), 1, 9, None, retries=len(tried)), entries):
-        tried.append(rest_s(error, claim, entries))
+    before = (*RESTS[:2], *entries) if entries else ()
+    while may_retry(error, claim := Claim(job(), 1, 3 + len(tried), None), (*before, *RESTS[2 : 2 + len(tried)])):
+        tried.append(rest_s(error, claim, (*before, *RESTS[2 : 2 + len(tried)])))
     assert tried == rests
+
+
+def test_a_rest_that_is_written_down_already_counts_from_the_next_attempt_on() -> None:
+    third = Claim(job(), 1, 3, None)
+    assert may_retry(AWAY, third, (RESTS[0], RESTS[2]))
+    assert rest_s(AWAY, third, (RESTS[0], RESTS[2])) == 60
+    assert not may_retry(AWAY, third, RESTS[:2])

@@ -17,7 +17,7 @@ from bot.journey import Workshop
 from bot.last_word import RESTS_S, RESTS_WITH_WORK_S
 from bot.lease import KeptLease, boot_time
 from bot.ports import AccessChanged, AccessState, DayBudgets, Entry, GitHub, GitHubApp
-from bot.ports.github import Hold
+from bot.ports.github import Hold, OnWait
 from bot.publish.mirror import Mirror
 from bot.purse import purse_of
 from bot.repo_config import Budget
@@ -46,7 +46,9 @@ class Away:
     """A GitHub that cannot be reached, and says when to come back."""
 
     @asynccontextmanager
-    async def repository(self, installation_id: int, repo: Repo, *, hold: Hold | None = None) -> AsyncIterator[GitHub]:
+    async def repository(
+        self, installation_id: int, repo: Repo, *, hold: Hold | None = None, on_wait: OnWait | None = None
+    ) -> AsyncIterator[GitHub]:
         raise ProviderError("github", "no answer", retryable=True, retry_after_s=0.001)
         yield
 
@@ -64,7 +66,7 @@ def a_worker(store: Store, root: Path, app: GitHubApp | None = None) -> Worker:
         sandboxes=Bubblewrap(),
         model_named=lambda _: RuleModel(),
         models=("rules",),
-        budget=Budget(usd=1, turns=1, minutes=1),
+        budget=Budget(usd=1, turns=9, minutes=1),
         purse_of=lambda claim, wish: purse_of(store, claim, A_DAY, repo_wish_usd=wish),
     )
     return Worker(store=store, app=app or Away(), workshop=workshop, leaks=Leaks(()), links=links, jobs_per_hour=9)
@@ -118,7 +120,7 @@ async def test_work_that_was_handed_in_waits_longer_for_github(opened: Open, sql
         await worker.run_job(await taken(store))
     end = (await store.events("job-a"))[-1].event
     assert end == JobFinished(
-        Conclusion.FAILURE, "**Failed**: github: no answer (tried 6 times). Asking again later can help."
+        Conclusion.FAILURE, "**Failed**: github: no answer (tried 9 times). Asking again later can help."
     )
 
 

@@ -95,12 +95,14 @@ class ToolReturned:
 class Noted:
     """Something a watcher should know: a retry, a budget threshold, a switch of model.
 
-    `usage` and `usd` (as in ModelAnswered): of a call of the model that brought no reply.
+    `usage` and `usd` (as in ModelAnswered): of a call of the model that brought no reply. `until`: the whole job waits
+    till then (Unix time in seconds), and `text` says for whom.
     """
 
     text: str
     usage: Usage = field(default_factory=Usage)
     usd: float | None = 0.0
+    until: float | None = None
     kind: Literal["noted"] = "noted"
 
 

@@ -24,7 +24,7 @@ from bot.github.calls import DOCUMENTS, GRAPHQL, kind_of, path_of, repeatable
 from bot.github.failures import failure, rate_limit
 from bot.github.pace import Priority
 from bot.github.turn import OutOfTurn, Sleep, Turn
-from bot.ports.github import Hold
+from bot.ports.github import Hold, OnWait
 
 ATTEMPTS = 4
 API_VERSION = "2022-11-28"  # known to github.com and to every supported Enterprise Server
@@ -89,18 +89,20 @@ class Client:
         turn: Turn,
         repo: Repo | None = None,
         hold: Hold | None = None,
+        on_wait: OnWait | None = None,
         check: Check | None = None,
         now: Callable[[], float] = time.time,
         sleep: Sleep = sleep,
     ) -> None:
-        """`hold` has the last word before each request: what it raises keeps the request from being sent.
+        """`hold` has the last word before each request: what it raises keeps the request from being sent. `on_wait`
+        hears of a result that has to wait long for GitHub's limits, and for how many seconds.
 
         `check` sees every text of every request, and where it is, and raises for what must not leave. `now` is Unix
         time.
         """
         self.repo, self.check, self.sleep = repo, check, sleep
         self._github, self._credentials, self._turn = github, credentials, turn
-        self._hold, self._now = hold, now
+        self._hold, self._on_wait, self._now = hold, on_wait, now
 
     async def call(
         self,
@@ -172,9 +174,10 @@ class Client:
         way meanwhile, the request waits for another turn.
         """
         kind, refused = kind_of(call.method, call.template), False
+        on_wait = self._on_wait if call.priority is Priority.RESULT else None
         while True:
             await self._credentials.authorization()
-            async with self._turn.taken(kind, call.priority):
+            async with self._turn.taken(kind, call.priority, on_wait):
                 authorization = await self._credentials.authorization()
                 if self._hold is not None:
                     await self._hold()

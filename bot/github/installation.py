@@ -25,7 +25,7 @@ from bot.github.survey import RestSurvey
 from bot.github.tokens import AppSignature, Given, InstallationToken, Minted, Secrets
 from bot.github.turn import Sleep, Turn
 from bot.ports import DeliveryAttempt, Installation
-from bot.ports.github import Hold
+from bot.ports.github import Hold, OnWait
 
 REVOKE_WITHIN_S = 10.0
 CLOSED_WITHIN_S = 2.0
@@ -65,11 +65,11 @@ class App:
 
     @asynccontextmanager
     async def repository(
-        self, installation_id: int, repo: Repo, *, hold: Hold | None = None
+        self, installation_id: int, repo: Repo, *, hold: Hold | None = None, on_wait: OnWait | None = None
     ) -> AsyncIterator[RestGitHub]:
         """A client whose token, minted at the first call, opens this repository id alone and is revoked at the end."""
         async with self._token(installation_id, repo) as (github, token):
-            client = self._client(github, token, installation_id=installation_id, repo=repo, hold=hold)
+            client = self._client(github, token, installation_id=installation_id, repo=repo, hold=hold, on_wait=on_wait)
             yield RestGitHub(client, token, app_id=self._app_id, git_url=git_url(self._api_url))
 
     @asynccontextmanager
@@ -132,6 +132,7 @@ class App:
         installation_id: int | None = None,
         repo: Repo | None = None,
         hold: Hold | None = None,
+        on_wait: OnWait | None = None,
     ) -> Client:
         return Client(
             github,
@@ -139,6 +140,7 @@ class App:
             turn=self._turn(installation_id),
             repo=repo,
             hold=hold,
+            on_wait=on_wait,
             check=self._check,
             now=self._now,
             sleep=self._sleep,

@@ -9,6 +9,7 @@ from math import inf
 
 from bot.domain.errors import ProviderError
 from bot.github.pace import Kind, Limits, Priority, Traffic, writes
+from bot.ports.github import OnWait
 
 Sleep = Callable[[float], Awaitable[None]]
 PATIENCE_S: Mapping[Priority, float] = {
@@ -33,17 +34,21 @@ class Turn:
         self._changed = asyncio.Event()
 
     @asynccontextmanager
-    async def taken(self, kind: Kind, priority: Priority) -> AsyncIterator[None]:
-        """The block sends one request. Results before progress, else first come, first served. Raises OutOfTurn."""
-        await self._wait(kind, priority)
+    async def taken(self, kind: Kind, priority: Priority, on_wait: OnWait | None = None) -> AsyncIterator[None]:
+        """The block sends one request. Results before progress, else first come, first served. Raises OutOfTurn.
+
+        `on_wait` hears for how many seconds GitHub lets it wait, where that is longer than progress would.
+        """
+        await self._wait(kind, priority, on_wait)
         try:
             yield
         finally:
             self.traffic.answered(kind, self.now())
             self._tell()
 
-    async def _wait(self, kind: Kind, priority: Priority) -> None:
+    async def _wait(self, kind: Kind, priority: Priority, on_wait: OnWait | None) -> None:
         lane, ticket = self._lanes[writes(kind)], (priority, next(self._numbers))
+        told_until = self.now() + PATIENCE_S[Priority.PROGRESS]
         deadline = self.now() + PATIENCE_S[priority]
         insort(lane, ticket)
         try:
@@ -56,6 +61,10 @@ class Turn:
                 if now >= deadline or deadline < at < inf:
                     wait_s = max(1.0, at - now) if at < inf else 1.0
                     raise OutOfTurn("github", "rate limited", retryable=True, retry_after_s=wait_s, status=429)
+                if on_wait is not None and told_until < at < inf:
+                    told_until = at
+                    await on_wait(at - now)
+                    continue
                 await self._pause((at if now < at < deadline else deadline) - now)
         finally:
             lane.remove(ticket)

@@ -9,6 +9,7 @@ from bot.domain.events import Conclusion
 from bot.domain.job import Person, PullRequest, Repo
 
 Hold = Callable[[], Awaitable[None]]
+OnWait = Callable[[float], Awaitable[None]]  # is told in how many seconds GitHub's limits permit the next request
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +171,12 @@ class GitHub(Protocol):
 
 class GitHubApp(Protocol):
     def repository(
-        self, installation_id: int, repo: Repo, *, hold: Hold | None = None
+        self, installation_id: int, repo: Repo, *, hold: Hold | None = None, on_wait: OnWait | None = None
     ) -> AbstractAsyncContextManager[GitHub]:
         """A client with a token for this repository id alone; the token is revoked at the end.
 
-        `hold` is awaited before each of its requests; what it raises keeps the request from being sent.
+        `hold` is awaited before each of its requests; what it raises keeps the request from being sent. `on_wait` is
+        awaited where GitHub's limits let one wait that is no progress update.
         """
         ...
 

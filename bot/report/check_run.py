@@ -85,6 +85,8 @@ def _without_markup(found: re.Match[str]) -> str:
 def _title(so_far: Progress) -> str:
     if so_far.finished is not None:
         line = plain(so_far.finished.message).split("\n", 1)[0]
+    elif so_far.waiting:
+        line = safe_plain(so_far.wait)
     elif so_far.state == "queued":
         line = "Queued"
     else:

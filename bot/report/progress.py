@@ -65,7 +65,8 @@ class Action:
 class Progress:
     """Times are Unix seconds. `usd` is None as soon as one call had no known price. `switches`: of the model.
 
-    `said`: what people said to the agent at its work, a sentence each.
+    `said`: what people said to the agent at its work, a sentence each. `wait`: for whom the whole job has waited last;
+    `waiting`: it still does.
     """
 
     state: Literal["queued", "running", "finished"] = "queued"
@@ -83,6 +84,8 @@ class Progress:
     tool_calls: int = 0
     actions: tuple[Action, ...] = ()
     note: str = ""
+    wait: str = ""
+    waiting: bool = False
     switches: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
     diff: DiffShown | None = None
@@ -117,6 +120,8 @@ def progress(events: Sequence[Recorded]) -> Progress:
 def after(so_far: Progress, recorded: Recorded) -> Progress:
     """One event further; cheap enough to be called for every event of a stream."""
     event, at = recorded.event, recorded.at
+    if so_far.waiting:
+        so_far = replace(so_far, waiting=False)
     match event:
         case JobQueued():
             return so_far
@@ -134,8 +139,10 @@ def after(so_far: Progress, recorded: Recorded) -> Progress:
             return _called(so_far, event)
         case ToolReturned():
             return replace(so_far, actions=_returned(so_far.actions, event))
-        case Noted():
+        case Noted(until=None):
             return replace(_paid(so_far, event), note=event.text)
+        case Noted():
+            return replace(so_far, note=event.text, wait=event.text, waiting=True)
         case ModelSwitched():
             return replace(so_far, note=event.text, model=event.after, switches=(*so_far.switches, event.text))
         case Steered():

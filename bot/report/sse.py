@@ -124,4 +124,6 @@ def _label(so_far: Progress) -> str:
 def _headline(so_far: Progress) -> str:
     if so_far.finished is not None:
         return plain(so_far.finished.message)
+    if so_far.waiting:
+        return so_far.wait
     return "Waiting in the queue" if so_far.state == "queued" else current_step(so_far).plain

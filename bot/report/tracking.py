@@ -9,6 +9,7 @@ from bot.report.links import Links
 from bot.report.progress import Progress, progress
 from bot.report.receipts import in_a_line
 from bot.report.restricted_markdown import words
+from bot.report.rests import waited
 from bot.report.steps import checklist
 
 MOST_SWITCHES = 4
@@ -58,9 +59,11 @@ def _finished(job: Job, so_far: Progress, *, now: float, links: Links) -> str:
 
 
 def _told(job: Job, so_far: Progress) -> list[str]:
-    """That the budget is not the one that was asked for, and the newest switches of the model; the log has them all."""
+    """That the budget is not the one that was asked for, the newest switches of the model, and for whom the job waits
+    or has waited; the log has it all."""
     cut = cut_wish(job.options.budget_usd, so_far.budget_usd)
-    return [words(text) for text in (*([cut] if cut else []), *so_far.switches[-MOST_SWITCHES:])]
+    wait = so_far.wait if so_far.waiting else waited(so_far.wait)
+    return [words(text) for text in (cut, *so_far.switches[-MOST_SWITCHES:], wait) if text]
 
 
 def _said(so_far: Progress) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from bot.config import Config
 from bot.domain.job import Repo
 from bot.ports import GitHub, GitHubApp
-from bot.ports.github import Hold
+from bot.ports.github import Hold, OnWait
 from bot.stores import QueueLimits, open_store
 from bot.wiring import configure_logging, github_app, models, runner
 
@@ -55,8 +55,10 @@ class FreezingApp:
         self._app, self._freeze = app, freeze
 
     @asynccontextmanager
-    async def repository(self, installation_id: int, repo: Repo, *, hold: Hold | None = None) -> AsyncIterator[GitHub]:
-        async with self._app.repository(installation_id, repo, hold=hold) as github:
+    async def repository(
+        self, installation_id: int, repo: Repo, *, hold: Hold | None = None, on_wait: OnWait | None = None
+    ) -> AsyncIterator[GitHub]:
+        async with self._app.repository(installation_id, repo, hold=hold, on_wait=on_wait) as github:
             yield cast(GitHub, FreezingGitHub(github, self._freeze))
 
     async def login(self) -> str:

@@ -92,3 +92,40 @@ async def test_a_request_that_fails_ends_its_turn() -> None:
 
     await street.clock.run(fails(), street.send("next"))
     assert street.left == [(1.0, "next")]
+
+
+async def test_a_result_hears_of_a_long_wait_once_and_of_a_longer_one_again() -> None:
+    street = Street()
+    heard: list[tuple[float, float]] = []
+
+    async def on_wait(seconds: float) -> None:
+        heard.append((street.clock.now, seconds))
+
+    async def result() -> None:
+        async with street.turn.taken("content", RESULT, on_wait):
+            street.left.append((street.clock.now, "result"))
+
+    async def limited_again() -> None:
+        await street.clock.sleep(50)
+        street.turn.traffic.limited(100.0, sent_at=50.0, now=50.0)
+
+    street.turn.traffic.limited(60.0, sent_at=0.0, now=0.0)
+    await street.clock.run(result(), limited_again())
+    assert heard == [(0.0, 60.0), (60.0, 90.0)]
+    assert street.left == [(150.0, "result")]
+
+
+async def test_a_short_wait_is_not_spoken_of() -> None:
+    street = Street()
+
+    async def on_wait(seconds: float) -> None:
+        raise AssertionError(seconds)
+
+    street.turn.traffic.limited(29.0, sent_at=0.0, now=0.0)
+    async with asyncio.timeout(5):
+
+        async def result() -> None:
+            async with street.turn.taken("content", RESULT, on_wait):
+                pass
+
+        await street.clock.run(result())
