@@ -40,6 +40,9 @@ class Tree:
         self.reopen()
         self._top = os.open(root, DIRECTORY)
 
+    def close(self) -> None:
+        os.close(self._top)
+
     def reopen(self) -> None:
         """Of the root, which a command may have closed; none can put another directory in its place."""
         mode = stat.S_IMODE(os.stat(self._root).st_mode)
@@ -71,8 +74,7 @@ class Tree:
     def listing(self) -> bytes:
         """All files and links but what is below a `.git`, each followed by a NUL.
 
-        What may not be opened is passed over, as is what lies too deep. Raises Refused where
-        the root itself may not be opened.
+        What may not be opened is passed over, as is what lies too deep. Raises Refused where that is the root itself.
         """
         found: list[bytes] = []
         waiting, size = [b""], 0
@@ -204,10 +206,8 @@ def _step(parent: int, part: bytes, path: bytes, *, create: bool) -> int:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
         if stat.S_ISLNK(os.stat(part, dir_fd=parent, follow_symlinks=False).st_mode):
-            message = (
-                f"{os.fsdecode(path)} goes through a symbolic link, {os.fsdecode(part)}: use the path it points to."
-            )
-            raise Refused("refused-link", message) from None
+            words = f"{os.fsdecode(path)} goes through a symbolic link, {os.fsdecode(part)}: use the path it points to."
+            raise Refused("refused-link", words) from None
         kind = "refused" if create else "missing"
         raise Refused(kind, f"{os.fsdecode(path)}: {os.fsdecode(part)} is a file, not a directory.") from None
 

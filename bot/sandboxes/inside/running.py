@@ -69,6 +69,7 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
 
 
+@functools.cache
 def guard_first_process() -> int:
     """Make this process, number 1 of its namespace, deaf and opaque to the rest; answers a descriptor that wakes.
 

@@ -49,6 +49,10 @@ class Server:
             except (OSError, MemoryError) as error:
                 self._send(({"error": "failed", "message": f"{type(error).__name__}: {error}"}, b""))
 
+    def close(self) -> None:
+        self._tree.close()
+        self._watch.close()
+
     def _answer(self, header: Header, body: bytes) -> Frame:
         operation = header["op"]
         self._tree.reopen()

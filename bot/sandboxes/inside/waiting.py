@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from bot.sandboxes.inside.server import Server
 
@@ -47,7 +47,8 @@ class Waiting:
             self._now, self._next = self._next, None
             with self._now, suppress(OSError, ValueError):
                 incoming, outgoing = os.dup(self._now.fileno()), self._now.fileno()
-                Server(self._root, incoming=incoming, outgoing=outgoing, channel=self._channel).serve()
+                with closing(Server(self._root, incoming=incoming, outgoing=outgoing, channel=self._channel)) as server:
+                    server.serve()
             self._now = None
 
     def _look(self) -> None:

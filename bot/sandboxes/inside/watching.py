@@ -42,17 +42,18 @@ class Watch:
                 self._watch(directory)
         except (OSError, RecursionError, MemoryError):  # too many of something, too deep, or a closed directory
             self._gave_up = True
-            self._end()
+            self.close()
             return 0
         self._number += changed
         return self._number
 
     def _begin(self) -> None:
         """The kernel forgets with us: what was moved out of the tree would stay watched."""
-        self._end()
+        self.close()
         self._events = self._done(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """The number moves once more when it is asked for again."""
         self._watched = {}
         if self._events != -1:
             os.close(self._events)

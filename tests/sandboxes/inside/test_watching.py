@@ -4,7 +4,8 @@ import os
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,22 @@ from bot.sandboxes.inside import watching
 from bot.sandboxes.inside.watching import Watch
 
 Change = Callable[[Path], object]
+Watching = Callable[[Path], Watch]
+
+
+@pytest.fixture
+def begin_watch() -> Iterator[Watching]:
+    """Watches that are closed with the test; then the kernel watches nothing more for it."""
+    before = _watching()
+    with ExitStack() as opened:
+
+        def begun(at: Path) -> Watch:
+            watch = Watch(str(at))
+            opened.callback(watch.close)
+            return watch
+
+        yield begun
+    assert _watching() == before
 
 
 def tree(at: Path) -> Path:
@@ -55,9 +72,9 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_moves_the_number(tmp_path: Path, change: Change) -> None:
+def test_a_change_moves_the_number(tmp_path: Path, change: Change, begin_watch: Watching) -> None:
     """Red where any one kind of event is not watched: seen."""
-    watch = Watch(str(tree(tmp_path)))
+    watch = begin_watch(tree(tmp_path))
     before = watch.number()
     change(tmp_path)
     after = watch.number()
@@ -66,8 +83,8 @@ def test_a_change_moves_the_number(tmp_path: Path, change: Change) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-def test_what_changes_nothing_leaves_the_number(tmp_path: Path, look: Change) -> None:
-    watch = Watch(str(tree(tmp_path)))
+def test_what_changes_nothing_leaves_the_number(tmp_path: Path, look: Change, begin_watch: Watching) -> None:
+    watch = begin_watch(tree(tmp_path))
     before = watch.number()
     look(tmp_path)
     assert watch.number() == before != 0
@@ -89,10 +106,10 @@ FLOOD = "seq 20000 | while read n; do : > below/$((n % 7)); done"  # more events
         f"{FLOOD}; mkdir -p new/new",
     ],
 )
-def test_directories_that_come_later_are_watched_too(tmp_path: Path, made: str) -> None:
+def test_directories_that_come_later_are_watched_too(tmp_path: Path, made: str, begin_watch: Watching) -> None:
     """Red where only what is there at first is watched, and the flood where `OVERFLOW` counts for nothing: seen."""
     (tree(tmp_path) / ".git/waiting/new").mkdir(parents=True)
-    watch = Watch(str(tmp_path))
+    watch = begin_watch(tmp_path)
     watch.number()
     by_shell(made)(tmp_path)
     before = watch.number()
@@ -103,23 +120,25 @@ def test_directories_that_come_later_are_watched_too(tmp_path: Path, made: str) 
     assert watch.number() != deep
 
 
-def test_another_helper_tells_other_numbers(tmp_path: Path) -> None:
+def test_another_helper_tells_other_numbers(tmp_path: Path, begin_watch: Watching) -> None:
     """A bot that comes back to a sandbox must not take the tree for the one it knew."""
-    assert Watch(str(tree(tmp_path))).number() != Watch(str(tmp_path)).number()
+    assert begin_watch(tree(tmp_path)).number() != begin_watch(tmp_path).number()
 
 
-def test_a_tree_that_cannot_be_watched_has_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_that_cannot_be_watched_has_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin_watch: Watching
+) -> None:
     monkeypatch.setattr(watching, "MOST_DIRECTORIES", 3)
-    watch = Watch(str(tree(tmp_path)))
+    watch = begin_watch(tree(tmp_path))
     assert watch.number() != 0
     (tmp_path / "one more").mkdir()
     assert (watch.number(), watch.number()) == (0, 0)
 
 
-def test_the_kernel_watches_no_more_than_the_tree_has(tmp_path: Path) -> None:
+def test_the_kernel_watches_no_more_than_the_tree_has(tmp_path: Path, begin_watch: Watching) -> None:
     """Red when the same descriptor goes on after a directory was moved away, with all that was below: seen."""
     others = _watching()
-    watch = Watch(str(tree(tmp_path)))
+    watch = begin_watch(tree(tmp_path))
     for number in range(3):
         by_shell("mkdir -p big/1 big/2 big/3")(tmp_path)
         watch.number()
@@ -134,18 +153,20 @@ def _watching() -> set[str]:
     return {entry.name for entry in opened.iterdir() if os.path.realpath(entry).endswith("anon_inode:inotify")}
 
 
-def test_a_tree_too_large_for_the_helpers_memory_has_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_too_large_for_the_helpers_memory_has_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin_watch: Watching
+) -> None:
     """Red when it is not caught: the result of the command itself is lost then."""
 
     def exhausted(*_: object, **__: object) -> object:
         raise MemoryError
 
-    watch = Watch(str(tree(tmp_path)))
+    watch = begin_watch(tree(tmp_path))
     monkeypatch.setattr(os, "walk", exhausted)
     assert (watch.number(), watch.number()) == (0, 0)
 
 
-def test_a_tree_that_cannot_be_read_has_no_number() -> None:
+def test_a_tree_that_cannot_be_read_has_no_number(begin_watch: Watching) -> None:
     """As nobody where the tests are root, who reads every directory."""
     with tempfile.TemporaryDirectory() as name:
         place = tree(Path(name))
@@ -154,25 +175,25 @@ def test_a_tree_that_cannot_be_read_has_no_number() -> None:
         me = os.geteuid()
         os.seteuid(me or 65_534)
         try:
-            number = Watch(str(place)).number()
+            number = begin_watch(place).number()
         finally:
             os.seteuid(me)
         (place / "below").chmod(stat.S_IRWXU)
     assert number == 0
 
 
-def test_a_tree_deeper_than_pythons_stack_has_no_number(tmp_path: Path) -> None:
+def test_a_tree_deeper_than_pythons_stack_has_no_number(tmp_path: Path, begin_watch: Watching) -> None:
     """Red when only the kernel's refusals are heard: seen, the helper died and the sandbox with it."""
     by_shell(f"mkdir -p {'n/' * 1_200}")(tmp_path)
     try:
-        assert Watch(str(tmp_path)).number() == 0
+        assert begin_watch(tmp_path).number() == 0
     finally:  # what pytest removes it with has the same stack
         by_shell("rm -r n")(tmp_path)
 
 
-def test_gits_own_directory_is_not_watched_when_it_comes_later_either(tmp_path: Path) -> None:
+def test_gits_own_directory_is_not_watched_when_it_comes_later_either(tmp_path: Path, begin_watch: Watching) -> None:
     (tmp_path / "file").write_text("x")
-    watch = Watch(str(tmp_path))
+    watch = begin_watch(tmp_path)
     watch.number()
     (tmp_path / ".git").mkdir()
     before = watch.number()
