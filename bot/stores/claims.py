@@ -51,15 +51,22 @@ Announce = Callable[[Connection, str], None]
 
 
 def claim(
-    connection: Connection, owner: str, job_id: str | None, limits: QueueLimits, announce: Announce
+    connection: Connection,
+    owner: str,
+    job_id: str | None,
+    limits: QueueLimits,
+    announce: Announce,
+    *,
+    orphans: bool = True,
 ) -> Claim | None:
     """The next job that may run, now running under a new fence; None when there is none.
 
-    Jobs that killed their workers too often are closed on the way and announced.
+    Without `orphans` those are left alone whose worker seems to be dead, as every worker does after an outage. Jobs
+    that killed their workers too often are closed on the way and announced.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": CLAIM_LOCK})
-    while (row := _take(connection, owner, job_id, limits)) is not None:
+    while (row := _take(connection, owner, job_id, limits, orphans=orphans)) is not None:
         if row.deaths >= limits.deaths:
             _close(connection, row, DEADLY.format(deaths=row.deaths), announce)
             continue
@@ -96,12 +103,15 @@ def take_over(connection: Connection) -> None:
     connection.execute(update(JOBS).where(JOBS.c.state == "running").values(lease_until=0.0))
 
 
-def _take(connection: Connection, owner: str, job_id: str | None, limits: QueueLimits) -> Row[Any] | None:
+def _take(
+    connection: Connection, owner: str, job_id: str | None, limits: QueueLimits, *, orphans: bool
+) -> Row[Any] | None:
     died = case((JOBS.c.state == "running", 1), else_=0)
+    candidate = _next_job(job_id, limits, lock=True, orphans=orphans).scalar_subquery()
     statement = (
         update(JOBS)
         # Said twice: Postgres checks these words again on a row that somebody renewed in the meantime.
-        .where(JOBS.c.position == _next_job(job_id, limits, lock=True).scalar_subquery(), free(JOBS.c))
+        .where(JOBS.c.position == candidate, free(JOBS.c))
         .values(
             state="running",
             owner=codec.printable(owner),
@@ -125,7 +135,7 @@ def _take(connection: Connection, owner: str, job_id: str | None, limits: QueueL
     return row
 
 
-def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[tuple[int]]:
+def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool, orphans: bool = True) -> Select[tuple[int]]:
     """The position of the next free job: fewest running of its installation first, then by age.
 
     A thread's jobs run one at a time and in their order. What needs only an answer, such as the command that cancels
@@ -150,6 +160,8 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool) -> Select[
         .order_by(candidate.c.priority.desc(), running_here, candidate.c.position)
         .limit(1)
     )
+    if not orphans:
+        statement = statement.where(candidate.c.state == "queued")
     if lock:  # a worker frozen in the middle of a commit keeps its own row and nobody else's
         statement = statement.with_for_update(of=candidate, skip_locked=True)
     return statement if job_id is None else statement.where(candidate.c.id == job_id)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from bot.domain.errors import ProviderError
 from bot.domain.events import JobEvent, Recorded
 from bot.domain.job import Job
 from bot.ports import (
@@ -46,6 +47,7 @@ class Store:
         self._hub = Hub(database, limits)
         self._proving = asyncio.Lock()
         self._proved_at = -inf
+        self._orphans_from = -inf  # inf: the database was away just now, and no worker could renew its lease
 
     # ------------------------------------------------------------ the door
 
@@ -117,12 +119,19 @@ class Store:
     async def claim(self, owner: str, *, job_id: str | None = None) -> Claim | None:
         """None when nothing may run now. Raises UserError when another process is this SQLite file's runner."""
         await self._database.become_runner()
-        wanted = None if job_id is None else codec.printable(job_id)
+        wanted, now = None if job_id is None else codec.printable(job_id), asyncio.get_running_loop().time()
+        announce, orphans = self._database.announce, now >= self._orphans_from
         taking = asyncio.ensure_future(
-            self._database.write(lambda c: claims.claim(c, owner, wanted, self._limits, self._database.announce))
+            self._database.write(lambda c: claims.claim(c, owner, wanted, self._limits, announce, orphans=orphans))
         )
         try:
-            return await asyncio.shield(taking)
+            claim = await asyncio.shield(taking)
+            if self._orphans_from == inf:
+                self._orphans_from = now + self._limits.lease_s / 2
+            return claim
+        except ProviderError:
+            self._orphans_from = inf
+            raise
         except asyncio.CancelledError:
             # The transaction goes on without us: nobody else would give back what it takes.
             claim = await taking

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from bot.domain.errors import BotError, ProviderError, UserError
 from bot.domain.events import Noted
 from bot.ports import Accepted, AccessChanged
-from bot.stores import Retention, failures, open_store, retention
-from bot.stores.postgres import CONNECTIONS, PostgresDatabase
+from bot.stores import QueueLimits, Retention, Store, failures, open_store, retention
+from bot.stores.postgres import CONNECTIONS, PostgresDatabase, T
 from tests.polling import WITHIN_S, until
+from tests.stores.beside import pass_time
 from tests.stores.conftest import Open
 from tests.stores.postgres import ACCOUNT, Postgres
 from tests.stores.samples import a_job, claimed, deliver
@@ -76,6 +78,43 @@ async def test_a_server_that_is_away_is_said_to_be_away_and_the_store_recovers(
         await asyncio.to_thread(postgres.start)
     assert (await deliver(store, a_job("b"))).is_new
     assert await store.job("job-a") is not None
+
+
+class Breaking(PostgresDatabase):
+    """`away`: no transaction reaches the server."""
+
+    away = False
+
+    async def _transaction(self, act: Callable[[Connection], T], *, writing: bool) -> T:
+        if self.away:
+            raise ProviderError("store", failures.SILENT, retryable=True)
+        return await super()._transaction(act, writing=writing)
+
+
+async def test_after_an_outage_nobody_counts_a_worker_dead_before_it_could_put_its_job_back(
+    opened: Open, postgres: Postgres
+) -> None:
+    """R17. Red when a claim takes orphans as soon as the database is back: a death of a job that its own worker still
+    holds (seen)."""
+    url = postgres.new_schema()
+    database = Breaking(make_url(url))
+    holder, other = await opened(url, lease_s=1.0), Store(database, QueueLimits(lease_s=1.0, deaths=1))
+    mine = await claimed(holder, "a")
+    database.away = True
+    with pytest.raises(ProviderError):
+        await other.claim("other")
+    await pass_time(url)
+    database.away = False
+    assert await other.claim("other") is None
+    await holder.release(mine)
+    assert await other.claim("other") is not None, "one death would end the job"
+    await pass_time(url)
+    await asyncio.sleep(0.6)
+    assert await other.claim("other") is None
+    row = await other.job("job-a")
+    await other.close()
+    assert row is not None
+    assert row.state == "failed", "who does not come back is dead after all"
 
 
 @pytest.mark.parametrize(
