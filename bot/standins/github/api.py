@@ -109,7 +109,6 @@ def starlette_route(world: World, route: Route) -> StarletteRoute:
         caller: Caller = Anonymous()
         try:
             caller = caller_of(world, request.headers.get("authorization"))
-            request.state.token_kind = caller.kind
             spend(world, caller, request.url.path)
             said = await route.handler(await call_of(world, route, request, caller))
             response = _response(said)

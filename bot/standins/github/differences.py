@@ -21,7 +21,6 @@ class FileChange:
     path: str
     previous_path: str | None
     status: str
-    sha: str
     additions: int
     deletions: int
     patch: str | None
@@ -57,7 +56,7 @@ def changes(git: BareRepository, base: str, head: str) -> tuple[FileChange, ...]
     fields = iter(raw.split("\0")[:-1])
     found = []
     for row in fields:
-        _, _, old_sha, new_sha, status = row.split(" ")
+        status = row.split(" ")[4]
         path = next(fields)
         previous = None
         if status[0] in "RC":
@@ -68,6 +67,5 @@ def changes(git: BareRepository, base: str, head: str) -> tuple[FileChange, ...]
             said = diff_text(git, base, head, *([previous, path] if previous else [path]))
             patch = said[said.index("\n@@") + 1 :].rstrip("\n") if "\n@@" in said else None
         added, removed = count or (0, 0)
-        sha = old_sha if status == "D" else new_sha
-        found.append(FileChange(path, previous, STATUS_WORDS[status[0]], sha, added, removed, patch))
+        found.append(FileChange(path, previous, STATUS_WORDS[status[0]], added, removed, patch))
     return tuple(found)

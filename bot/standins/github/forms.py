@@ -1,4 +1,4 @@
-"""What a person can do on the pages: open, comment, label, close, merge, press a check's buttons, redeliver."""
+"""What a person can do on the pages: open, comment, label, close, merge, redeliver."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import parse_qs
@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from bot.standins.github import checks, threads
+from bot.standins.github import threads
 from bot.standins.github.git import GitFailed
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.merging import merge
@@ -23,7 +23,6 @@ def actions(world: World, hooks: Hooks) -> Sequence[tuple[str, Act]]:
     return (
         (f"{repo}/issues/new", forms.open_issue),
         (f"{repo}/threads/{{number:int}}/{{verb}}", forms.change_thread),
-        (f"{repo}/runs/{{id:int}}/{{verb}}", forms.press),
         ("/deliveries/{id:int}/redeliver", forms.redeliver),
     )
 
@@ -67,19 +66,6 @@ class Forms:
                     raise Problem(409, "This branch has conflicts with its base that must be resolved.") from None
             case _:
                 raise not_found()
-
-    async def press(self, request: Request) -> Response:
-        fields = await fields_of(request)
-        repo, who = self._repo(request), self._who(fields)
-        run = repo.check_runs.get(request.path_params["id"])
-        if run is None:
-            raise not_found()
-        if request.path_params["verb"] == "rerequest":
-            checks.tell(self._world, repo, run, "rerequested", who)
-        else:
-            identifier = request.path_params["verb"]
-            checks.tell(self._world, repo, run, "requested_action", who, identifier=identifier)
-        return _back(f"/{repo.full_name}/runs/{run.id}", who)
 
     async def redeliver(self, request: Request) -> Response:
         await fields_of(request)

@@ -14,7 +14,7 @@ from bot.standins.github import shapes
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsApp
 from bot.standins.github.problems import Problem, not_found
-from bot.standins.github.state import App, Delivery, Installation, Json, Repository, User, stamp
+from bot.standins.github.state import Delivery, Installation, Json, Repository, User, stamp
 from bot.standins.github.world import World
 
 USER_AGENT = "GitHub-Hookshot/044aadd"
@@ -32,12 +32,10 @@ class Hooks:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = asyncio.Semaphore(AT_ONCE)
 
-    def emit(self, repo: Repository, event: str, action: str, payload: Json, sender: User, only: App | None) -> None:
-        """An event of a repository. `only`: check runs tell their own App and nobody else."""
+    def emit(self, repo: Repository, event: str, action: str, payload: Json, sender: User) -> None:
+        """An event of a repository."""
         for installation in self._world.installations.values():
-            app = installation.app
-            listens = event in app.events and (only is None or only is app)
-            if listens and installation.suspended_at is None and installation.covers(repo):
+            if event in installation.app.events and installation.suspended_at is None and installation.covers(repo):
                 common = {
                     "repository": shapes.repository(self._world, repo),
                     "sender": shapes.user(self._world, sender),

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.types import ASGIApp
 
-from bot.standins.github import checks, threads
+from bot.standins.github import threads
 from bot.standins.github.faults import Edge, Faults, Logged, RequestLog
 from bot.standins.github.git import BareRepository
 from bot.standins.github.hooks import Hooks
@@ -25,7 +25,7 @@ from bot.standins.serving import serve
 
 ROLES = ("admin", "maintain", "write", "triage", "read", "none")
 PERMISSIONS = {"contents": "write", "issues": "write", "pull_requests": "write", "checks": "write"}
-EVENTS = ("issue_comment", "issues", "check_run", "pull_request", "pull_request_review_comment")
+EVENTS = ("issue_comment", "issues")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +220,6 @@ class LoopbackGitHub:
     async def merge(self, repo: Repository, number: int, login: str) -> str:
         """The merge commit's SHA; issues that the body says it fixes are closed. Raises GitFailed for a conflict."""
         return await merge(self.world, repo, threads.issue_of(repo, number), self.user(login))
-
-    def rerequest(self, repo: Repository, check_run_id: int, login: str) -> None:
-        """Somebody presses "Re-run" on a check."""
-        checks.tell(self.world, repo, repo.check_runs[check_run_id], "rerequested", self.user(login))
-
-    def press(self, repo: Repository, check_run_id: int, login: str, identifier: str) -> None:
-        """Somebody presses one of the buttons that a completed check run offers."""
-        run = repo.check_runs[check_run_id]
-        checks.tell(self.world, repo, run, "requested_action", self.user(login), identifier=identifier)
 
     async def deliver(self) -> None:
         """Returns when every webhook under way was answered or given up."""

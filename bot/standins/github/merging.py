@@ -33,13 +33,11 @@ async def merge(world: World, repo: Repository, issue: Issue, by: User) -> str:
         author=own,
         committer=Signature("GitHub", "noreply@github.com", own.date),
     )
-    before = pull.base_sha
-    await to_thread(repo.git.move_ref, f"refs/heads/{pull.base_ref}", sha, old=before)
+    await to_thread(repo.git.move_ref, f"refs/heads/{pull.base_ref}", sha, old=pull.base_sha)
     repo.verified.add(sha)
     issue.state, issue.closed_at, issue.closed_by = "closed", world.now(), by
     pull.merged_at, pull.merged_by, pull.merge_commit_sha = world.now(), by, sha
-    threads.tell(world, repo, issue, "closed", by)
-    await moved(world, repo, f"refs/heads/{pull.base_ref}", before, sha, by)
+    await moved(world, repo, f"refs/heads/{pull.base_ref}", sha, by)
     if pull.base_ref == repo.default_branch:
         for number in CLOSING.findall(issue.body or ""):
             if (fixed := repo.issues.get(int(number))) is not None:

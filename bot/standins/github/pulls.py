@@ -3,7 +3,6 @@
 from asyncio import to_thread
 from collections.abc import Iterable
 
-from bot.standins.github import shapes as common
 from bot.standins.github import thread_shapes as shapes
 from bot.standins.github import threads
 from bot.standins.github.api import Answer, Call, Route
@@ -88,7 +87,6 @@ async def open_pull(
     issue.pull = PullRequest(world.next_id(), branch, head_sha, base, base_sha, draft, maintainer_can_modify, size)
     repo.issues[issue.number] = issue
     await to_thread(repo.git.move_ref, f"refs/pull/{issue.number}/head", head_sha)
-    threads.tell(world, repo, issue, "opened", author)
     return issue
 
 
@@ -133,8 +131,6 @@ async def request_reviewers(call: Call) -> Answer:
             raise Problem(422, "Review cannot be requested from pull request author.")
         if who not in pull.requested_reviewers:
             pull.requested_reviewers.append(who)
-            more = {"requested_reviewer": common.user(call.world, who)}
-            threads.tell(call.world, call.repo, issue, "review_requested", call.actor, more)
     return Answer(201, shapes.pull_simple(call.world, call.repo, issue, pull, call.version))
 
 

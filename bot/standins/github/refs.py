@@ -39,7 +39,7 @@ async def create_ref(call: Call) -> Answer:
         if name in await to_thread(git.refs, name):
             raise Problem(422, "Reference already exists") from None
         raise Problem(422, "Reference update failed") from None
-    await moved(call.world, call.repo, name, ZERO_SHA, str(sha), call.actor)
+    await moved(call.world, call.repo, name, str(sha), call.actor)
     shown = shapes.ref(call.world, call.repo, name, kind, str(sha))
     return Answer(201, shown, {"Location": shown["url"]})
 
@@ -60,7 +60,7 @@ async def update_ref(call: Call) -> Answer:
         await to_thread(git.move_ref, name, after, old=before[1])
     except GitFailed:
         raise Problem(409, "Reference cannot be updated") from None
-    await moved(call.world, call.repo, name, before[1], after, call.actor)
+    await moved(call.world, call.repo, name, after, call.actor)
     return Answer(200, shapes.ref(call.world, call.repo, name, kind, after))
 
 
@@ -72,7 +72,7 @@ async def delete_ref(call: Call) -> Answer:
     if name == f"refs/heads/{call.repo.default_branch}":
         raise Problem(422, "Cannot delete the default branch")
     await to_thread(call.repo.git.delete_ref, name)
-    await moved(call.world, call.repo, name, before[1], ZERO_SHA, call.actor)
+    await moved(call.world, call.repo, name, ZERO_SHA, call.actor)
     return Answer(204)
 
 
@@ -94,7 +94,7 @@ async def _check_workflows(call: Call, before: str | None, after: str) -> None:
         raise forbidden("workflows=write")
 
 
-async def moved(world: World, repo: Repository, name: str, before: str, after: str, by: User) -> None:
+async def moved(world: World, repo: Repository, name: str, after: str, by: User) -> None:
     """A ref was made, moved or deleted: pull requests follow their head."""
     repo.pushed_at = world.now()
     branch = name.removeprefix("refs/heads/")
@@ -113,8 +113,6 @@ async def moved(world: World, repo: Repository, name: str, before: str, after: s
             await to_thread(repo.git.move_ref, f"refs/pull/{issue.number}/head", after)
         pull.size = await to_thread(measure, repo.git, pull.base_sha, pull.head_sha)
         issue.updated_at = world.now()
-        if branch == pull.head_ref:
-            threads.tell(world, repo, issue, "synchronize", by, {"before": before, "after": after})
 
 
 REPO = "/repos/{owner}/{repo}"

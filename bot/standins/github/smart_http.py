@@ -54,7 +54,6 @@ def _repository(world: World, request: Request) -> Repository:
         caller = caller_of(world, given)
     except Problem as problem:
         raise Problem(problem.status, "Invalid username or token.", headers=CHALLENGE) from None
-    request.state.token_kind = caller.kind
     repo = world.repository(name) or world.former_names.get(name.lower())
     try:
         if repo is None:

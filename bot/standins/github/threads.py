@@ -126,14 +126,10 @@ def react(world: World, reactions: list[Reaction], by: User, content: object) ->
 
 
 def tell(world: World, repo: Repository, issue: Issue, action: str, by: User, more: Json | None = None) -> None:
-    """The `issues` or `pull_request` event of a change."""
+    """The `issues` event of a change. What happens to a pull request is told to nobody: the App does not ask for it."""
     if issue.pull is None:
         shown: Json = {"issue": shapes.issue(world, repo, issue, shapes.OLDEST_VERSION)}
-        world.emit(repo, "issues", action, shown | (more or {}), by, None)
-    else:
-        whole = shapes.pull_request(world, repo, issue, issue.pull, shapes.OLDEST_VERSION)
-        shown = {"number": issue.number, "pull_request": whole}
-        world.emit(repo, "pull_request", action, shown | (more or {}), by, None)
+        world.emit(repo, "issues", action, shown | (more or {}), by)
 
 
 def tell_comment(
@@ -143,7 +139,7 @@ def tell_comment(
         "issue": shapes.issue(world, repo, comment.issue, shapes.OLDEST_VERSION),
         "comment": shapes.comment(world, repo, comment),
     }
-    world.emit(repo, "issue_comment", action, shown | (more or {}), by, None)
+    world.emit(repo, "issue_comment", action, shown | (more or {}), by)
 
 
 # ---------------------------------------------------------------- looking up, checking

@@ -16,8 +16,8 @@ class Used:
     resets_at: float
 
 
-# Tells the Apps that listen: repository, event, action, payload, sender, and the one App it is for (None: all of them).
-Emit = Callable[[Repository, str, str, Json, User, App | None], None]
+# Tells the Apps that listen: repository, event, action, payload, sender.
+Emit = Callable[[Repository, str, str, Json, User], None]
 
 
 @dataclass(slots=True, eq=False)

@@ -109,13 +109,3 @@ async def test_the_apps_own_comments_come_back_as_events(tmp_path: Path) -> None
         last = json.loads(it.github.deliveries[-1].payload)
         assert last["sender"]["type"] == "Bot"
         assert last["comment"]["performed_via_github_app"]["id"] == it.app.app.id
-
-
-async def test_check_run_events_go_to_their_own_app_only(tmp_path: Path) -> None:
-    async with scene(tmp_path) as it:
-        other = it.github.create_app("other", webhook_url="http://127.0.0.1:9/", webhook_secret="s" * 20, key=it.key)
-        it.github.install(other.app, "octo")
-        made = (await it.ask("POST", "check-runs", {"name": "backspace", "head_sha": it.head})).json()
-        it.github.press(it.repo, made["id"], "mona", "retry")
-        assert {one.app.slug for one in it.github.deliveries} == {"tiny-backspace"}
-        assert json.loads(it.github.deliveries[-1].payload)["requested_action"] == {"identifier": "retry"}

@@ -10,7 +10,6 @@ from tests.standins.github.scene import scene
 pytestmark = pytest.mark.anyio
 
 JUNK: tuple[Any, ...] = (None, 7, -1, True, "", "x", [], [[]], [None], [7], {}, {"": {}}, 1e308, "\0")
-NOTE = {"path": "a", "start_line": 1, "end_line": 1, "annotation_level": "notice", "message": "m"}
 WHO = {"name": "n", "email": "e"}
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "issues/1/comments"): {"body": "b"},
@@ -30,9 +29,7 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
         "conclusion": None,
         "external_id": "x",
         "details_url": "http://x",
-        "started_at": None,
         "output": {},
-        "actions": [],
     },
 }
 
@@ -55,10 +52,7 @@ async def test_wrong_types_are_refused_in_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        pytest.param({"output": {"title": "t", "summary": "s", "annotations": [7]}}, id="annotation"),
-        pytest.param({"output": {"title": "t", "summary": "s", "annotations": 7}}, id="annotations"),
-        pytest.param({"output": {"title": "t", "summary": "s", "images": 7, "text": 7}}, id="text"),
-        pytest.param({"actions": [[]]}, id="action"),
+        pytest.param({"output": {"title": "t", "summary": "s", "text": 7}}, id="text"),
         pytest.param({"output": {"title": 7, "summary": "s"}}, id="title"),
     ],
 )

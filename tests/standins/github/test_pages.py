@@ -62,24 +62,14 @@ async def test_a_pull_request_shows_its_diff_and_check_and_can_be_merged(tmp_pat
         asked = {"title": "Say hello", "body": "**Fixed**", "head": "backspace/1", "base": "main"}
         await it.ask("POST", "pulls", asked, token=token)
         output = {"title": "Opened #1", "summary": "- [x] Sandbox ready"}
-        button = {"label": "Retry", "description": "Again", "identifier": "retry"}
-        wanted = {
-            "name": "backspace",
-            "head_sha": head,
-            "conclusion": "success",
-            "output": output,
-            "actions": [button],
-        }
+        wanted = {"name": "backspace", "head_sha": head, "conclusion": "success", "output": output}
         run = (await it.ask("POST", "check-runs", wanted, token=token)).json()
         page = (await it.http.get("/octo/tool/pull/1")).text
         for words in ("<strong>Fixed</strong>", 'class="add"', "Verified", "backspace/1", "success", "-    return"):
             assert words in page
         check = (await it.http.get(f"/octo/tool/runs/{run['id']}")).text
-        for words in ("Opened #1", "<input type='checkbox' disabled checked> Sandbox ready", ">Retry</button>"):
+        for words in ("Opened #1", "<input type='checkbox' disabled checked> Sandbox ready"):
             assert words in check
-        await submit(it, f"/octo/tool/runs/{run['id']}/retry")
-        await submit(it, f"/octo/tool/runs/{run['id']}/rerequest")
-        assert [one.action for one in it.github.deliveries[-2:]] == ["requested_action", "rerequested"]
         await submit(it, "/octo/tool/threads/1/merge")
         assert "Merged" in (await it.http.get("/octo/tool/pull/1")).text
         assert (await it.http.get("/octo/tool/pull/1.diff")).status_code == 200

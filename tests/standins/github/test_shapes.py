@@ -30,12 +30,11 @@ async def prepared(it: Scene) -> dict[str, Any]:
     asked = {"title": "Say hello", "body": "Fixes #1", "head": "backspace/1-abc", "base": "main"}
     await it.ask("POST", "pulls", asked, token=token)
     await it.ask("POST", "pulls/2/requested_reviewers", {"reviewers": ["mona"]}, token=token)
-    note = {"path": "tool.py", "start_line": 1, "end_line": 1, "annotation_level": "notice", "message": "here"}
-    output = {"title": "Done", "summary": "All well", "annotations": [note]}
+    output = {"title": "Done", "summary": "All well"}
     wanted = {"name": "backspace", "head_sha": head, "conclusion": "success", "output": output}
-    run = (await it.ask("POST", "check-runs", wanted, token=token)).json()["id"]
+    await it.ask("POST", "check-runs", wanted, token=token)
     await it.github.deliver()
-    return {"token": token, "comment": comment.id, "head": head, "run": run}
+    return {"token": token, "comment": comment.id, "head": head}
 
 
 READS: Mapping[str, Any] = {
@@ -91,17 +90,11 @@ EVENTS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("issue_comment", "created"): published.WebhookIssueCommentCreated,
     ("issue_comment", "edited"): published.WebhookIssueCommentEdited,
     ("issue_comment", "deleted"): published.WebhookIssueCommentDeleted,
-    ("pull_request", "opened"): published.WebhookPullRequestOpened,
-    ("pull_request", "synchronize"): published.WebhookPullRequestSynchronize,
-    ("check_run", "completed"): published.WebhookCheckRunCompleted,
-    ("check_run", "rerequested"): published.WebhookCheckRunRerequested,
-    ("check_run", "requested_action"): published.WebhookCheckRunRequestedAction,
 }
 
 
 async def test_what_is_delivered_has_githubs_shape(tmp_path: Path) -> None:
-    events = ("issue_comment", "issues", "check_run", "pull_request")
-    async with scene(tmp_path, events=events) as it:
+    async with scene(tmp_path) as it:
         names = await prepared(it)
         it.github.unlabel(it.repo, 1, "mona", "backspace")
         it.github.close_issue(it.repo, 1, "mona")
@@ -109,11 +102,6 @@ async def test_what_is_delivered_has_githubs_shape(tmp_path: Path) -> None:
         where = f"issues/comments/{names['comment']}"
         await it.ask("PATCH", where, {"body": "edited"}, token=names["token"])
         it.github.delete_comment(it.repo, names["comment"], "mona")
-        update = {"message": "More", "tree": it.repo.git.commit(it.head).tree, "parents": [names["head"]]}
-        commit = (await it.ask("POST", "git/commits", update, token=names["token"])).json()["sha"]
-        await it.ask("PATCH", "git/refs/heads/backspace/1-abc", {"sha": commit}, token=names["token"])
-        it.github.rerequest(it.repo, names["run"], "mona")
-        it.github.press(it.repo, names["run"], "mona", "retry")
         await it.github.deliver()
         seen = {}
         for one in it.github.deliveries:
