@@ -8,9 +8,9 @@ from itertools import takewhile
 from typing import Any
 
 from bot.agent.changing import Replacement, done, put, replacement
+from bot.agent.context import hint
 from bot.agent.entries import receipt_data
 from bot.agent.ground import Ran, content_of, digest, refused
-from bot.agent.hints import hint
 from bot.agent.ledger import Ledger
 from bot.agent.output import visible
 from bot.agent.progress import Progress

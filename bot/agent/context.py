@@ -80,6 +80,18 @@ def nested(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(path for path in paths if path.endswith(f"/{AGENTS}"))
 
 
+async def hint(path: str, *, seen: Collection[str], workspace: Workspace) -> str:
+    """A line for the result of reading `path`, or "". `seen`: the files that the model knows already."""
+    found, folder = list[str](), posixpath.dirname(path)
+    while folder:
+        own = f"{folder}/{AGENTS}"
+        is_first = own != path and not any(known.startswith(f"{folder}/") for known in seen)
+        if is_first and await workspace.base_file(own):
+            found.append(own)
+        folder = posixpath.dirname(folder)
+    return f"[instructions for this folder: {', '.join(map(visible, found))}]" if found else ""
+
+
 async def _instructions(
     workspace: Workspace, paths: Sequence[str], wanted: Sequence[str]
 ) -> tuple[tuple[str, str], ...]:

@@ -51,7 +51,7 @@ def switch_entry(number: int, *, model: str, family: str, setback: str, progress
 
 def request_entry(number: int, *, model: str, most: Usage, usd: float | None) -> Entry:
     """Before it is sent: the most that it can use and cost, which counts when no answer is ever written down."""
-    return Entry("effect", f"request {number}", {"model": model, "usage": usage_data(most), "usd": usd})
+    return Entry("effect", f"request {number}", {"model": model, "usage": asdict(most), "usd": usd})
 
 
 def reply_entry(number: int, reply: Reply, *, usd: float | None, elapsed: float) -> Entry:
@@ -63,7 +63,7 @@ def reply_entry(number: int, reply: Reply, *, usd: float | None, elapsed: float)
         "stop_details": reply.stop_details,
         "blocks": list(reply.blocks),
         "text": reply.text,
-        "usage": usage_data(reply.usage),
+        "usage": asdict(reply.usage),
         "usd": usd,
         "elapsed": elapsed,
     }
@@ -78,21 +78,11 @@ def discarded_entry(
         "remedy": error.remedy if error else "",
         "status": error.status if error else None,
         "request_id": error.request_id if error else None,
-        "usage": usage_data(usage),
+        "usage": asdict(usage),
         "usd": usd,
         "elapsed": elapsed,
     }
     return Entry("model", f"discarded {number}", data)
-
-
-def usage_data(usage: Usage) -> dict[str, int]:
-    return {
-        "fresh": usage.fresh,
-        "cache_write_5m": usage.cache_write_5m,
-        "cache_write_1h": usage.cache_write_1h,
-        "cache_read": usage.cache_read,
-        "output": usage.output,
-    }
 
 
 def usage_of(data: Mapping[str, int]) -> Usage:
@@ -100,17 +90,7 @@ def usage_of(data: Mapping[str, int]) -> Usage:
 
 
 def receipt_data(receipt: Receipt) -> dict[str, Any]:
-    runs = [
-        {
-            "where": run.where,
-            "exit_code": run.exit_code,
-            "seconds": run.seconds,
-            "tail": run.tail,
-            "timed_out": run.timed_out,
-        }
-        for run in receipt.runs
-    ]
-    return {"command": receipt.command, "runs": runs, "reason": receipt.reason}
+    return {**asdict(receipt), "runs": [asdict(run) for run in receipt.runs]}
 
 
 def receipt_of(data: Json) -> Receipt:

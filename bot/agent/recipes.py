@@ -23,25 +23,8 @@ FORMATTERS = {
     "make fmt": "make fmt",
     "npm run format": "npm run format",
 }
-EVERYWHERE = frozenset(
-    {  # "in order to" among them
-        "all",
-        "any",
-        "each",
-        "every",
-        "everything",
-        "everywhere",
-        "files",
-        "repository",
-        "repo",
-        "project",
-        "codebase",
-        "code",
-        "whole",
-        "entire",
-        "order",
-    }
-)
+_EVERYWHERE = "all any each every everything everywhere files repository repo project codebase code whole entire"
+EVERYWHERE = frozenset((*_EVERYWHERE.split(), "order"))  # "in order to"
 UNDERSTOOD = """\
 - a patch in a fenced block that begins with ```` ```diff ````
 - a whole file in a fenced block that names its path, such as ```` ```python src/app.py ````

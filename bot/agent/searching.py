@@ -1,7 +1,10 @@
 """`glob` and `grep`: with git where the model left it in place, without it where not."""
 
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
 from bot.agent.ground import Ran, Refusal, inside
-from bot.agent.matching import BadPattern, matching
 from bot.agent.output import MATCHES, PATHS, Listing, cleaned, listing, one_line
 from bot.domain.conversation import Json
 from bot.domain.errors import LimitReached
@@ -9,6 +12,8 @@ from bot.ports import ExecResult, Sandbox
 
 SEARCH_SECONDS = 30.0
 LISTING_BYTES = 5_000_000
+LONGEST_PATTERN = 400  # characters
+MOST_ALTERNATIVES = 64
 
 
 async def glob(given: Json, sandbox: Sandbox) -> Ran:
@@ -16,10 +21,7 @@ async def glob(given: Json, sandbox: Sandbox) -> Ran:
     pattern = given["pattern"].removeprefix("./")
     below = "" if folder == "." else f"{folder}/"
     paths = [path.removeprefix(below) for path in await _files(sandbox) if path.startswith(below)]
-    try:
-        found = [below + path for path in matching(pattern, paths)]
-    except BadPattern as error:
-        raise Refusal(str(error)) from None
+    found = [below + path for path in matching(pattern, paths)]
     text = _bounded(listing(found, most=PATHS), "paths") if found else "no file matches"
     return Ran(text=text, same=text)
 
@@ -81,3 +83,52 @@ def _bounded(shown: Listing, what: str, *, more: bool = False) -> str:
         return shown.text
     number = "more" if more else str(shown.left_out)
     return f"{shown.text}\n[{number} {what} left out; narrow the pattern or give a path]"
+
+
+# ---------------------------------------------------------------- glob patterns
+
+
+def matching(pattern: str, paths: Iterable[str]) -> tuple[str, ...]:
+    """The paths that match, in their order: `**` crosses folders, `*` and `?` do not, `{a,b}` is either. A pattern
+    without a slash matches file names at any depth.
+
+    Work is bounded by pattern length times path length whatever the pattern. Raises Refusal.
+    """
+    if len(pattern) > LONGEST_PATTERN:
+        raise Refusal(f"pattern is longer than {LONGEST_PATTERN} characters.")
+    wanted = [_segments(one) for one in alternatives(pattern)]
+    return tuple(path for path in paths if any(_matches(parts, tuple(path.split("/"))) for parts in wanted))
+
+
+def alternatives(pattern: str) -> list[str]:
+    """`{a,b}` written out, nested braces too. Raises Refusal past 64 of them."""
+    waiting, done = [pattern], []
+    while waiting:
+        one = waiting.pop()
+        brace = re.search(r"\{([^{}]*,[^{}]*)\}", one)
+        if brace is None:
+            done.append(one)
+        else:
+            waiting += [one[: brace.start()] + choice + one[brace.end() :] for choice in brace[1].split(",")]
+        if len(waiting) + len(done) > MOST_ALTERNATIVES:
+            raise Refusal(f"pattern has more than {MOST_ALTERNATIVES} alternatives in braces.")
+    return done
+
+
+def _segments(pattern: str) -> tuple[str, ...]:
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    if len(parts) == 1 and "/" not in pattern:
+        parts.insert(0, "**")
+    return tuple(part for i, part in enumerate(parts) if part != "**" or i == 0 or parts[i - 1] != "**")
+
+
+def _matches(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
+    reached = {0}  # how many leading path segments the pattern so far can stand for
+    for part in pattern:
+        if part == "**":
+            reached = set(range(min(reached), len(path) + 1))
+        else:
+            reached = {n + 1 for n in reached if n < len(path) and fnmatchcase(path[n], part)}
+        if not reached:
+            return False
+    return len(path) in reached

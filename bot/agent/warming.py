@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from bot.agent.asking import Sleep
-from bot.agent.entries import usage_data
 from bot.agent.ledger import Ledger
 from bot.domain.conversation import AssistantTurn, Conversation, Usage
 from bot.domain.errors import LeaseLost, LimitReached, ModelError, ProviderError
@@ -114,7 +113,7 @@ class Warming:
 
     async def _kept(self, model: str, usage: Usage) -> None:
         usd = self._price(model, usage)
-        data = {"model": model, "usage": usage_data(usage), "usd": usd, "elapsed": self._ledger.elapsed()}
+        data = {"model": model, "usage": asdict(usage), "usd": usd, "elapsed": self._ledger.elapsed()}
         entry = Entry("model", f"warm {self._ledger.progress.warmed + 1}", data)
         await self._ledger.record(Noted(KEPT, usage, usd), entry=entry)
         await self._settle()

@@ -65,10 +65,6 @@ async def bounded(answer: httpx2.Response) -> None:
         answer.stream = _Bounded(answer.stream)
 
 
-class Event(Protocol):
-    def to_dict(self, *, warnings: bool) -> dict[str, object]: ...
-
-
 class Stream(Protocol):
     """Either SDK's stream: events of its own kind, above one HTTP answer."""
 

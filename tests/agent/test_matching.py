@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from bot.agent.matching import BadPattern, matching
+from bot.agent.ground import Refusal
+from bot.agent.searching import matching
 
 PATHS = ("README.md", "src/app.py", "src/web/page.html", "src/web/app.ts", "tests/test_app.py", "a[1].txt")
 
@@ -37,5 +38,5 @@ def test_a_pattern_made_to_be_slow_is_not() -> None:
 
 @pytest.mark.parametrize("pattern", ["x" * 500, "{a,b}" * 20])
 def test_an_extravagant_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(BadPattern):
+    with pytest.raises(Refusal):
         matching(pattern, PATHS)

@@ -15,14 +15,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.standins.messages.cache import Charge, PromptCache, Visit, booked
-from bot.standins.messages.catalog import MODELS, model_card
+from bot.standins.messages.catalog import CHAT_MODELS, MODELS, chat_card, model_card
 from bot.standins.messages.chat import Chat, chat_refusal, decoded
-from bot.standins.messages.chat_catalog import CHAT_MODELS, chat_card
 from bot.standins.messages.chat_rules import check_chat_headers
 from bot.standins.messages.delivery import Dropped, Manner, may_begin, streaming
 from bot.standins.messages.diagnosis import Diagnosis
 from bot.standins.messages.faults import Fault, Refusal, Status
-from bot.standins.messages.prompt import prompt_of
 from bot.standins.messages.refusals import Refused, error_body
 from bot.standins.messages.rules import check_body, check_headers
 from bot.standins.messages.script import Answer, Observed, Say, Script, ScriptError, Think, text_of
@@ -31,8 +29,7 @@ from bot.standins.messages.stream import PING, Envelope, Wire, as_written, error
 
 
 class LoopbackMessages:
-    """`POST /v1/messages`, `/v1/messages/count_tokens`, `/v1/chat/completions`, `GET /v1/models[/{id}]`, strict,
-    answered by `script`.
+    """`POST /v1/messages`, `/v1/chat/completions`, `GET /v1/models/{id}`, strict, answered by `script`.
 
     `requests` are the accepted and refused bodies of /v1/messages in order, `raw` the same as bytes, `refused` the
     rules that were broken (request number, sentence), `ledger` the charges. `faults` maps request numbers, from 1, to
@@ -77,8 +74,6 @@ class LoopbackMessages:
             routes=[
                 Route("/v1/messages", self._messages, methods=["POST"]),
                 Route("/v1/chat/completions", self._completions, methods=["POST"]),
-                Route("/v1/messages/count_tokens", self._count_tokens, methods=["POST"]),
-                Route("/v1/models", self._models, methods=["GET"]),
                 Route("/v1/models/{model}", self._model, methods=["GET"]),
             ]
         )
@@ -104,20 +99,19 @@ class LoopbackMessages:
         self.refused.append((number, refused.message))
         return refused
 
-    async def _models(self, request: Request) -> Response:
-        return self._guarded(request, lambda: {"data": [model_card(name) for name in MODELS], "has_more": False})
-
     async def _model(self, request: Request) -> Response:
         name = request.path_params["model"]
         if name not in MODELS and "anthropic-version" not in request.headers:
             return self._chat_model(request, name)
 
-        def card() -> dict[str, Any]:
+        request_id = f"req_{random.Random(f'{self._seed} {name}').getrandbits(64):016x}"
+        try:
+            check_headers(request.headers, api_key=self._api_key)
             if name not in MODELS:
                 raise Refused(f"model: {name}", status=404)
-            return model_card(name)
-
-        return self._guarded(request, card)
+            return JSONResponse(model_card(name), headers={"request-id": request_id})
+        except Refused as refused:
+            return _error(refused, request_id)
 
     def _chat_model(self, request: Request, name: str) -> Response:
         try:
@@ -127,24 +121,6 @@ class LoopbackMessages:
             return JSONResponse(chat_card(name))
         except Refused as refused:
             return chat_refusal(refused)
-
-    async def _count_tokens(self, request: Request) -> Response:
-        raw = await request.body()
-
-        def count() -> dict[str, Any]:
-            body = decoded(raw)
-            check_body(body, counting=True)
-            return {"input_tokens": sum(block.tokens for block in prompt_of(body)[0])}
-
-        return self._guarded(request, count)
-
-    def _guarded(self, request: Request, act: Callable[[], dict[str, Any]]) -> Response:
-        request_id = f"req_{random.Random(f'{self._seed} {request.url.path}').getrandbits(64):016x}"
-        try:
-            check_headers(request.headers, api_key=self._api_key)
-            return JSONResponse(act(), headers={"request-id": request_id})
-        except Refused as refused:
-            return _error(refused, request_id)
 
     async def _messages(self, request: Request) -> Response:
         raw = await request.body()

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from bot.standins.messages import chat_stream as wire
 from bot.standins.messages.cache import Charge, InputUsage, booked
-from bot.standins.messages.chat_catalog import CHAT_MODELS
+from bot.standins.messages.catalog import CHAT_MODELS
 from bot.standins.messages.chat_rules import check_chat_body, check_chat_headers, prompt_parts
 from bot.standins.messages.chat_seen import observed
 from bot.standins.messages.delivery import Manner, may_begin, streaming

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.standins.messages.chat_catalog import CHAT_MODELS
+from bot.standins.messages.catalog import CHAT_MODELS
 from bot.standins.messages.prompt import tokens_in
 from bot.standins.messages.refusals import Refused
 from bot.standins.messages.rules import TOOL_NAME

@@ -13,22 +13,8 @@ Json = Mapping[str, Any]
 
 VERSIONS = frozenset({"2023-06-01", "2026-10-21"})
 FIELDS = frozenset(
-    {
-        "cache_control",
-        "diagnostics",
-        "max_tokens",
-        "messages",
-        "metadata",
-        "model",
-        "output_config",
-        "service_tier",
-        "stop_sequences",
-        "stream",
-        "system",
-        "thinking",
-        "tool_choice",
-        "tools",
-    }
+    {"cache_control", "diagnostics", "max_tokens", "messages", "metadata", "model", "output_config", "service_tier"}
+    | {"stop_sequences", "stream", "system", "thinking", "tool_choice", "tools"}
 )
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 UNBOUND = frozenset({"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"})
@@ -48,8 +34,8 @@ def check_headers(headers: Mapping[str, str], *, api_key: str) -> None:
         raise Refused(f"anthropic-version: {version!r} is not a valid version")
 
 
-def check_body(body: object, *, counting: bool = False) -> None:
-    """Raises Refused for the first rule the body breaks. `counting`: for count_tokens, which needs no max_tokens."""
+def check_body(body: object) -> None:
+    """Raises Refused for the first rule the body breaks."""
     if not isinstance(body, dict):
         raise Refused("The request body is not a JSON object")
     _check_fields(body)
@@ -58,8 +44,7 @@ def check_body(body: object, *, counting: bool = False) -> None:
         raise Refused("model: Field required")
     if model not in MODELS:
         raise Refused(f"model: {model}", status=404)
-    if not counting:
-        _check_max_tokens(body)
+    _check_max_tokens(body)
     _check_thinking_and_choice(body)
     _check_settings(body)
     _check_system(body)

@@ -256,8 +256,6 @@ async def test_every_door_asks_for_key_and_version(headers: dict[str, str], stat
     server = a_server()
     for response in (
         await post(server, a_body(), headers=headers),
-        await post(server, a_body(), path="/v1/messages/count_tokens", headers=headers),
-        await fetch(server, "/v1/models", headers=headers),
         await fetch(server, "/v1/models/claude-opus-5-5", headers=headers),
     ):
         assert (response.status_code, response.json()["error"]["type"]) == (status, kind)
@@ -277,15 +275,5 @@ async def test_a_prompt_beyond_the_window_is_too_long() -> None:
 
 
 async def test_models_tell_their_limits() -> None:
-    server = a_server()
-    card = (await fetch(server, "/v1/models/claude-opus-5-5")).json()
+    card = (await fetch(a_server(), "/v1/models/claude-opus-5-5")).json()
     assert (card["id"], card["max_tokens"], card["lifecycle"]) == ("claude-opus-5-5", 128_000, "active")
-    assert card in (await fetch(server, "/v1/models")).json()["data"]
-
-
-async def test_counting_needs_no_max_tokens_and_agrees_with_the_charge() -> None:
-    server = a_server()
-    body = a_body(max_tokens=None)
-    counted = (await post(server, body, path="/v1/messages/count_tokens")).json()["input_tokens"]
-    await post(server, a_body())
-    assert counted == server.ledger[0].input.fresh
