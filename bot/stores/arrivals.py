@@ -1,9 +1,9 @@
 """A delivery arrives: it is kept, and the job it asks for is made, once however often it comes."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, text
 
@@ -54,30 +54,35 @@ ON CONFLICT (key) DO NOTHING RETURNING created_at"""
 _ADD_DELIVERY = {
     dialect: f"""
 INSERT INTO deliveries (guid, event, action, job_id, received_at) VALUES (:guid, :event, :action, :job_id, {now})
-ON CONFLICT (guid) DO NOTHING RETURNING guid"""
+ON CONFLICT (guid) DO NOTHING"""
     for dialect, now in NOW.items()
 }
-_ADD_FIRST_EVENT = """
-INSERT INTO events (job_id, seq, at, kind, data) VALUES (:id, 1, :at, :kind, :data) RETURNING seq"""
+_ADD_FIRST_EVENT = "INSERT INTO events (job_id, seq, at, kind, data) VALUES (:id, 1, :at, :kind, :data)"
 _ID_OF_KEY = "SELECT id FROM jobs WHERE key = :key"
 
 
-def accept(connection: Connection, arrival: Arrival) -> Accepted:
-    """The delivery, its job and the job's first event; whatever is there already stays as it is."""
-    accepted = Accepted(None, False)
-    if arrival.job is not None:
-        accepted = _accept_job(connection, arrival.job, arrival.spec)
-    keep(connection, arrival, job_id=accepted.job_id)
+def accept(connection: Connection, arriving: Sequence[Arrival]) -> list[Accepted]:
+    """Each delivery, its job and the job's first event; whatever is there already stays as it is."""
+    first_events: list[Mapping[str, object]] = []
+    accepted = [_accept_job(connection, one, first_events) for one in arriving]
+    _write(connection, _ADD_FIRST_EVENT, first_events)
+    keep(connection, arriving, [one.job_id for one in accepted])
     return accepted
 
 
-def keep(connection: Connection, arrival: Arrival, *, job_id: str | None = None) -> bool:
-    """The delivery alone. False when it is there already."""
-    delivery = {"guid": arrival.guid, "event": arrival.event, "action": arrival.action, "job_id": job_id}
-    return _driver_row(connection, _ADD_DELIVERY[connection.dialect.name], delivery) is not None
+def keep(connection: Connection, arriving: Sequence[Arrival], job_ids: Iterable[str | None]) -> int:
+    """The deliveries alone. Answers how many were not there yet."""
+    rows = [
+        {"guid": one.guid, "event": one.event, "action": one.action, "job_id": job_id}
+        for one, job_id in zip(arriving, job_ids, strict=True)
+    ]
+    return _write(connection, _ADD_DELIVERY[connection.dialect.name], rows)
 
 
-def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
+def _accept_job(connection: Connection, arrival: Arrival, first_events: list[Mapping[str, object]]) -> Accepted:
+    job = arrival.job
+    if job is None:
+        return Accepted(None, False)
     values: dict[str, Any] = {
         "id": job.id,
         "key": job.key,
@@ -85,7 +90,7 @@ def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
         "tenant": job.installation_id,
         "repo_id": job.repo.id,
         "issue": job.issue.number,
-        "spec": spec,
+        "spec": arrival.spec,
         "priority": WORK if isinstance(job.command, Work) and not job.issue.is_pull_request else ANSWER,
         "deleted": notices.DELETED + job.key,
         "unlabeled": "",
@@ -95,22 +100,35 @@ def _accept_job(connection: Connection, job: Job, spec: str) -> Accepted:
     if job.comment_id is None:
         values["unlabeled"] = notices.unlabeled(job.installation_id, job.repo.id, job.issue.number)
         notices.alone_with(connection, values["unlabeled"])
-    added = _driver_row(connection, _ADD_JOB[connection.dialect.name], values)
+    added = _row(connection, _ADD_JOB[connection.dialect.name], values)
     if added is None:
-        (job_id,) = _driver_row(connection, _ID_OF_KEY, {"key": job.key}) or (None,)
+        (job_id,) = _row(connection, _ID_OF_KEY, {"key": job.key}) or (None,)
         return Accepted(job_id, False, "" if job_id is not None else notices.why_not(connection, job))
     event = JobQueued(job.instruction, job.requested_by.login)
-    first = {"id": job.id, "at": added[0], "kind": event.kind, "data": codec.event_text(event)}
-    _driver_row(connection, _ADD_FIRST_EVENT, first)
+    first_events.append({"id": job.id, "at": added[0], "kind": event.kind, "data": codec.event_text(event)})
     return Accepted(job.id, True)
 
 
-def _driver_row(connection: Connection, statement: str, values: Mapping[str, object]) -> Sequence[Any] | None:
-    """The first row of a statement. On SQLite without SQLAlchemy, whose way costs five times as much: a burst of
-    deliveries waits for this and for nothing else."""
+# On SQLite without SQLAlchemy, whose way costs five times as much: a burst of deliveries waits for this and for
+# nothing else.
+
+
+def _row(connection: Connection, statement: str, values: Mapping[str, object]) -> Sequence[Any] | None:
+    """The only row that a statement answers, if it does."""
     if connection.dialect.name != "sqlite":
         return connection.execute(text(statement), values).one_or_none()
-    with closing(connection.connection.cursor()) as cursor:
-        cursor.execute(statement, values)
-        row: Sequence[Any] | None = cursor.fetchone()
-        return row
+    row: Sequence[Any] | None = _driver(connection).execute(statement, values).fetchone()
+    return row
+
+
+def _write(connection: Connection, statement: str, rows: Sequence[Mapping[str, object]]) -> int:
+    """Answers how many rows were written."""
+    if not rows:
+        return 0
+    if connection.dialect.name != "sqlite":
+        return connection.execute(text(statement), rows).rowcount
+    return _driver(connection).executemany(statement, rows).rowcount
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)

@@ -1,21 +1,26 @@
 """What the store needs of a database: transactions off the event loop, and word of other processes' changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 
 class Database(Protocol):
     """`act` runs in one transaction in another thread; when it raises, nothing it did is kept.
 
-    Both calls raise ProviderError for what the database refuses, and what `act` raises.
+    These calls raise ProviderError for what the database refuses, and what `act` raises.
     """
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Durable before it returns."""
+        ...
+
+    async def write_together(self, act: Callable[[Connection, Sequence[A]], Sequence[T]], one: A) -> T:
+        """As `write`. `act` may be given with `one` what others ask of it in the same moment, and answers for each."""
         ...
 
     async def read(self, act: Callable[[Connection], T]) -> T: ...

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from bot.stores import failures
 from bot.stores.patience import Line
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 CONNECTIONS = 8
 CHANNEL = "backspace"
@@ -68,6 +69,10 @@ class PostgresDatabase:
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         return await self._transaction(act, writing=True)
+
+    async def write_together(self, act: Callable[[Connection, Sequence[A]], Sequence[T]], one: A) -> T:
+        """Each alone: the connections work side by side."""
+        return await self.write(lambda connection: act(connection, [one])[0])
 
     async def read(self, act: Callable[[Connection], T]) -> T:
         return await self._transaction(act, writing=False)

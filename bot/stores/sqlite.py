@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
@@ -19,10 +19,11 @@ from bot.stores import failures
 from bot.stores.claims import take_over
 
 T = TypeVar("T")
-Act = Callable[[Connection], Any]
+A = TypeVar("A")
+Asked = tuple[Callable[[Connection, Sequence[Any]], Sequence[Any]], Any]
 
 READERS = 4
-LARGEST_BATCH = 256  # acts in one commit: keeps a write lock short for the other processes
+LARGEST_BATCH = 256  # writes in one commit: keeps a write lock short for the other processes
 BUSY_TIMEOUT_MS = 5_000
 SECONDS_BETWEEN_LOOKS = 0.025  # a look is PRAGMA data_version, about two microseconds
 
@@ -36,7 +37,7 @@ class SqliteDatabase:
         self._reader = _engine(path, begin="BEGIN", connections=READERS, busy_timeout_ms=busy_timeout_ms)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
-        self._waiting: list[tuple[Act, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Asked, asyncio.Future[Any]]] = []
         self._committing: asyncio.Task[None] | None = None
         self._poked = asyncio.Event()
         self._looker: sqlite3.Connection | None = None
@@ -45,9 +46,12 @@ class SqliteDatabase:
         self._closed = False
 
     async def write(self, act: Callable[[Connection], T]) -> T:
+        return await self.write_together(lambda connection, _: [act(connection)], None)
+
+    async def write_together(self, act: Callable[[Connection, Sequence[A]], Sequence[T]], one: A) -> T:
         self._check_open()
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((act, done))
+        self._waiting.append(((act, one), done))
         if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit_what_waits())
         try:
@@ -58,8 +62,8 @@ class SqliteDatabase:
     async def _commit_what_waits(self) -> None:
         while self._waiting:
             taken, self._waiting = self._waiting[:LARGEST_BATCH], self._waiting[LARGEST_BATCH:]
-            batch = [(act, done) for act, done in taken if not done.cancelled()]
-            for (_, done), outcome in zip(batch, await self._outcomes([act for act, _ in batch]), strict=True):
+            batch = [(asked, done) for asked, done in taken if not done.cancelled()]
+            for (_, done), outcome in zip(batch, await self._outcomes([asked for asked, _ in batch]), strict=True):
                 if done.cancelled():
                     continue
                 if isinstance(outcome, BaseException):
@@ -68,23 +72,30 @@ class SqliteDatabase:
                     done.set_result(outcome)
             self.poke()
 
-    async def _outcomes(self, acts: Sequence[Act]) -> list[Any]:
-        """What each act returned or raised; one that raises takes no other with it."""
+    async def _outcomes(self, asked: Sequence[Asked]) -> list[Any]:
+        """What was answered or raised to each; one that raises takes no other with it."""
         loop = asyncio.get_running_loop()
-        together = loop.run_in_executor(self._write_thread, self._transaction, acts)
+        together = loop.run_in_executor(self._write_thread, self._transaction, asked)
         await asyncio.wait([together])
         failure = together.exception()
         if failure is None:
             return together.result()
-        if len(acts) == 1 or isinstance(failure, OperationalError | sqlite3.OperationalError):
-            return [failure] * len(acts)
-        alone = (loop.run_in_executor(self._write_thread, self._transaction, [act]) for act in acts)
+        if len(asked) == 1 or isinstance(failure, OperationalError | sqlite3.OperationalError):
+            return [failure] * len(asked)
+        alone = (loop.run_in_executor(self._write_thread, self._transaction, [one]) for one in asked)
         outcomes = await asyncio.gather(*alone, return_exceptions=True)
         return [one if isinstance(one, BaseException) else one[0] for one in outcomes]
 
-    def _transaction(self, acts: Sequence[Act]) -> list[Any]:
+    def _transaction(self, asked: Sequence[Asked]) -> list[Any]:
+        places: dict[Any, list[int]] = {}
+        for place, (act, _) in enumerate(asked):
+            places.setdefault(act, []).append(place)
+        answers: list[Any] = [None] * len(asked)
         with self._writer.begin() as connection:
-            return [act(connection) for act in acts]
+            for act, mine in places.items():
+                for place, answer in zip(mine, act(connection, [asked[n][1] for n in mine]), strict=True):
+                    answers[place] = answer
+        return answers
 
     async def read(self, act: Callable[[Connection], T]) -> T:
         self._check_open()
@@ -201,6 +212,6 @@ def _engine(path: Path, *, begin: str, connections: int, busy_timeout_ms: int) -
 
     @event.listens_for(engine, "begin")
     def _begins(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        cast(sqlite3.Connection, connection.connection.driver_connection).execute(begin)
 
     return engine

@@ -27,6 +27,7 @@ from bot.ports import (
     Waiting,
 )
 from bot.stores import arrivals, census, claims, codec, ledger, notices, reports, retention, sql, steering
+from bot.stores.arrivals import Arrival
 from bot.stores.claims import QueueLimits
 from bot.stores.database import Database
 from bot.stores.hub import Hub
@@ -54,22 +55,19 @@ class Store:
     async def accept(self, *, guid: str, event: str, action: str, job: Job | None) -> Accepted:
         """Without a job only the delivery is kept, and `is_new` is False. Raises UserError for ids that no database
         can hold."""
-        arrival = arrivals.arrival(guid, event, action, job)
+        return await self._database.write_together(self._accept, arrivals.arrival(guid, event, action, job))
 
-        def act(connection: Connection) -> Accepted:
-            accepted = arrivals.accept(connection, arrival)
-            if accepted.is_new and accepted.job_id is not None:
-                self._database.announce(connection, accepted.job_id)
-            return accepted
-
-        return await self._database.write(act)
+    def _accept(self, connection: Connection, arriving: Sequence[Arrival]) -> list[Accepted]:
+        accepted = arrivals.accept(connection, arriving)
+        self._announced(connection, tuple(one.job_id for one in accepted if one.is_new and one.job_id is not None))
+        return accepted
 
     async def heed(self, *, guid: str, event: str, action: str, notice: Notice) -> tuple[str, ...]:
         """A delivery that was kept before is not heeded again: meanwhile somebody may have asked anew."""
         arrival = arrivals.arrival(guid, event, action, None)
 
         def act(connection: Connection) -> tuple[str, ...]:
-            if not arrivals.keep(connection, arrival):
+            if not arrivals.keep(connection, [arrival], [None]):
                 return ()
             return self._announced(connection, notices.heed(connection, notice))
 
