@@ -1,10 +1,14 @@
 """Serves the web application until it is told to stop; signals are somebody else's."""
 
 import asyncio
+import errno
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 
@@ -12,6 +16,7 @@ from bot.domain.errors import UserError
 
 BACKLOG = 2048  # connections that wait to be taken
 LAST_ANSWERS_S = 5  # what requests under way may take when the server stops
+SAID_EVERY_S = 60.0  # that no connection can be taken
 
 
 class _Server(uvicorn.Server):
@@ -20,6 +25,23 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Exhaustion:
+    """asyncio's loop reports a connection that it cannot take once for each place of the backlog, a second long and
+    then again: with a traceback each that alone keeps the process busy, and fills the disk with its log."""
+
+    def __init__(self) -> None:
+        self._said_at = -SAID_EVERY_S
+
+    def heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._said_at >= SAID_EVERY_S:
+            self._said_at = time.monotonic()
+            hint = "connections wait until one is free: raise the limit of open files (ulimit -n, LimitNOFILE=)"
+            structlog.get_logger().error("no file descriptor is left", hint=hint)
 
 
 async def serve_until(
@@ -31,6 +53,7 @@ async def serve_until(
         app, ws="none", access_log=False, log_config=None, timeout_graceful_shutdown=LAST_ANSWERS_S
     )
     server = _Server(settings)
+    asyncio.get_running_loop().set_exception_handler(_Exhaustion().heard)
     serving, stopping = asyncio.create_task(server.serve(listeners)), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -17,6 +17,7 @@ from bot.standins.github.state import Delivery, Issue
 from tests.polling import until
 from tests.repositories import commit, write
 
+ANSWER_S = 5.0  # a health that says nothing for so long is red
 WITHIN_S = 60.0  # whole processes start and end, beside others
 SERVE = (sys.executable, "-m", "bot", "serve")
 REQUEST = "/backspace replace `broken` with `fixed` in `value.txt`"
@@ -35,7 +36,7 @@ class BotProcess:
     async def health(self) -> int:
         """The status of `/readyz`; 0 when there is no answer."""
         try:
-            async with httpx.AsyncClient(timeout=WITHIN_S) as client:
+            async with httpx.AsyncClient(timeout=ANSWER_S) as client:
                 return (await client.get(f"{self.url}/readyz")).status_code
         except httpx.HTTPError:
             return 0
