@@ -5,13 +5,15 @@ import os
 import signal
 from typing import Any
 
+INTERRUPTED = 130  # the exit code of what Ctrl-C or `kill` ended
+
 
 async def interrupted(working: "asyncio.Task[Any]") -> bool:
     """Waits for the work. The first signal ends only that; one after it, or after the work, ends the command,
     by CancelledError."""
     loop, command = asyncio.get_running_loop(), asyncio.current_task()
     pressed: list[bool] = []
-    on_terminal = os.isatty(2)
+    on_terminal = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def press() -> None:
         task = command if pressed or working.done() else working
@@ -21,9 +23,9 @@ async def interrupted(working: "asyncio.Task[Any]") -> bool:
 
     def hang_up() -> None:
         """What is still to be said is said to nobody, but does not fail."""
-        if on_terminal:
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
+        with open(os.devnull, "wb") as nowhere:
+            for stream in on_terminal:
+                os.dup2(nowhere.fileno(), stream)
         press()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -16,6 +16,7 @@ from rich.syntax import Syntax
 from bot.config import RULES, Config
 from bot.domain.errors import UserError
 from bot.domain.events import DiffShown
+from bot.interrupting import INTERRUPTED, interrupted
 from bot.ports import JobRow
 from bot.publish.leftovers import SCRATCH
 from bot.settings.models import MODEL_SETTINGS
@@ -58,12 +59,20 @@ and published as a pull request.
 
 
 async def run_demo(env: Mapping[str, str], *, repo: Path | None, keep: bool, console: Console) -> int:
-    """0 only if the pull request holds exactly what the comment asked for. Raises UserError, ConfigFault."""
+    """0 only if the pull request holds exactly what the comment asked for; 130 when somebody ended it before.
+
+    Raises UserError, ConfigFault.
+    """
     source = source_of(repo)
     settings = demo_settings(env)
     config = Config.from_env(settings, role="local")
     configure_logging(config.log_level, "console")
     console.print(which_model(config), soft_wrap=True)
+    showing = asyncio.create_task(_shown(source, settings, keep=keep, console=console))
+    return INTERRUPTED if await interrupted(showing) else showing.result()
+
+
+async def _shown(source: Path, settings: Mapping[str, str], *, keep: bool, console: Console) -> int:
     with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}demo-") as root:
         console.print(f"Importing {source.name} into a loopback GitHub and starting the bot...", highlight=False)
         async with staged(Path(root), source=source, settings=settings, name=_repository_name(source)) as stage:

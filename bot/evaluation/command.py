@@ -16,13 +16,12 @@ from bot.evaluation.rows import Row, as_json, exit_code, summary, table
 from bot.evaluation.run import BUDGETS, Player, evaluate, gold_player
 from bot.evaluation.swebench import instances
 from bot.evaluation.tasks import SHIPPED, Task, chosen, own_tasks
-from bot.interrupting import interrupted
+from bot.interrupting import INTERRUPTED, interrupted
 from bot.settings.models import MODEL_SETTINGS
 from bot.wiring import configure_logging, connected, sandbox_provider
 
 SCRIPTED = "Scripted: each task's gold change is replayed call by call. This measures the bot, not a model."
 
-INTERRUPTED = 130  # the exit code of what Ctrl-C or `kill` ended
 KNOWN = frozenset(setting.name for setting in SETTINGS)
 # A task's bot has a GitHub, a database and an address of its own.
 OF_THE_STAGE = ("GITHUB_", "BACKSPACE_HOME", "BACKSPACE_OPERATOR", "DATABASE_", "PUBLIC_URL", "HOST", "PORT", "HEALTH_")
