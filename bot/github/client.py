@@ -259,7 +259,8 @@ def _answer(response: Response[Any], call: _Call) -> Answer:
     try:
         data = response.json()
     except ValueError:
-        raise ProviderError("github", f"an answer that is not JSON ({call})", retryable=True) from None
+        kind = ProviderError if call.harmless else AmbiguousWrite
+        raise kind("github", f"an answer that is not JSON ({call})", retryable=True) from None
     link = response.headers.get("link", "")
     last = re.search(r'[?&]page=([0-9]{1,6})[^>]*>;\s*rel="last"', link)
     following = re.search(r'[?&]cursor=([A-Za-z0-9_-]{1,100})[^>]*>;\s*rel="next"', link)

@@ -142,7 +142,7 @@ class InstallationToken:
             if error.status != 401:
                 raise
             words = "the App's signature is refused: check GITHUB_APP_ID, the private key and this machine's clock"
-            raise ProviderError("github", words, status=401) from None
+            raise ProviderError("github", words, retryable=True, status=401) from None
         token = text(answer.data, "token")
         ends = datetime.fromisoformat(text(answer.data, "expires_at")).timestamp()
         self._told.add(token, ends=ends)

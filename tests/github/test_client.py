@@ -61,6 +61,7 @@ async def test_repeating_ends() -> None:
         pytest.param(httpx.ReadTimeout("slow"), id="no-answer-in-time"),
         pytest.param(httpx.ReadError("reset"), id="connection-reset"),
         pytest.param(httpx.RemoteProtocolError("closed"), id="closed-without-an-answer"),
+        pytest.param(httpx.Response(201, content=b"<html>"), id="a-page-instead-of-json"),
     ],
 )
 async def test_a_write_that_may_have_happened_is_never_repeated_blindly(lost: Reply) -> None:

@@ -132,6 +132,22 @@ async def test_an_end_that_did_not_get_through_is_tried_again_later(
     assert (await store.census()).untold == 0
 
 
+async def test_an_end_is_told_once_github_takes_the_apps_signature_again(
+    opened: Open, sqlite_url: str, github: Scene
+) -> None:
+    """R8. The key was replaced, or the clock is off. Red when that counts as final: the check stays open (seen)."""
+    store = await opened(sqlite_url)
+    await ended(store, await begun(store, github))
+    await pass_time(sqlite_url)
+    github.loopback.faults.add(Reply(401), path="/access_tokens", times=200)
+    await reaper(store, github).tell_all()
+    assert (await store.census()).untold == 1
+    github.loopback.faults.clear()
+    await pass_time(sqlite_url)
+    await reaper(store, github).tell_all()
+    assert [run.conclusion for run in checks(github)] == ["failure"]
+
+
 async def test_nobody_is_told_where_the_repository_is_gone(opened: Open, database_url: str, github: Scene) -> None:
     store = await opened(database_url)
     await ended(store, await begun(store, github))
