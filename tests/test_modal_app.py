@@ -25,7 +25,7 @@ from tests.standins.modal.gateway import Gateways
 from tests.standins.modal.images import Images, Secrets
 from tests.standins.modal.published import Published
 from tests.standins.modal.server import ModalStandIn, modal_standin
-from tests.stores.postgres import Postgres, running_postgres
+from tests.stores.postgres import Postgres
 from tests.test_readme import ON_MODAL
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]  # containers take their time on a busy machine
@@ -43,12 +43,6 @@ NEEDED = {
 }
 LOOPBACK = {"SANDBOX", "GITHUB_API_URL", "ANTHROPIC_BASE_URL"}  # what the town sets besides
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nof two\nlines\n-----END RSA PRIVATE KEY-----\n"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

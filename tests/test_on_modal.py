@@ -33,19 +33,13 @@ from tests.standins.modal.published import Published
 from tests.standins.modal.sandboxes import Sandboxes
 from tests.standins.modal.server import ModalStandIn
 from tests.stores.beside import pass_time
-from tests.stores.postgres import Postgres, running_postgres
+from tests.stores.postgres import Postgres
 from tests.stores.samples import a_job, claimed, deliver
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent
 SECRET = "the secret of this webhook"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Door, job and sandbox on a Modal that is on this machine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,15 +13,9 @@ from tests.standins.modal.containers import Container, Containers
 from tests.standins.modal.functions import Functions
 from tests.standins.modal.published import Published
 from tests.standins.modal.sandboxes import Sandboxes
-from tests.stores.postgres import Postgres, running_postgres
+from tests.stores.postgres import Postgres
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]  # containers take their time on a busy machine
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.mark.slow
