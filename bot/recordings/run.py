@@ -7,14 +7,15 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from bot.domain.conversation import texts_in
 from bot.domain.errors import UserError
 from bot.domain.events import JobEvent, Noted, Recorded
 from bot.domain.job import Issue, Job, Person, Repo, Start
+from bot.event_adapter import EVENT
 from bot.ports import Entry
 from bot.report.leaks import LeakFound, Leaks
 
@@ -23,7 +24,6 @@ LEFT_OUT = "[left out: it held a secret]"
 KINDS = frozenset(event.__dataclass_fields__["kind"].default for event in JobEvent.__args__)
 SPOKEN = ("header", "user ", "model ")  # what the harness told the model, among its effects
 PLACES = frozenset({"sandbox", "contents", "tree"})  # in an entry: of use to a bot that goes on, to no reader
-_EVENT: TypeAdapter[JobEvent] = TypeAdapter(Annotated[JobEvent, Field(discriminator="kind")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,7 @@ def _event(raw: Mapping[str, Any], number: int, name: str, *, after: int) -> Rec
     if isinstance(kind, str) and kind not in KINDS:
         return Recorded(after + 1, float(at), Noted(f"This version cannot show an event of the kind {kind!r}."))
     try:
-        return Recorded(after + 1, float(at), _EVENT.validate_python(event))
+        return Recorded(after + 1, float(at), EVENT.validate_python(event))
     except ValidationError:
         raise _damaged(name, number, "its event is not whole") from None
 

@@ -4,9 +4,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from bot.domain.events import Conclusion, JobEvent, JobFinished, Recorded
+from bot.domain.events import Conclusion, JobFinished, Recorded
+from bot.event_adapter import EVENT
 from bot.report.amounts import cost, token_use
 from bot.report.answers import CANCELLED
 from bot.report.characters import visible
@@ -26,7 +27,6 @@ LABELS = {
 }
 HEARTBEAT = b": still here\n\n"
 RECONNECT = b"retry: 2000\n\n"  # milliseconds a browser waits before it comes back
-_EVENTS: TypeAdapter[JobEvent] = TypeAdapter(JobEvent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def recorded_of(data: str) -> Recorded | None:
     if not isinstance(raw, dict) or not isinstance(raw.get("seq"), int):
         raise ValueError("not an event of a job")
     try:
-        return Recorded(raw["seq"], float(raw["at"]), _EVENTS.validate_python(raw["event"]))
+        return Recorded(raw["seq"], float(raw["at"]), EVENT.validate_python(raw["event"]))
     except ValidationError:
         return None
 
@@ -123,7 +123,8 @@ def _label(so_far: Progress) -> str:
 
 def _headline(so_far: Progress) -> str:
     if so_far.finished is not None:
-        return plain(so_far.finished.message)
+        message = so_far.finished.message
+        return plain(message.split("\n\n", 1)[0] if "\n```" in message else message)  # a patch is shown further down
     if so_far.waiting:
         return so_far.wait
     return "Waiting in the queue" if so_far.state == "queued" else current_step(so_far).plain

@@ -9,15 +9,16 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError, UserError
 from bot.domain.events import JobEvent, Noted
 from bot.domain.job import Continue, Job, Plan, Start, Unclear
+from bot.event_adapter import EVENT
 
 LONGEST_NAME = 500  # characters; a Postgres index entry holds 2,704 bytes
 LARGEST_NUMBER = 2**63 - 1  # a database integer has 64 bits
@@ -26,7 +27,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
-_EVENT: TypeAdapter[JobEvent] = TypeAdapter(Annotated[JobEvent, Field(discriminator="kind")])
 
 
 def job_text(job: Job) -> str:
@@ -70,13 +70,13 @@ def shortened(job: Job) -> Job:
 
 
 def event_text(event: JobEvent) -> str:
-    return _text(_EVENT.dump_python(event))
+    return _text(EVENT.dump_python(event))
 
 
 def event_of(kind: str, text: str) -> JobEvent:
     """The event, or a note in its place when a newer version wrote something this one does not know."""
     try:
-        return _EVENT.validate_python(json.loads(text))
+        return EVENT.validate_python(json.loads(text))
     except (ValidationError, ValueError):
         return Noted(f"This version of the bot cannot show an event of the kind {kind!r}.")
 

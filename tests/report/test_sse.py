@@ -6,6 +6,7 @@ import pytest
 
 from bot.domain.events import Conclusion, JobFinished, JobStarted, Noted, Recorded
 from bot.report.progress import progress
+from bot.report.restricted_markdown import fenced
 from bot.report.sse import frame, is_last, recorded_of, view_of
 from tests.report.samples import finished, log
 
@@ -68,6 +69,11 @@ def test_a_frame_tells_where_the_job_stands() -> None:
 def test_the_label_says_how_a_job_ended(events: list[JobStarted | tuple[Conclusion, str]], label: str) -> None:
     told = [event if isinstance(event, JobStarted) else JobFinished(*event) for event in events]
     assert view_of(progress(log(told))).label == label
+
+
+def test_the_headline_of_a_dry_run_is_a_sentence_without_the_patch() -> None:
+    message = f"**Dry run**: nothing was pushed.\n\nThe patch:\n\n{fenced('-a', language='diff')}"
+    assert view_of(progress(log([JobFinished(Conclusion.SUCCESS, message)]))).headline == "Dry run: nothing was pushed."
 
 
 def test_an_event_of_a_newer_bot_is_passed_over() -> None:
