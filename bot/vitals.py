@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import structlog
 
@@ -37,9 +38,10 @@ class Vitals:
         self._within_s: dict[str, float] = {}
         self._worked_at: dict[str, float] = {}
         self.leases_lost = 0
+        self.gaps = 0  # times that requests may be lost, as they are older than what is looked through
 
     def expect(self, name: str, *, within_s: float) -> None:
-        """From now on this part is needed, and must have worked within so many seconds."""
+        """From now on this part is needed, and must have worked within so many seconds; infinity: its age is shown."""
         self._within_s[name] = within_s
 
     def worked(self, name: str) -> None:
@@ -56,7 +58,7 @@ class Vitals:
 
 
 def problem_of(name: str, age_s: float | None, *, within_s: float) -> str | None:
-    if age_s is not None and age_s <= within_s:
+    if within_s == inf or (age_s is not None and age_s <= within_s):
         return None
     since = "since the start" if age_s is None else f"for {age_s:.0f} seconds"
     return f"{_IN_WORDS.get(name, f'The {name} has not worked')} {since}."
@@ -116,3 +118,5 @@ async def _problem(probe: Probe) -> str | None:
         return str(error)
     except TimeoutError:
         return f"no answer within {PATIENCE_S:g} seconds"
+    except OSError as error:  # such as no file descriptor left, which comes back
+        return f"it could not be tried: {error.strerror or type(error).__name__}"

@@ -160,7 +160,9 @@ def runner(
     return Runner(store, worker.run_job, owner=owner(), vitals=vitals)
 
 
-def reaper(config: Config, store: Store, app: GitHubApp, leaks: "Leaks | None" = None) -> "Reaper":
+def reaper(
+    config: Config, store: Store, app: GitHubApp, leaks: "Leaks | None" = None, vitals: Vitals | None = None
+) -> "Reaper":
     from bot.publish import mirror
     from bot.publish.leftovers import sweep
     from bot.upkeep.reaper import Reaper
@@ -170,7 +172,8 @@ def reaper(config: Config, store: Store, app: GitHubApp, leaks: "Leaks | None" =
         return sweep([Path(tempfile.gettempdir()), *mirrors.glob("*/ready")]) + mirror.clear(mirrors)
 
     leaks = leaks or known_secrets(config)
-    return Reaper(store, app, links=links(config), leaks=leaks, owner=f"{owner()}:reaper", sweep=swept)
+    name = f"{owner()}:reaper"
+    return Reaper(store, app, links=links(config), leaks=leaks, owner=name, sweep=swept, vitals=vitals)
 
 
 def orphans(store: Store, sandboxes: SandboxProvider) -> "tuple[Orphans, ...]":
@@ -180,11 +183,11 @@ def orphans(store: Store, sandboxes: SandboxProvider) -> "tuple[Orphans, ...]":
     return (Orphans(store, sandboxes),) if isinstance(sandboxes, LastingSandboxes) else ()
 
 
-def sweeper(store: Store, app: "App") -> "Sweeper":
+def sweeper(store: Store, app: "App", vitals: Vitals | None = None) -> "Sweeper":
     from bot.upkeep.sweeper import Sweeper
     from bot.web.door import random_job_id, random_watch_key
 
-    return Sweeper(app=app, store=store, new_id=random_job_id, new_watch_key=random_watch_key)
+    return Sweeper(app=app, store=store, new_id=random_job_id, new_watch_key=random_watch_key, vitals=vitals)
 
 
 def waiting_room(config: Config, store: Store, app: "App") -> "WaitingRoom":
@@ -233,8 +236,8 @@ async def working(
         parts = (
             runner(config, store, model_named, app=app, sandboxes=sandboxes, vitals=vitals, leaks=leaks),
             prober(config, vitals, app=app, model_named=model_named, sandboxes=sandboxes),
-            reaper(config, store, app, leaks),
-            sweeper(store, app),
+            reaper(config, store, app, leaks, vitals),
+            sweeper(store, app, vitals),
             waiting_room(config, store, app),
         )
         tasks = [asyncio.create_task(part.run(stop), name=type(part).__name__) for part in parts]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 
 import structlog
 
@@ -16,7 +17,9 @@ from bot.report.links import Links
 from bot.report.wording import branch_name
 from bot.reporter import Reporter
 from bot.stopping import until
+from bot.vitals import Vitals
 
+PART = "reaper"  # its name among the vitals
 LOOKS_EVERY_S = 15.0
 PRUNES_EVERY_S = 3600.0
 TELLING_S = 45.0  # the store lets nobody else tell this end for 60 s
@@ -38,6 +41,7 @@ class Reaper:
         sweep: Callable[[], int] = lambda: 0,
         looks_every_s: float = LOOKS_EVERY_S,
         now: Callable[[], float] = boot_time,
+        vitals: Vitals | None = None,
     ) -> None:
         """`sweep` removes what is left on the disk, in a thread, and answers how much went."""
         self._store = store
@@ -48,6 +52,8 @@ class Reaper:
         self._sweep = sweep
         self._looks_every_s = looks_every_s
         self._now = now
+        self._vitals = vitals or Vitals()
+        self._vitals.expect(PART, within_s=inf)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; an end that is being told then is told again by whoever comes next."""
@@ -61,7 +67,8 @@ class Reaper:
                 if self._now() >= prunes_at:
                     prunes_at = self._now() + PRUNES_EVERY_S
                     await self._clear()
-            except BotError as error:
+                self._vitals.worked(PART)
+            except (BotError, OSError) as error:  # such as no file descriptor left to look for scratch
                 log.error("reaper", error=str(error))
             await asyncio.sleep(self._looks_every_s)
 

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
+from math import inf
 
 import structlog
 
@@ -25,6 +27,7 @@ from bot.ports import (
     Survey,
 )
 from bot.stopping import until
+from bot.vitals import Vitals
 
 SECONDS_BEFORE_THE_FIRST = 3.0  # the door beside may still be opening
 SECONDS_BETWEEN_SWEEPS = 600.0
@@ -38,6 +41,9 @@ FIRST_WAIT_S = 600.0  # before a delivery that failed again is asked for once mo
 LONGEST_WAIT_S = 6 * 3600.0
 GUIDS_A_LOOK = 500
 
+GONE = "deliveries are gone: GitHub keeps those of three days; commands in comments are looked for in the threads"
+UNREAD = "commands are not looked for: nobody is answered who asked more than a week ago"
+PART = "sweeper"  # its name among the vitals
 SWEPT = "swept"  # mark: everything that was delivered before is settled
 SURVEYED = "surveyed:{installation}"  # mark: every command that was written before is known
 
@@ -81,9 +87,8 @@ def survey_rest_s(repositories: int) -> float:
     return min(repositories * SECONDS_A_REPOSITORY, LONGEST_BETWEEN_SURVEYS_S)
 
 
-def _since(mark: float | None, *, now: float, oldest: float) -> float:
-    """What a clock that was ahead has marked is not known to be settled."""
-    return oldest if mark is None or mark > now else max(mark - MARGIN_S, oldest)
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def _wait(attempts: int) -> float:
@@ -106,8 +111,11 @@ class Sweeper:
         first_after_s: float = SECONDS_BEFORE_THE_FIRST,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        vitals: Vitals | None = None,
     ) -> None:
         self._app = app
+        self._vitals = vitals or Vitals()
+        self._vitals.expect(PART, within_s=inf)
         self._first_after_s = first_after_s
         self._store = store
         self._new_id = new_id
@@ -126,6 +134,7 @@ class Sweeper:
             try:
                 await self.sweep()
                 await self.survey(only_due=True)
+                self._vitals.worked(PART)
             except (ProviderError, UserError) as error:
                 log.warning("sweep not finished", error=str(error))
             await asyncio.sleep(SECONDS_BETWEEN_SWEEPS)
@@ -133,7 +142,7 @@ class Sweeper:
     async def sweep(self) -> int:
         """Asks for what did not arrive; answers how much that was. Raises ProviderError: the next sweep goes on."""
         now = self._now()
-        since = _since(await self._store.mark(SWEPT), now=now, oldest=now - KEPT_S)
+        since = self._since(await self._store.mark(SWEPT), now=now, oldest=now - KEPT_S, words=GONE)
         attempts = [attempt async for attempt in self._app.deliveries(since=since) if matters(attempt)]
         found = verdict(attempts, stored=await self._stored(attempts), now=now)
         for attempt in found.redeliver:
@@ -142,6 +151,13 @@ class Sweeper:
         if found.redeliver:
             log.info("deliveries asked for again", count=len(found.redeliver))
         return len(found.redeliver)
+
+    def _since(self, mark: float | None, *, now: float, oldest: float, words: str) -> float:
+        """What a clock that was ahead has marked is not known to be settled. What is too old is logged."""
+        if mark is not None and mark < oldest:
+            log.warning(words, after=_iso(mark), before=_iso(oldest))
+            self._vitals.gaps += 1
+        return oldest if mark is None or mark > now else max(mark - MARGIN_S, oldest)
 
     async def _stored(self, attempts: Iterable[DeliveryAttempt]) -> frozenset[str]:
         failed = iter({attempt.guid for attempt in attempts if not attempt.succeeded})
@@ -166,14 +182,21 @@ class Sweeper:
         made = 0
         async for installation in self._app.installations():
             await self._note_state(installation)
-            rests = only_due and self._monotonic() < self._surveys_again_at.get(installation.id, 0.0)
-            if installation.suspended or rests:
+            if installation.suspended:
+                await self._remember(SURVEYED.format(installation=installation.id))
+                continue
+            if only_due and self._monotonic() < self._surveys_again_at.get(installation.id, 0.0):
                 continue
             try:
                 made += await self._survey(installation.id)
             except ProviderError as error:
                 log.warning("installation not surveyed", installation=installation.id, error=str(error))
         return made
+
+    async def _remember(self, mark: str) -> None:
+        """From when on the threads are to be read when the suspension is lifted, however long it lasts."""
+        last = await self._store.mark(mark)
+        await self._store.set_mark(mark, self._now() if last is None else last)
 
     async def _note_state(self, installation: Installation) -> None:
         """GitHub's list is right where a delivery about a suspension was lost."""
@@ -197,7 +220,7 @@ class Sweeper:
         rests_from = self._monotonic()
         last = await self._store.mark(mark)
         if last is not None:  # at the first meeting nothing is old: what was written to another bot is not for us
-            since = _since(last, now=began, oldest=began - OLDEST_COMMAND_S)
+            since = self._since(last, now=began, oldest=began - OLDEST_COMMAND_S, words=UNREAD)
             async with self._app.survey(installation_id) as survey:
                 async for facts in survey.repositories():
                     asked += 1

@@ -113,6 +113,7 @@ def exposition(census: Census | None, vitals: Vitals) -> str:
     lines += _metric("backspace_part_age_seconds", "gauge", "Seconds since a part of the bot last worked.", ages)
     lost = {"": vitals.leases_lost}
     lines += _metric("backspace_leases_lost_total", "counter", "Jobs that were taken from this process.", lost)
+    lines += _metric("backspace_gaps_total", "counter", "Times requests may be lost: see the log.", {"": vitals.gaps})
     return "\n".join(lines) + "\n"
 
 

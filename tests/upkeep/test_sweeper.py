@@ -18,9 +18,12 @@ from bot.standins.github import LoopbackGitHub, Reply
 from bot.standins.github.state import Installation, Repository
 from bot.standins.serving import serve
 from bot.stores import Store, open_store
-from bot.upkeep.sweeper import KEPT_S, MARGIN_S, Sweeper, survey_rest_s, unanswered, verdict
+from bot.stores.sql import RECENT
+from bot.upkeep.sweeper import KEPT_S, MARGIN_S, SURVEYED, Sweeper, survey_rest_s, unanswered, verdict
+from bot.vitals import Vitals
 from bot.web.app import create_app
 from tests.polling import WITHIN_S, until
+from tests.stores.beside import run
 
 pytestmark = pytest.mark.anyio
 
@@ -128,6 +131,23 @@ class Scene:
     sweeper: Sweeper
     clock: list[float]
     passed: list[float]
+    vitals: Vitals
+    database_url: str
+
+    async def suspended(self, *, looks: int, days: int) -> None:
+        """Looked at, by a bot that clears up, and again after so many days; before the last look somebody asks."""
+        (issue,) = self.repository.issues.values()
+        self.installation.suspended_at = self.clock[0]
+        for look in range(looks):
+            assert await self.sweeper.survey() == 0
+            await run(
+                self.database_url, f"UPDATE marks SET at = at - {days * 86_400} WHERE name LIKE '{SURVEYED[:9]}%'"
+            )
+            await self.store.prune()
+            self.clock[0] += days * 86_400
+            if look == looks - 2:
+                self.github.comment(self.repository, issue.number, "alice", "/backspace mend it")
+        self.installation.suspended_at = None
 
     async def work(self) -> list[JobRow]:
         rows = [row for n in self.repository.issues for row in await self.store.jobs_on(self.repository.id, n)]
@@ -159,11 +179,12 @@ def key() -> rsa.RSAPrivateKey:
 
 @pytest.fixture
 async def scene(tmp_path: Path, key: rsa.RSAPrivateKey) -> AsyncIterator[Scene]:
-    clock, passed = [NOW], [0.0]
+    clock, passed, vitals = [NOW], [0.0], Vitals()
     github = LoopbackGitHub(tmp_path / "github", now=lambda: clock[0])
     repository = github.add_repository("acme", "widget")
     github.set_role(repository, "alice", "write")
-    store = await open_store(f"sqlite:///{tmp_path}/bot.db")
+    database_url = f"sqlite:///{tmp_path}/bot.db"
+    store = await open_store(database_url)
     numbers = count()
     async with github.serve() as url, serve(create_app(store=store, webhook_secrets=[SECRET])) as bot:
         registered = github.create_app(webhook_url=f"{bot}/webhook", webhook_secret=SECRET, owner="acme", key=key)
@@ -177,8 +198,9 @@ async def scene(tmp_path: Path, key: rsa.RSAPrivateKey) -> AsyncIterator[Scene]:
             first_after_s=0.1,
             now=lambda: clock[0],
             monotonic=lambda: passed[0],
+            vitals=vitals,
         )
-        yield Scene(github, repository, installation, store, sweeper, clock, passed)
+        yield Scene(github, repository, installation, store, sweeper, clock, passed, vitals, database_url)
     await store.close()
 
 
@@ -323,6 +345,57 @@ async def test_the_list_of_installations_makes_up_for_a_lost_suspension(scene: S
     assert await scene.store.shut_out(scene.installation.id, scene.repository.id) is None
 
 
+@pytest.mark.parametrize(("looks", "days", "gaps"), [(4, 1, 0), (8, 5, 1)])
+async def test_what_was_asked_for_while_the_app_slept_is_found_when_it_wakes_up(
+    scene: Scene, looks: int, days: int, gaps: int
+) -> None:
+    """GitHub delivers nothing of it, ever. Red when the mark grows old meanwhile, and after 40 days is cleared away: as
+    at a first meeting, nothing is found (seen)."""
+    scene.github.open_issue(scene.repository, "alice", "Mend it")
+    await scene.github.deliver()
+    await scene.sweeper.survey()
+    await scene.suspended(looks=looks, days=days)
+    assert await scene.sweeper.survey() == 1
+    assert scene.vitals.gaps == gaps, "what is older than a week is not looked for, and the log says so"
+
+
+async def test_an_app_that_slept_when_the_bot_met_it_is_looked_through_from_then_on(scene: Scene) -> None:
+    """Red when a suspended installation gets no mark (seen)."""
+    scene.github.open_issue(scene.repository, "alice", "Mend it")
+    await scene.github.deliver()
+    await scene.suspended(looks=2, days=1)
+    assert await scene.sweeper.survey() == 1
+
+
+async def test_a_bot_that_was_away_for_longer_than_github_keeps_deliveries_says_so_once(scene: Scene) -> None:
+    """Red when the age of the mark is not looked at: seen."""
+    await scene.sweeper.sweep()
+    scene.clock[0] += KEPT_S + 60
+    for _ in range(2):
+        await scene.sweeper.sweep()
+    assert scene.vitals.gaps == 1
+
+
+async def test_a_thread_with_many_refusals_hides_no_command(scene: Scene) -> None:
+    """The store tells of the last fifty that came to nothing. Red when the survey stops at a known command: seen."""
+    issue = scene.github.open_issue(scene.repository, "alice", "Mend it")
+    await scene.github.deliver()
+    await scene.sweeper.survey()
+    scene.github.add_user("mallory")
+    for _ in range(RECENT + 2):
+        scene.github.comment(scene.repository, issue.number, "mallory", "/backspace mend it")
+    await scene.github.deliver()
+    async with scene.endpoint_down():
+        scene.github.comment(scene.repository, issue.number, "alice", "/backspace mend it")
+    while (claim := await scene.store.claim("w")) is not None:
+        await scene.store.commit(claim, finish="failed", reported=True)
+    assert len(await scene.store.jobs_on(scene.repository.id, issue.number)) == RECENT
+    assert await scene.sweeper.survey() == 1
+    (waits,) = [row for row in await scene.work() if row.state == "queued"]
+    assert waits.job.requested_by.login == "alice"
+    assert await scene.sweeper.survey() == 0
+
+
 async def test_the_first_sweep_comes_soon_after_the_start(scene: Scene) -> None:
     async with scene.endpoint_down():
         scene.github.open_issue(scene.repository, "alice", "Mend it")
@@ -334,6 +407,7 @@ async def test_the_first_sweep_comes_soon_after_the_start(scene: Scene) -> None:
         return bool(await scene.work())
 
     await until(is_found)
+    await until(lambda: scene.vitals.parts()[0].age_s is not None)
     stop.set()
     await running
 

@@ -130,6 +130,7 @@ async def test_metrics_count_the_queue_the_ends_and_the_money(store: Store) -> N
         "backspace_jobs_untold": "1",
         "backspace_model_usd_today": "0.25",
         "backspace_leases_lost_total": "2",
+        "backspace_gaps_total": "0",
     }
 
 
