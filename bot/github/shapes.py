@@ -25,7 +25,6 @@ def issue_facts(data: object) -> IssueFacts:
         title=text(data, "title"),
         body=text_or_nothing(data, "body"),
         author=_person(field(data, "user")),
-        author_is_bot=field(data, "user", "type") != "User",
         is_pull_request=field(data, "pull_request") is not None,
     )
 

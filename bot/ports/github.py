@@ -28,7 +28,6 @@ class IssueFacts:
     title: str
     body: str
     author: Person
-    author_is_bot: bool
     is_pull_request: bool
 
 

@@ -72,7 +72,6 @@ async def test_facts(here: Scene, github: RestGitHub) -> None:
         "alice",
     )
     assert not issue.is_pull_request
-    assert not issue.author_is_bot
     with pytest.raises(NotFound):
         await github.issue(99)
 

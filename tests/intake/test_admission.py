@@ -25,9 +25,7 @@ JOB = Job(
     comment_id=3,
 )
 WRITER = Permission(7, "write", is_bot=False)
-OPEN = IssueFacts(
-    state="open", locked=False, title="Greet", body="", author=BOB, author_is_bot=False, is_pull_request=False
-)
+OPEN = IssueFacts(state="open", locked=False, title="Greet", body="", author=BOB, is_pull_request=False)
 LIVE = RepositoryFacts(repo=JOB.repo, default_branch="main", private=False, archived=False)
 
 

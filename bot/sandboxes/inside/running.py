@@ -18,7 +18,6 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 TICK_S = 0.2  # how often memory and disks are looked at while a command runs
 CHUNK = 1 << 20
-F_SETPIPE_SZ = 1031
 FREE_INODES_MARGIN = 1_000  # a command that starts above the limit may still clean up
 BOUNDS = ("NPROC", "DATA", "FSIZE", "NOFILE", "CPU")  # the limits that the kernel holds for each process
 
