@@ -54,7 +54,6 @@ async def run_eval(
     if problem := sandboxes.problem():
         raise UserError(problem)
     console.print(who, markup=False, highlight=False, soft_wrap=True)
-
     known: list[Row] = []
 
     def told(row: Row) -> None:
@@ -63,20 +62,22 @@ async def run_eval(
 
     async with connected(sandboxes):
         work = evaluate(tasks, player=player, settings=settings, sandboxes=sandboxes, jobs=jobs, told=told)
-        evaluating = asyncio.create_task(work)
-        ended_early = await interrupted(evaluating)
+        ended_early = await interrupted(evaluating := asyncio.create_task(work))
     rows = tuple(known) if ended_early else evaluating.result()
+    _tell(rows, ",".join(config.models) if live else "script", as_data=as_data)
+    if not ended_early:
+        return exit_code(rows)
+    console.print(f"Interrupted: {len(rows)} of {len(tasks)} tasks had ended.", highlight=False)
+    return INTERRUPTED
+
+
+def _tell(rows: Sequence[Row], player: str, *, as_data: bool) -> None:
     if as_data:
-        sys.stdout.write(
-            json.dumps(as_json(rows, player=",".join(config.models) if live else "script"), indent=2) + "\n"
-        )
+        sys.stdout.write(json.dumps(as_json(rows, player=player), indent=2) + "\n")
     else:
         out = Console()
         out.print(table(rows))
         out.print(f"\n{summary(rows)}", highlight=False)
-    if ended_early:
-        console.print(f"Interrupted: {len(rows)} of {len(tasks)} tasks had ended.", highlight=False)
-    return INTERRUPTED if ended_early else exit_code(rows)
 
 
 def tasks_in(folder: Path, *, clones: Path | None) -> tuple[Task, ...]:

@@ -9,7 +9,7 @@ from bot.domain.errors import UserError
 from bot.evaluation.tasks import Task
 from bot.ports import ExportedFile
 from bot.standins.github.git import BareRepository, GitFailed, Signature
-from bot.standins.github.importing import commit_files
+from bot.standins.github.importing import commit_files, fetch, is_repository
 
 WHO = Signature("Backspace Eval", "eval@localhost", "2026-01-01T00:00:00+00:00")
 CHECK_FILE = ".github/backspace.yml"
@@ -83,18 +83,13 @@ def _differences(git: BareRepository, fields: Iterator[str]) -> Iterator[Differe
 
 def _base(git: BareRepository, task: Task) -> str:
     source = task.source
-    is_repository = (source / ".git").exists() or (source / "HEAD").is_file()
     try:
-        if not is_repository:
-            if task.commit:
-                raise BrokenTask(f"{task.name}: {source} is no git repository, so it has no commit {task.commit[:12]}.")
-            commit_files(git, source, "main", now=0)
+        if is_repository(source):
+            fetch(git, source, task.commit or "HEAD", "main", "--depth=1", "--no-recurse-submodules")
+        elif task.commit:
+            raise BrokenTask(f"{task.name}: {source} is no git repository, so it has no commit {task.commit[:12]}.")
         else:
-            trust = git.path / "import.gitconfig"  # a clone that belongs to another user
-            trust.write_text("[safe]\n\tdirectory = *\n")
-            wanted = f"+{task.commit or 'HEAD'}:refs/heads/main"
-            flags = ("-q", "--no-tags", "--depth=1", "--update-shallow", "--no-recurse-submodules")
-            git.run("fetch", *flags, "--", source.as_uri(), wanted, env={"GIT_CONFIG_GLOBAL": str(trust)})
+            commit_files(git, source, "main", now=0)
     except GitFailed as failure:
         said = str(failure).split("\n")[0]
         raise BrokenTask(f"{task.name}: its base cannot be had from {source}: {said}.") from None

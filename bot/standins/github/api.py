@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route as StarletteRoute
 
 from bot.standins.github.auth import Anonymous, AsApp, AsInstallation, Caller, authorize, caller_of
-from bot.standins.github.problems import Problem, forbidden, not_found
+from bot.standins.github.problems import Problem, existing, forbidden, not_found
 from bot.standins.github.state import App, Json, Repository, User
 from bot.standins.github.world import World
 
@@ -44,9 +44,7 @@ class Call:
 
     @property
     def repo(self) -> Repository:
-        if self.repository is None:
-            raise not_found()
-        return self.repository
+        return existing(self.repository)
 
     @property
     def app(self) -> App:
@@ -158,9 +156,7 @@ def _repository(world: World, route: Route, request: Request, caller: Caller) ->
     name = f"{request.path_params['owner']}/{request.path_params['repo']}"
     repository = world.repository(name)
     if repository is None:
-        former = world.former_names.get(name.lower())
-        if former is None:
-            raise not_found()
+        former = existing(world.former_names.get(name.lower()))
         _check_access(caller, former, route)
         head, _, _ = request.url.path.partition("/repos/")
         rest = "/".join(request.url.path.split("/repos/", 1)[1].split("/")[2:])

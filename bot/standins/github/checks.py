@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from bot.standins.github import shapes as common
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
-from bot.standins.github.problems import Problem, invalid_request, not_found
+from bot.standins.github.problems import Problem, existing, invalid_request
 from bot.standins.github.state import CheckRun, Json, Repository, stamp, stamp_or_none
 from bot.standins.github.world import World
 
@@ -148,10 +148,7 @@ def shape(world: World, repo: Repository, run: CheckRun) -> Json:
 
 
 def _of(call: Call) -> CheckRun:
-    run = call.repo.check_runs.get(call.number("id"))
-    if run is None:
-        raise not_found()
-    return run
+    return existing(call.repo.check_runs.get(call.number("id")))
 
 
 def _text(body: Json, name: str, *, required: bool) -> str | None:

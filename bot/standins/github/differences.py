@@ -1,8 +1,9 @@
-"""What differs between two commits, as GitHub shows it."""
+"""What differs between two commits, as GitHub shows it: the files, how much, and whether it merges."""
 
 from dataclasses import dataclass
 
 from bot.standins.github.git import BareRepository
+from bot.standins.github.state import Size
 
 STATUS_WORDS = {
     "A": "added",
@@ -69,3 +70,16 @@ def changes(git: BareRepository, base: str, head: str) -> tuple[FileChange, ...]
         added, removed = count or (0, 0)
         found.append(FileChange(path, previous, STATUS_WORDS[status[0]], added, removed, patch))
     return tuple(found)
+
+
+def measure(git: BareRepository, base: str, head: str) -> Size:
+    """Counted from the merge base, as GitHub's three-dot diff is."""
+    start = parting(git, base, head)
+    counted = numbers(git, start, head).values()
+    return Size(
+        commits=len(git.between(base, head)),
+        additions=sum(one[0] for one in counted if one),
+        deletions=sum(one[1] for one in counted if one),
+        changed_files=len(counted),
+        mergeable=git.tried("merge-tree", "--write-tree", base, head) is not None,
+    )

@@ -10,7 +10,7 @@ from bot.standins.github import threads
 from bot.standins.github.git import GitFailed
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.merging import merge
-from bot.standins.github.problems import Problem, not_found
+from bot.standins.github.problems import Problem, existing, not_found
 from bot.standins.github.state import Issue, Repository, User
 from bot.standins.github.world import World
 
@@ -69,18 +69,11 @@ class Forms:
 
     async def redeliver(self, request: Request) -> Response:
         await fields_of(request)
-        id = request.path_params["id"]
-        delivery = next((one for one in self._world.deliveries if one.id == id), None)
-        if delivery is None:
-            raise not_found()
-        self._hooks.redeliver(delivery)
+        self._hooks.redeliver(self._world.delivery(request.path_params["id"]))
         return RedirectResponse("/deliveries", 303)
 
     def _repo(self, request: Request) -> Repository:
-        repo = self._world.repository(f"{request.path_params['owner']}/{request.path_params['repo']}")
-        if repo is None:
-            raise not_found()
-        return repo
+        return existing(self._world.repository("{owner}/{repo}".format(**request.path_params)))
 
     def _who(self, fields: dict[str, str]) -> User:
         who = self._world.user(fields.get("as", ""))

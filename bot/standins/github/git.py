@@ -74,6 +74,13 @@ class BareRepository:
     def text(self, *argv: str) -> str:
         return self.run(*argv).decode(errors="replace").strip()
 
+    def tried(self, *argv: str) -> str | None:
+        """As `text`; None where git fails."""
+        try:
+            return self.text(*argv)
+        except GitFailed:
+            return None
+
     def create(self, default_branch: str) -> None:
         """What GitHub allows a fetch to ask for: any object by its SHA, partial clones."""
         self.run("init", "-q", "--bare", "--template=", f"--initial-branch={default_branch}", str(self.path))
@@ -84,17 +91,11 @@ class BareRepository:
 
     def kind(self, sha: str) -> str | None:
         """blob, tree, commit, tag; None when there is no such object."""
-        try:
-            return self.text("cat-file", "-t", "--", sha) if is_sha(sha) else None
-        except GitFailed:
-            return None
+        return self.tried("cat-file", "-t", "--", sha) if is_sha(sha) else None
 
     def kind_at(self, commit: str, path: str) -> str | None:
         """As `kind`, of what is at a path of a commit's tree; "" is its root."""
-        try:
-            return self.text("cat-file", "-t", f"{commit}:{path}")
-        except GitFailed:
-            return None
+        return self.tried("cat-file", "-t", f"{commit}:{path}")
 
     def blob(self, sha: str) -> bytes:
         return self.run("cat-file", "blob", sha)
@@ -168,12 +169,9 @@ class BareRepository:
         tries = [name] if name.startswith("refs/") or name == "HEAD" else [f"refs/heads/{name}", f"refs/tags/{name}"]
         if is_sha(name):
             tries.append(name)
-        for attempt in tries:
-            try:
-                return self.text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{attempt}^{{commit}}")
-            except GitFailed:
-                continue
-        return None
+        parse = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+        found = (self.tried(*parse, f"{attempt}^{{commit}}") for attempt in tries)
+        return next((sha for sha in found if sha is not None), None)
 
     def refs(self, prefix: str = "refs/") -> dict[str, tuple[str, str]]:
         """Full name to (object type, SHA) of each ref whose name begins with `prefix`."""
@@ -189,19 +187,12 @@ class BareRepository:
         self.run("update-ref", "-d", name)
 
     def valid_ref_name(self, name: str) -> bool:
-        try:
-            self.run("check-ref-format", name)
-        except GitFailed:
-            return False
-        return True
+        return self.tried("check-ref-format", name) is not None
 
     # ------------------------------------------------------------ history
 
     def merge_base(self, one: str, other: str) -> str | None:
-        try:
-            return self.text("merge-base", one, other)
-        except GitFailed:
-            return None
+        return self.tried("merge-base", one, other)
 
     def history(self, head: str) -> tuple[str, ...]:
         """A commit and all that it came from, the newest first."""
@@ -213,10 +204,7 @@ class BareRepository:
 
     def touches(self, base: str, head: str, folder: str) -> bool:
         """Whether `head` changed anything below `folder` since it left `base`; False without a common history."""
-        try:
-            return bool(self.run("diff", "--name-only", "-z", f"{base}...{head}", "--", folder))
-        except GitFailed:
-            return False
+        return bool(self.tried("diff", "--name-only", "-z", f"{base}...{head}", "--", folder))
 
     def merge_trees(self, base: str, head: str) -> str:
         """The tree of a clean merge. Raises GitFailed on conflicts."""

@@ -13,7 +13,7 @@ import httpx
 from bot.standins.github import shapes
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsApp
-from bot.standins.github.problems import Problem, not_found
+from bot.standins.github.problems import Problem, existing
 from bot.standins.github.state import Delivery, Installation, Json, Repository, User, stamp
 from bot.standins.github.world import World
 
@@ -206,7 +206,4 @@ def _kept(call: Call) -> list[Delivery]:
 
 def _delivery(call: Call) -> Delivery:
     id = call.number("id")
-    one = next((d for d in _kept(call) if d.id == id), None)
-    if one is None:
-        raise not_found()
-    return one
+    return existing(next((d for d in _kept(call) if d.id == id), None))

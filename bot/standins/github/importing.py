@@ -19,17 +19,25 @@ def import_source(git: BareRepository, source: Path, branch: str, *, now: float)
     """
     if not source.is_dir():
         raise NotADirectoryError(f"{source} is no folder to import a repository from")
-    if (source / ".git").exists() or (source / "HEAD").is_file():
-        trust = git.path / "import.gitconfig"  # a work tree of another user, such as a mounted checkout
-        trust.write_text("[safe]\n\tdirectory = *\n")
-        flags = ("-q", "--no-tags", "--update-shallow", "--")
-        refspec = f"+HEAD:refs/heads/{branch}"
+    if is_repository(source):
         try:
-            git.run("fetch", *flags, str(source.resolve()), refspec, env={"GIT_CONFIG_GLOBAL": str(trust)})
+            fetch(git, source, "HEAD", branch)
         except GitFailed as error:
             raise GitFailed(f"the repository {source} could not be imported: {error}; has it a commit?") from error
     else:
         commit_files(git, source, branch, now=now)
+
+
+def is_repository(source: Path) -> bool:
+    return (source / ".git").exists() or (source / "HEAD").is_file()
+
+
+def fetch(git: BareRepository, source: Path, commit: str, branch: str, *flags: str) -> None:
+    """Also of another user's work tree, such as a mounted checkout. Raises GitFailed."""
+    trust = git.path / "import.gitconfig"
+    trust.write_text("[safe]\n\tdirectory = *\n")
+    argv = ("fetch", "-q", "--no-tags", "--update-shallow", *flags, "--", source.resolve().as_uri())
+    git.run(*argv, f"+{commit}:refs/heads/{branch}", env={"GIT_CONFIG_GLOBAL": str(trust)})
 
 
 def commit_files(git: BareRepository, folder: Path, branch: str, *, now: float) -> None:

@@ -9,11 +9,11 @@ from bot.standins.github import threads
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
 from bot.standins.github.problems import Problem
-from bot.standins.github.state import Issue, Reaction
+from bot.standins.github.state import Issue
 
 
 async def get_issue(call: Call) -> Answer:
-    return _with_html(call, _issue(call, _of(call)))
+    return _with_html(call, Answer(200, shapes.issue(call.world, call.repo, _of(call), call.version)))
 
 
 async def list_comments(call: Call) -> Answer:
@@ -53,14 +53,9 @@ async def edit_comment(call: Call) -> Answer:
 
 
 async def create_reaction(call: Call) -> Answer:
-    one, is_new = threads.react(call.world, _reactions(call), call.actor, call.body.get("content"))
+    thread = threads.comment_of(call.repo, call.number("id")) if "id" in call.path else _of(call)
+    one, is_new = threads.react(call.world, thread.reactions, call.actor, call.body.get("content"))
     return Answer(201 if is_new else 200, shapes.reaction(call.world, one))
-
-
-def _reactions(call: Call) -> list[Reaction]:
-    if "id" in call.path:
-        return threads.comment_of(call.repo, call.number("id")).reactions
-    return _of(call).reactions
 
 
 def _of(call: Call) -> Issue:
@@ -75,10 +70,6 @@ def _with_html(call: Call, answer: Answer) -> Answer:
             html = re.sub(rf"[^\s()\[\]&]*/{name}", rf'<img src="\g<0>?jwt={ticket}&amp;x=1">', html)
         answer.body["body_html"] = f"<p>{html}</p>"
     return answer
-
-
-def _issue(call: Call, issue: Issue, status: int = 200) -> Answer:
-    return Answer(status, shapes.issue(call.world, call.repo, issue, call.version))
 
 
 def _instant(text: str | None) -> float:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.types import ASGIApp
 
 from bot.standins.github import threads
-from bot.standins.github.faults import Edge, Faults, Logged, RequestLog
+from bot.standins.github.faults import Edge, Faults, RequestLog
 from bot.standins.github.git import BareRepository
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.importing import import_source
 from bot.standins.github.merging import merge
-from bot.standins.github.problems import not_found
+from bot.standins.github.problems import existing
 from bot.standins.github.routing import application
 from bot.standins.github.state import App, CheckRun, Comment, Delivery, Installation, Issue, Repository, User
 from bot.standins.github.world import World
@@ -46,6 +46,7 @@ class LoopbackGitHub:
         self.hooks = Hooks(self.world)
         self.faults = Faults()
         self.log = RequestLog()
+        self.requests, self.deliveries = self.log.rows, self.world.deliveries
         self.world.emit = self.hooks.emit
 
     # ------------------------------------------------------------ serving
@@ -130,8 +131,6 @@ class LoopbackGitHub:
         webhook_url: str,
         webhook_secret: str,
         owner: str | None = None,
-        permissions: Mapping[str, str] = PERMISSIONS,
-        events: Sequence[str] = EVENTS,
         key: rsa.RSAPrivateKey | None = None,
     ) -> RegisteredApp:
         """Registers an App; its bot user is `SLUG[bot]`. `key`: made here, unless tests want to save that time."""
@@ -153,8 +152,8 @@ class LoopbackGitHub:
             webhook_url,
             webhook_secret,
             self.world.next_id(),
-            dict(permissions),
-            tuple(events),
+            dict(PERMISSIONS),
+            EVENTS,
             self.world.now(),
         )
         self.world.apps[app.id] = app
@@ -231,23 +230,12 @@ class LoopbackGitHub:
     # ------------------------------------------------------------ what came of it
 
     @property
-    def requests(self) -> list[Logged]:
-        return self.log.rows
-
-    @property
     def most_connections(self) -> int:
         """How many connections were open at once, at most."""
         return self.log.most_connections
 
-    @property
-    def deliveries(self) -> list[Delivery]:
-        return self.world.deliveries
-
     def repository(self, full_name: str) -> Repository:
-        repo = self.world.repository(full_name)
-        if repo is None:
-            raise not_found()
-        return repo
+        return existing(self.world.repository(full_name))
 
     def comments(self, repo: Repository, number: int) -> list[Comment]:
         return threads.issue_of(repo, number).comments

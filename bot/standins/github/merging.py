@@ -5,7 +5,7 @@ from asyncio import to_thread
 
 from bot.standins.github import git_shapes, threads
 from bot.standins.github.git import Signature
-from bot.standins.github.problems import Problem, not_found
+from bot.standins.github.problems import Problem, existing
 from bot.standins.github.refs import moved
 from bot.standins.github.state import Issue, Repository, User, stamp
 from bot.standins.github.world import World
@@ -18,9 +18,7 @@ async def merge(world: World, repo: Repository, issue: Issue, by: User) -> str:
 
     Raises Problem 404 for a plain issue, 405 when it is closed, GitFailed for a conflict.
     """
-    pull = issue.pull
-    if pull is None:
-        raise not_found()
+    pull = existing(issue.pull)
     if issue.state == "closed":
         raise Problem(405, "Pull Request is not mergeable")
     tree = await to_thread(repo.git.merge_trees, pull.base_sha, pull.head_sha)

@@ -17,7 +17,7 @@ from bot.standins.github import forms
 from bot.standins.github.differences import changes, diff_text, parting
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.markdown import rendered
-from bot.standins.github.problems import Problem, not_found
+from bot.standins.github.problems import Problem, existing, not_found
 from bot.standins.github.shapes import page_url
 from bot.standins.github.state import CheckRun, Issue, Repository
 from bot.standins.github.threads import issue_of
@@ -100,11 +100,7 @@ class Pages:
         return HTMLResponse(self._templates.get_template(name).render(whole))
 
     def _repo(self, request: Request) -> Repository:
-        name = f"{request.path_params['owner']}/{request.path_params['repo']}"
-        repo = self._world.repository(name)
-        if repo is None:
-            raise not_found()
-        return repo
+        return existing(self._world.repository("{owner}/{repo}".format(**request.path_params)))
 
     async def index(self, request: Request) -> Response:
         return self._page("index.html", request, repositories=list(self._world.repositories.values()))
@@ -163,17 +159,13 @@ class Pages:
 
     async def plain_diff(self, request: Request) -> Response:
         repo = self._repo(request)
-        pull = issue_of(repo, request.path_params["number"]).pull
-        if pull is None:
-            raise not_found()
+        pull = existing(issue_of(repo, request.path_params["number"]).pull)
         base = await to_thread(parting, repo.git, pull.base_sha, pull.head_sha)
         return PlainTextResponse(await to_thread(diff_text, repo.git, base, pull.head_sha))
 
     async def commit(self, request: Request) -> Response:
         repo = self._repo(request)
-        sha = await to_thread(repo.git.resolve, request.path_params["sha"])
-        if sha is None:
-            raise not_found()
+        sha = existing(await to_thread(repo.git.resolve, request.path_params["sha"]))
         commit = await to_thread(repo.git.commit, sha)
         files = await to_thread(changes, repo.git, commit.parents[0], sha) if commit.parents else ()
         runs = [run for run in repo.check_runs.values() if run.head_sha == sha]
@@ -181,28 +173,21 @@ class Pages:
 
     async def tree(self, request: Request) -> Response:
         repo = self._repo(request)
-        sha = await to_thread(repo.git.resolve, request.path_params["ref"])
-        if sha is None:
-            raise not_found()
+        sha = existing(await to_thread(repo.git.resolve, request.path_params["ref"]))
         entries = await to_thread(repo.git.entries, sha, recursive=True)
         files = [one for one in entries if one.type != "tree"]
         return self._page("tree.html", request, repo=repo, ref=request.path_params["ref"], sha=sha, files=files)
 
     async def check_run(self, request: Request) -> Response:
         repo = self._repo(request)
-        run = repo.check_runs.get(request.path_params["id"])
-        if run is None:
-            raise not_found()
+        run = existing(repo.check_runs.get(request.path_params["id"]))
         return self._page("check_run.html", request, repo=repo, run=run)
 
     async def deliveries(self, request: Request) -> Response:
         return self._page("deliveries.html", request, deliveries=self._world.deliveries[::-1][:200])
 
     async def delivery(self, request: Request) -> Response:
-        id = request.path_params["id"]
-        one = next((one for one in self._world.deliveries if one.id == id), None)
-        if one is None:
-            raise not_found()
+        one = self._world.delivery(request.path_params["id"])
         payload = json.dumps(json.loads(one.payload), indent=2)
         return self._page("delivery.html", request, delivery=one, payload=payload)
 

@@ -1,8 +1,9 @@
 """GitHub's error answers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 DOCS = "https://docs.github.com/rest"
 
 
@@ -32,6 +33,13 @@ class Problem(Exception):
 
 def not_found() -> Problem:
     return Problem(404, "Not Found")
+
+
+def existing(it: T | None) -> T:
+    """Raises Problem 404 for None."""
+    if it is None:
+        raise not_found()
+    return it
 
 
 def bad_credentials() -> Problem:

@@ -7,8 +7,8 @@ from bot.standins.github import thread_shapes as shapes
 from bot.standins.github import threads
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
-from bot.standins.github.measuring import measure
-from bot.standins.github.problems import Problem, invalid, not_found, refused
+from bot.standins.github.differences import measure
+from bot.standins.github.problems import Problem, existing, invalid, refused
 from bot.standins.github.state import App, Issue, PullRequest, Repository, User
 from bot.standins.github.world import World
 
@@ -52,7 +52,7 @@ async def create_pull(call: Call) -> Answer:
         maintainer_can_modify=call.body.get("maintainer_can_modify", True) is True,
         via_app=call.app,
     )
-    answer = _whole(call, issue, 201)
+    answer = _whole(call, issue)
     return Answer(201, answer.body, {"Location": answer.body["url"]})
 
 
@@ -99,19 +99,10 @@ async def get_pull(call: Call) -> Answer:
 
 
 async def edit_pull(call: Call) -> Answer:
-    issue, pull = _of(call)
-    title = threads.check_title("PullRequest", call.body.get("title", issue.title))
-    body = threads.check_body("PullRequest", call.body.get("body", issue.body))
-    threads.edit_issue(call.world, call.repo, issue, call.actor, title=title, body=body)
-    base = call.body.get("base")
-    if isinstance(base, str):
-        sha = (await to_thread(call.repo.git.refs, f"refs/heads/{base}")).get(f"refs/heads/{base}")
-        if sha is None:
-            raise invalid("PullRequest", "base", "invalid")
-        pull.base_ref, pull.base_sha = base, sha[1]
-        pull.size = await to_thread(measure, call.repo.git, pull.base_sha, pull.head_sha)
-    if "state" in call.body:
-        threads.set_state(call.world, call.repo, issue, call.actor, call.body["state"])
+    issue, _ = _of(call)
+    issue.title = threads.check_title("PullRequest", call.body.get("title", issue.title))
+    issue.body = threads.check_body("PullRequest", call.body.get("body", issue.body))
+    issue.updated_at = call.world.now()
     return _whole(call, issue)
 
 
@@ -140,15 +131,11 @@ def _collaborates(repo: Repository, who: User) -> bool:
 
 def _of(call: Call) -> tuple[Issue, PullRequest]:
     issue = threads.issue_of(call.repo, call.number("number"))
-    if issue.pull is None:
-        raise not_found()
-    return issue, issue.pull
+    return issue, existing(issue.pull)
 
 
-def _whole(call: Call, issue: Issue, status: int = 200) -> Answer:
-    if issue.pull is None:
-        raise not_found()
-    return Answer(status, shapes.pull_request(call.world, call.repo, issue, issue.pull, call.version))
+def _whole(call: Call, issue: Issue) -> Answer:
+    return Answer(200, shapes.pull_request(call.world, call.repo, issue, existing(issue.pull), call.version))
 
 
 PULLS = "/repos/{owner}/{repo}/pulls"

@@ -6,9 +6,9 @@ from bot.standins.github import git_shapes as shapes
 from bot.standins.github import threads
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
+from bot.standins.github.differences import measure
 from bot.standins.github.git import ZERO_SHA, GitFailed, is_sha
-from bot.standins.github.measuring import measure
-from bot.standins.github.problems import Problem, forbidden, not_found
+from bot.standins.github.problems import Problem, existing, forbidden
 from bot.standins.github.state import Repository, User
 from bot.standins.github.world import World
 
@@ -18,9 +18,7 @@ CONTENT = "contents:read"
 async def get_ref(call: Call) -> Answer:
     """One exact ref; 404 for a mere beginning of names."""
     name = f"refs/{call.path['ref']}"
-    found = (await to_thread(call.repo.git.refs, name)).get(name)
-    if found is None:
-        raise not_found()
+    found = existing((await to_thread(call.repo.git.refs, name)).get(name))
     return Answer(200, shapes.ref(call.world, call.repo, name, *found))
 
 

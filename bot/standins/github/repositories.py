@@ -6,14 +6,15 @@ from bot.standins.github import git_shapes
 from bot.standins.github import shapes as common
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
-from bot.standins.github.problems import Problem, not_found
+from bot.standins.github.problems import Problem, existing
 
 OLD_PERMISSION = {"admin": "admin", "maintain": "write", "write": "write", "triage": "read", "read": "read"}
 
 
 async def get_repository(call: Call) -> Answer:
     permissions = call.caller.token.permissions if isinstance(call.caller, AsInstallation) else None
-    return Answer(200, common.full_repository(call.world, call.repo, permissions))
+    more = {"subscribers_count": 0, "network_count": 0, "temp_clone_token": ""}
+    return Answer(200, common.repository(call.world, call.repo, permissions) | more)
 
 
 async def get_permission(call: Call) -> Answer:
@@ -40,9 +41,7 @@ async def list_commits(call: Call) -> Answer:
     git = call.repo.git
     if not await to_thread(git.refs, "refs/heads/"):
         raise Problem(409, "Git Repository is empty.")
-    head = await to_thread(git.resolve, call.query.get("sha") or call.repo.default_branch)
-    if head is None:
-        raise not_found()
+    head = existing(await to_thread(git.resolve, call.query.get("sha") or call.repo.default_branch))
     shown, headers = call.page(await to_thread(git.history, head))
     commits = [await to_thread(git.commit, sha) for sha in shown]
     return Answer(200, [git_shapes.commit(call.world, call.repo, one) for one in commits], headers)

@@ -142,11 +142,6 @@ def repository(world: World, repo: Repository, permissions: Mapping[str, str] | 
     return shown
 
 
-def full_repository(world: World, repo: Repository, permissions: Mapping[str, str] | None = None) -> Json:
-    """What `GET /repos/{owner}/{repo}` adds."""
-    return repository(world, repo, permissions) | {"subscribers_count": 0, "network_count": 0, "temp_clone_token": ""}
-
-
 def app(world: World, it: App) -> Json:
     return {
         "id": it.id,

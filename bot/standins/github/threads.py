@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bot.standins.github import thread_shapes as shapes
-from bot.standins.github.problems import Problem, invalid, not_found
+from bot.standins.github.problems import Problem, existing, invalid
 from bot.standins.github.state import App, Comment, Issue, Json, Label, Reaction, Repository, User
 from bot.standins.github.world import World
 
@@ -59,19 +59,6 @@ def delete_comment(world: World, repo: Repository, comment: Comment, by: User) -
     comment.issue.comments.remove(comment)
     del repo.comments[comment.id]
     tell_comment(world, repo, comment, "deleted", by)
-
-
-def edit_issue(world: World, repo: Repository, issue: Issue, by: User, *, title: str, body: str | None) -> None:
-    check_title("Issue", title)
-    check_body("Issue", body)
-    changes: Json = {}
-    if title != issue.title:
-        changes["title"] = {"from": issue.title}
-    if body != issue.body:
-        changes["body"] = {"from": issue.body or ""}
-    if changes:
-        issue.title, issue.body, issue.updated_at = title, body, world.now()
-        tell(world, repo, issue, "edited", by, {"changes": changes})
 
 
 def set_state(world: World, repo: Repository, issue: Issue, by: User, state: object) -> None:
@@ -149,17 +136,11 @@ def issue_of(repo: Repository, number: int) -> Issue:
     """Raises Problem 404, or 410 for one that was deleted."""
     if number in repo.deleted_issues:
         raise Problem(410, "This issue was deleted")
-    issue = repo.issues.get(number)
-    if issue is None:
-        raise not_found()
-    return issue
+    return existing(repo.issues.get(number))
 
 
 def comment_of(repo: Repository, id: int) -> Comment:
-    comment = repo.comments.get(id)
-    if comment is None:
-        raise not_found()
-    return comment
+    return existing(repo.comments.get(id))
 
 
 def check_title(resource: str, title: object) -> str:

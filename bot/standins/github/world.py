@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from bot.standins.github.problems import existing
 from bot.standins.github.state import App, Delivery, Installation, Json, Repository, Token, User
 
 
@@ -51,6 +52,10 @@ class World:
         """Logins and names are compared as GitHub does, without case."""
         wanted = full_name.lower()
         return next((r for r in self.repositories.values() if r.full_name.lower() == wanted), None)
+
+    def delivery(self, id: int) -> Delivery:
+        """Raises Problem 404."""
+        return existing(next((one for one in self.deliveries if one.id == id), None))
 
     def used_by(self, who: str) -> Used:
         """The current hour's count of requests of an installation (by id), of Apps or of nobody in particular."""
