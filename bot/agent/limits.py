@@ -108,26 +108,14 @@ def _gauges(spent: Spent, limits: Limits) -> tuple[_Gauge, ...]:
     return (
         _Gauge("turns", spent.turns, limits.turns, f"{spent.turns} of {limits.turns} turns", 1.0),
         _Gauge("usd", spent.usd, limits.usd, f"${spent.usd:.2f} of ${limits.usd:.2f}", WRAP_UP_SHARE),
-        _Gauge(
-            "input",
-            spent.input_tokens,
-            limits.input_tokens,
-            _tokens(spent.input_tokens, limits.input_tokens, "input"),
-            WRAP_UP_SHARE,
-        ),
-        _Gauge(
-            "output",
-            spent.output_tokens,
-            limits.output_tokens,
-            _tokens(spent.output_tokens, limits.output_tokens, "output"),
-            WRAP_UP_SHARE,
-        ),
+        _tokens("input", spent.input_tokens, limits.input_tokens),
+        _tokens("output", spent.output_tokens, limits.output_tokens),
         _Gauge("time", minutes, limits.minutes, _minutes(minutes, limits.minutes), WRAP_UP_TIME_SHARE),
     )
 
 
-def _tokens(used: int, limit: int, kind: str) -> str:
-    return f"{used:,} of {limit:,} {kind} tokens"
+def _tokens(kind: str, used: int, limit: int) -> _Gauge:
+    return _Gauge(kind, used, limit, f"{used:,} of {limit:,} {kind} tokens", WRAP_UP_SHARE)
 
 
 def _minutes(used: float, limit: float) -> str:

@@ -10,7 +10,7 @@ from bot.agent.hearing import Hearing
 from bot.agent.ledger import Ledger
 from bot.agent.prompt import LOST_TREE, SAME_TREE_AGAIN, SYSTEM, Task, first_turn
 from bot.agent.review import Review
-from bot.agent.tools import TOOLS
+from bot.agent.schemas import TOOLS
 from bot.agent.transcript import SAME_TREE
 from bot.agent.tree import begun, put_back
 from bot.domain.conversation import Text

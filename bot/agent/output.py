@@ -4,7 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from bot.agent.edit import decoded
+from bot.agent.edit import decoded, only_crlf
 from bot.ports import ExecResult
 
 LINE_CHARACTERS = 2000
@@ -154,8 +154,9 @@ def _file_notes(text: str, encoding: str) -> list[str]:
     if text.startswith("\ufeff"):
         notes.append("[the file begins with a byte order mark; edit keeps it]")
     if "\r\n" in text:
-        same = text.count("\n") == text.count("\r\n")
-        notes.append("[lines end in CRLF; edit keeps that]" if same else "[the file mixes CRLF and LF line ends]")
+        notes.append(
+            "[lines end in CRLF; edit keeps that]" if only_crlf(text) else "[the file mixes CRLF and LF line ends]"
+        )
     return notes
 
 

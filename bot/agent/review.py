@@ -20,8 +20,6 @@ from bot.domain.errors import LimitReached, ProviderError, UserError
 from bot.domain.job import Check, Patch, Receipt, Submission
 from bot.ports import ExportedFile, Sandbox, Workspace
 
-__all__ = ["Accepted", "History", "Review", "Shown", "Unfit", "check_timeout_s", "submission_of"]
-
 TITLE_CHARACTERS = 70
 CHECK_BYTES = 1_000_000
 CHECK_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}

@@ -8,13 +8,11 @@ from bot.agent.canary import PLACE as CANARY
 from bot.agent.edit import is_binary
 from bot.agent.ground import SCRATCH, Ran, Refusal, content_of, digest, inside, refused, shell
 from bot.agent.output import cleaned, head_and_tail, how_it_ended, numbered, one_line, too_long, visible
-from bot.agent.schemas import MOST_TIMEOUT_MS, TOOLS, misfit
+from bot.agent.schemas import MOST_TIMEOUT_MS
 from bot.agent.searching import glob, grep
 from bot.domain.conversation import Json, ToolUse
 from bot.domain.errors import LimitReached
 from bot.ports import Sandbox
-
-__all__ = ["READ_ONLY", "TOOLS", "misfit", "run_tool", "title_of"]
 
 READ_ONLY = frozenset({"read", "glob", "grep"})
 COMMAND_BYTES = 100_000  # Linux refuses one argument of 128 KiB

@@ -2,7 +2,7 @@
 
 from bot.domain.conversation import Usage
 from bot.domain.errors import ModelError
-from bot.models.classify import LONGEST_WAIT_S, Failure, Remedy, said
+from bot.models.classify import LONGEST_WAIT_S, Failure, Remedy, as_error, said
 
 PROVIDER = "openai"
 
@@ -27,18 +27,7 @@ _TOO_LONG = ("context length", "context_length", "context window", "maximum cont
 
 def chat_error(failure: Failure, *, who: str, usage: Usage | None = None) -> ModelError:
     """The failure as an error for the loop. `who`: the model in words, such as "gpt-6-sol"."""
-    remedy, message = _verdict(failure, who)
-    return ModelError(
-        PROVIDER,
-        message,
-        retryable=remedy == "retry",
-        retry_after_s=failure.retry_after_s,
-        status=failure.status,
-        remedy=remedy,
-        usage=usage,
-        request_id=failure.request_id,
-        for_operator=remedy == "next" and (failure.status != 429 or failure.code in _OUT_OF_MONEY),
-    )
+    return as_error(PROVIDER, failure, _verdict(failure, who), out_of_money=_OUT_OF_MONEY, usage=usage)
 
 
 def _verdict(failure: Failure, who: str) -> tuple[Remedy, str]:

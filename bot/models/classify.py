@@ -1,5 +1,6 @@
 """What a failed request to the Messages API means: who can help, when, and how to say it."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -63,9 +64,16 @@ class Failure:
 
 def model_error(failure: Failure, *, usage: Usage | None = None) -> ModelError:
     """The failure as an error for the loop, by the vendor's table of errors."""
-    remedy, message = _verdict(failure)
+    return as_error(PROVIDER, failure, _verdict(failure), out_of_money=_OUT_OF_MONEY, usage=usage)
+
+
+def as_error(
+    provider: str, failure: Failure, verdict: tuple[Remedy, str], *, out_of_money: Container[str], usage: Usage | None
+) -> ModelError:
+    """`out_of_money`: codes of a 429 that waiting does not mend."""
+    remedy, message = verdict
     return ModelError(
-        PROVIDER,
+        provider,
         message,
         retryable=remedy == "retry",
         retry_after_s=failure.retry_after_s,
@@ -73,7 +81,7 @@ def model_error(failure: Failure, *, usage: Usage | None = None) -> ModelError:
         remedy=remedy,
         usage=usage,
         request_id=failure.request_id,
-        for_operator=remedy == "next" and (failure.status != 429 or failure.code in _OUT_OF_MONEY),
+        for_operator=remedy == "next" and (failure.status != 429 or failure.code in out_of_money),
     )
 
 
