@@ -36,8 +36,6 @@ from tests.publish.repositories import commit, repository
 from tests.sandboxes.contract import SetupContract, sh
 from tests.test_journey import asked
 
-pytestmark = pytest.mark.anyio
-
 # ------------------------------------------------------------------ what is detected
 
 PROJECT = b'[project]\nname = "x"\n[project.optional-dependencies]\ndocs = []\ntest = []\n'

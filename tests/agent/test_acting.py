@@ -12,8 +12,6 @@ from bot.sandboxes.served import GRACE_S
 from tests.agent.bench import Bench, bench, run
 from tests.fakes import DirectorySandbox, MemoryJournal, ScriptedModel, results, steps, submit, use
 
-pytestmark = pytest.mark.anyio
-
 BLOCKED = [submit(outcome="blocked")]
 
 

@@ -9,8 +9,6 @@ from bot.domain.conversation import Conversation, Reply
 from bot.domain.errors import ModelError
 from tests.fakes import ScriptedModel, say
 
-pytestmark = pytest.mark.anyio
-
 EMPTY = Conversation("", (), ())
 BUSY = ModelError("anthropic", "busy", retryable=True, remedy="retry")
 

@@ -10,8 +10,6 @@ from tests.agent.bench import TASK, bench, run
 from tests.agent.test_tree import moved
 from tests.fakes import Crash, MemoryJournal, ScriptedModel, diff_id_in, results, steps, submit, use
 
-pytestmark = pytest.mark.anyio
-
 TASK_BEGUN = replace(
     TASK,
     begun=(

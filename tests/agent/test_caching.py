@@ -19,8 +19,6 @@ from bot.standins.serving import serve
 from tests.agent.bench import TASK, bench, no_sleep
 from tests.fakes import MemoryJournal
 
-pytestmark = pytest.mark.anyio
-
 TURNS = 40
 MARK = re.compile(r', ?"cache_control": ?\{"type": ?"ephemeral"\}')
 CALLS = ((1, 60), (2, 20), (3, 10), (6, 7), (12, 3))  # calls a reply, and how many of a hundred replies have so many

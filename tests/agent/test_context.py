@@ -7,8 +7,6 @@ import pytest
 from bot.agent.context import INSTRUCTION_FILES, gather, overview, tree_map
 from tests.fakes import GitWorkspace
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_instructions_readme_files_and_check_come_from_the_base(tmp_path: Path) -> None:
     files = {

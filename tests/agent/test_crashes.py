@@ -32,8 +32,6 @@ from tests.agent.test_real_parts import CHECK, FILES, committed
 from tests.fakes import Crash
 from tests.stores.samples import a_job, deliver
 
-pytestmark = pytest.mark.anyio
-
 COUNT = "echo ran >> count.txt && sed -i s/two/2/ crlf.txt"
 WORDS = {"outcome": "changes", "title": "Say hello", "summary": "It said hullo.", "testing": CHECK}
 TREE = {

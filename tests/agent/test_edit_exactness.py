@@ -4,7 +4,6 @@ import os
 import re
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +11,6 @@ from bot.agent.changing import Replacement, put, replacement
 from bot.agent.edit import Edited, Refused, edit
 from bot.domain.conversation import ToolUse
 from tests.fakes import DirectorySandbox
-
-pytestmark = pytest.mark.anyio
 
 REFUSALS = re.compile(
     r"this is a binary file|old_string is empty|the file is not UTF-8, so|old_string and new_string are the same"

@@ -9,8 +9,6 @@ from bot.agent.review import History, Shown, Unfit
 from tests.agent.bench import bench
 from tests.agent.test_review import words
 
-pytestmark = pytest.mark.anyio
-
 MADE_UP = {  # in pieces, so that nobody's scanner takes this file for a leak
     "a private key": "-----BEGIN RSA " + "PRIVATE KEY-----",
     "an AWS access key": "AKIA" + "ABCDEFGHIJKLMNOP",

@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.agent.bench import bench, run
 from tests.fakes import ScriptedModel, results, steps, submit, use
-
-pytestmark = pytest.mark.anyio
 
 FILES = {
     "AGENTS.md": b"For all.\n",

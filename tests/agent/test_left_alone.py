@@ -15,8 +15,6 @@ from bot.standins.messages.script import Observed, Script, Use, by_turn, think, 
 from tests.agent.test_real_parts import Place, claude, committed, submit_again
 from tests.fakes import MemoryJournal
 
-pytestmark = pytest.mark.anyio
-
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 BINARY = bytes(range(256)) * 40
 HUGE = b"0123456789abcde\n" * 700_000  # 11 MB

@@ -10,8 +10,6 @@ from tests.agent.bench import Bench, bench
 from tests.agent.test_review import words
 from tests.fakes import GIT
 
-pytestmark = pytest.mark.anyio
-
 FILES = {"pyproject.toml": b"[tool.ruff]\n", "old.py": b"import os\n", "new.py": b"", "docs/a.txt": b"x\n"}
 
 

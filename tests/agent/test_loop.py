@@ -28,8 +28,6 @@ from bot.ports import Entry
 from tests.agent.bench import HELLO, TASK, bench, run
 from tests.fakes import Crash, MemoryJournal, Script, ScriptedModel, diff_id_in, results, say, steps, submit, use
 
-pytestmark = pytest.mark.anyio
-
 EDIT: Json = {"file_path": "hello.py", "old_string": "hullo", "new_string": "hello"}
 
 

@@ -44,8 +44,6 @@ from tests.fakes import MemoryJournal
 from tests.leaping import at_rest, leap
 from tests.polling import until
 
-pytestmark = pytest.mark.anyio
-
 Door = Literal["claude", "chat"]
 MODELS: Mapping[str, tuple[str, str]] = {
     "claude": ("claude-opus-5-5", "claude-sonnet-5-5"),

@@ -26,8 +26,6 @@ from bot.standins.serving import serve
 from tests.agent.bench import TASK, no_sleep
 from tests.fakes import Crash, MemoryJournal
 
-pytestmark = pytest.mark.anyio
-
 FILES = {
     "greet.py": 'def greet():\n    return "hullo"\n',
     "test_greet.py": (

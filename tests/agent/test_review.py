@@ -20,8 +20,6 @@ from bot.setup.commands import manifests
 from tests.agent.bench import Bench, bench
 from tests.fakes import DirectorySandbox
 
-pytestmark = pytest.mark.anyio
-
 
 def words(**given: Any) -> Json:
     return {"outcome": "changes", "title": "Say hello", "summary": "s", "testing": "t", **given}

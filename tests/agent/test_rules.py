@@ -26,8 +26,6 @@ from bot.domain.events import Conclusion
 from tests.agent.bench import TASK, Bench, bench, run
 from tests.fakes import Crash, MemoryJournal
 
-pytestmark = pytest.mark.anyio
-
 PATCH = """\
 --- a/hello.py
 +++ b/hello.py

@@ -34,8 +34,6 @@ from tests.agent.test_real_parts import CHECK, FIX, WORDS, Place, place, submit_
 from tests.fakes import MemoryJournal
 
 __all__ = ["place"]
-pytestmark = pytest.mark.anyio
-
 THROUGH_EVERYTHING = by_turn(
     [think(""), use("read", file_path="greet.py"), use("grep", pattern="hullo"), use("glob", pattern="**/*.py")],
     [say("Grüße 🙂"), use("edit", file_path="greet.py", old_string="hullo", new_string="hello")],

@@ -17,8 +17,6 @@ from bot.ports import Entry
 from tests.agent.bench import TASK, Bench, bench, no_sleep
 from tests.fakes import Crash, MemoryJournal, ScriptedModel, diff_id_in, steps, submit, use
 
-pytestmark = pytest.mark.anyio
-
 TODAY = date(2026, 11, 21)
 OPUS = "claude-opus-5-5"
 DEAR = Usage(fresh=25_000, output=5_000)

@@ -16,8 +16,6 @@ from bot.ports import Entry
 from tests.agent.bench import TASK, Bench, bench, no_sleep
 from tests.fakes import Crash, MemoryJournal, Script, ScriptedModel, diff_id_in, results, say, steps, submit, use
 
-pytestmark = pytest.mark.anyio
-
 NONCE = "7f3a91c2"
 BOB = Person(7, "bob")
 

@@ -18,8 +18,6 @@ from tests.agent.bench import TASK, Bench, bench, no_sleep
 from tests.agent.test_loop import EDIT, fix_it
 from tests.fakes import Crash, MemoryJournal, Script, ScriptedModel, diff_id_in, results, say, steps, submit, use
 
-pytestmark = pytest.mark.anyio
-
 SPENT = ModelError("anthropic", "The spending limit is reached (HTTP 429).", remedy="next")
 WRONG = ModelError("anthropic", "Our request was wrong (HTTP 400).", remedy="stop")
 REFUSED = ModelError("anthropic", "Claude declined this request (category cyber).", remedy="refused")

@@ -14,8 +14,6 @@ from bot.domain.errors import LimitReached
 from tests.agent.bench import bench
 from tests.fakes import DirectorySandbox
 
-pytestmark = pytest.mark.anyio
-
 
 def call(name: str, **given: Any) -> ToolUse:
     return ToolUse("toolu_1", name, given)

@@ -30,8 +30,6 @@ from tests.fakes import (
     use,
 )
 
-pytestmark = pytest.mark.anyio
-
 A, B = digest(b"a"), digest(b"b")
 COUNT = "echo ran >> count.txt"
 RESULT = {

@@ -26,8 +26,6 @@ from tests.agent.bench import TASK, bench, no_sleep
 from tests.fakes import DirectorySandbox, MemoryJournal, ScriptedModel, steps, submit
 from tests.fakes import use as tool_use
 
-pytestmark = pytest.mark.anyio
-
 STEP_S = 720.0
 BLOCKED = use("submit", outcome="blocked", title="t", summary="s", testing="n")
 LONG: Script = by_turn([think(), use("bash", command="make world", timeout_ms=600_000)], [think(), BLOCKED])

@@ -49,7 +49,6 @@ def test_the_result_as_json_is_all_there_is_on_standard_output(tmp_path: Path) -
     assert "Live: rules does the work." in done.stderr
 
 
-@pytest.mark.anyio
 async def test_a_live_run_asks_the_configured_model_and_counts_what_it_says_it_cost(tmp_path: Path) -> None:
     """The operator's key and address are used; the stand-in's own ledger is what the table has to equal."""
     words = {"outcome": "changes", "title": "Mend the mean", "summary": "Off by one.", "testing": "None."}
@@ -82,7 +81,6 @@ class Impatient(io.StringIO):
         return super().write(text)
 
 
-@pytest.mark.anyio
 async def test_a_run_that_is_ended_tells_what_was_known_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,8 +19,6 @@ from bot.standins.messages import Answer, Observed, Script, answer, think, use
 from bot.standins.messages.script import Json, Use
 from tests.agent.test_crashes import DEATHS, assert_asked_and_paid_once, machine
 
-pytestmark = pytest.mark.anyio
-
 LOOK = "cat .git/ran"
 MARK = "echo ran >> .git/ran && "
 REQUESTS = 5  # read, edit, bash, submit, and submit of the shown diff

@@ -24,8 +24,6 @@ from bot.standins.serving import serve
 from tests.evaluation.folders import FILES, RIGHT, TEST, TEST_FILES, clone_with_a_later_fix, instance, mean_task
 from tests.repositories import WINDOWS, write
 
-pytestmark = pytest.mark.anyio
-
 SETTINGS = {"LOG_LEVEL": "critical"}
 
 

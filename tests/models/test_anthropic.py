@@ -61,8 +61,6 @@ from tests.leaping import leap
 from tests.polling import until
 from tests.standins.messages.asking import a_body, post
 
-pytestmark = pytest.mark.anyio
-
 KEY = "sk-ant-loopback-0123456789"
 WORDS = "Grüße, 世界 🙂 " * 30
 STEP = answer(think(""), say(WORDS), use("read", file_path="ä.py"))

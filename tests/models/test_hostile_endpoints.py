@@ -20,8 +20,6 @@ from bot.models.openai import OpenAIModel
 from bot.models.reply import Gathering
 from bot.standins.serving import serve
 
-pytestmark = pytest.mark.anyio
-
 TASK = Conversation("Work.", (ToolSpec("read", "Show.", {"type": "object"}),), (UserTurn((Text("fix it"),)),))
 LIES = [-1, 10**10, 10**400, "5", 1.5, float("nan"), True, [1], {"a": 1}]
 

@@ -49,8 +49,6 @@ from bot.standins.serving import serve
 from tests.leaping import leap
 from tests.polling import until
 
-pytestmark = pytest.mark.anyio
-
 KEY = "sk-loopback-0123456789"
 WORDS = "Grüße, 世界 🙂 " * 30
 STEP = answer(think("Hm."), say(WORDS), use("read", file_path="ä.py"), use("read", file_path="b.py"))

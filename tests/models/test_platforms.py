@@ -16,8 +16,6 @@ from bot.standins.serving import serve
 from tests.models.clouds import Clouds
 from tests.models.test_anthropic import TASK, WORDS, check_reply
 
-pytestmark = pytest.mark.anyio
-
 STEP = answer(think(""), say(WORDS), use("read", file_path="ä.py"))
 BEDROCK = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s" * 40}
 FOUNDRY = {"ANTHROPIC_FOUNDRY_API_KEY": "foundry-key-0123456789"}

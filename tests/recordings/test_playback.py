@@ -34,8 +34,6 @@ from tests.recordings.test_run import HOSTILE, SECRET, SITE
 from tests.report.samples import WATCH_KEY, finished, job, log
 from tests.test_watch import seen
 
-pytestmark = pytest.mark.anyio
-
 
 def sample(events: tuple[Recorded, ...] = log(finished()), of: Job | None = None) -> Recording:
     return recording_of(of or job(), events, site=SITE)

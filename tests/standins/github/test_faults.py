@@ -10,8 +10,6 @@ import pytest
 from bot.standins.github import Delay, DropReply, DropRequest, Reply
 from tests.standins.github.scene import served
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_a_lost_answer_leaves_its_effect(tmp_path: Path) -> None:
     async with served(tmp_path) as it:

@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import githubkit_schemas.v2026_03_10.models as published
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from tests.standins.github.scene import Scene, scene
-
-pytestmark = pytest.mark.anyio
+from tests.standins.github.scene import Scene
 
 
 def check(model: Any, body: Any) -> None:
@@ -55,30 +52,28 @@ READS: Mapping[str, Any] = {
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v3"], ids=["github.com", "enterprise"])
-async def test_what_an_installation_reads_has_githubs_shape(tmp_path: Path, prefix: str) -> None:
-    async with scene(tmp_path) as it:
-        names = await prepared(it)
-        for template, model in READS.items():
-            path = template.format(**names)
-            where = path if path.startswith("/") else f"/repos/octo/tool/{path}".rstrip("/")
-            said = await it.ask("GET", prefix + where, token=names["token"])
-            assert said.status_code == 200, (path, said.text)
-            check(model, said.json())
-            assert said.headers["x-ratelimit-remaining"]
-            assert said.headers["x-github-request-id"]
+async def test_what_an_installation_reads_has_githubs_shape(it: Scene, prefix: str) -> None:
+    names = await prepared(it)
+    for template, model in READS.items():
+        path = template.format(**names)
+        where = path if path.startswith("/") else f"/repos/octo/tool/{path}".rstrip("/")
+        said = await it.ask("GET", prefix + where, token=names["token"])
+        assert said.status_code == 200, (path, said.text)
+        check(model, said.json())
+        assert said.headers["x-ratelimit-remaining"]
+        assert said.headers["x-github-request-id"]
 
 
-async def test_what_an_app_reads_has_githubs_shape(tmp_path: Path) -> None:
-    async with scene(tmp_path) as it:
-        await prepared(it)
-        here = f"/app/installations/{it.installation.id}"
-        check(published.Integration, (await it.as_app("GET", "/app")).json())
-        check(published.Installation, (await it.as_app("GET", here)).json())
-        asked = {"repository_ids": [it.repo.id]}
-        check(published.InstallationToken, (await it.as_app("POST", f"{here}/access_tokens", asked)).json())
-        rows = (await it.as_app("GET", "/app/hook/deliveries")).json()
-        check(list[published.HookDeliveryItem], rows)
-        check(published.WebhookConfig, (await it.as_app("GET", "/app/hook/config")).json())
+async def test_what_an_app_reads_has_githubs_shape(it: Scene) -> None:
+    await prepared(it)
+    here = f"/app/installations/{it.installation.id}"
+    check(published.Integration, (await it.as_app("GET", "/app")).json())
+    check(published.Installation, (await it.as_app("GET", here)).json())
+    asked = {"repository_ids": [it.repo.id]}
+    check(published.InstallationToken, (await it.as_app("POST", f"{here}/access_tokens", asked)).json())
+    rows = (await it.as_app("GET", "/app/hook/deliveries")).json()
+    check(list[published.HookDeliveryItem], rows)
+    check(published.WebhookConfig, (await it.as_app("GET", "/app/hook/config")).json())
 
 
 EVENTS: Mapping[tuple[str, str], type[BaseModel]] = {
@@ -93,19 +88,18 @@ EVENTS: Mapping[tuple[str, str], type[BaseModel]] = {
 }
 
 
-async def test_what_is_delivered_has_githubs_shape(tmp_path: Path) -> None:
-    async with scene(tmp_path) as it:
-        names = await prepared(it)
-        it.github.unlabel(it.repo, 1, "mona", "backspace")
-        it.github.close_issue(it.repo, 1, "mona")
-        it.github.reopen_issue(it.repo, 1, "mona")
-        where = f"issues/comments/{names['comment']}"
-        await it.ask("PATCH", where, {"body": "edited"}, token=names["token"])
-        it.github.delete_comment(it.repo, names["comment"], "mona")
-        await it.github.deliver()
-        seen = {}
-        for one in it.github.deliveries:
-            seen[(one.event, one.action or "")] = json.loads(one.payload)
-        assert seen.keys() >= EVENTS.keys()
-        for event, model in EVENTS.items():
-            check(model, seen[event])
+async def test_what_is_delivered_has_githubs_shape(it: Scene) -> None:
+    names = await prepared(it)
+    it.github.unlabel(it.repo, 1, "mona", "backspace")
+    it.github.close_issue(it.repo, 1, "mona")
+    it.github.reopen_issue(it.repo, 1, "mona")
+    where = f"issues/comments/{names['comment']}"
+    await it.ask("PATCH", where, {"body": "edited"}, token=names["token"])
+    it.github.delete_comment(it.repo, names["comment"], "mona")
+    await it.github.deliver()
+    seen = {}
+    for one in it.github.deliveries:
+        seen[(one.event, one.action or "")] = json.loads(one.payload)
+    assert seen.keys() >= EVENTS.keys()
+    for event, model in EVENTS.items():
+        check(model, seen[event])

@@ -9,8 +9,6 @@ import pytest
 
 from tests.standins.github.scene import Scene, served
 
-pytestmark = pytest.mark.anyio
-
 
 async def run(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     """The real git, asking nobody for a password."""

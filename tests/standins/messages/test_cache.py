@@ -10,8 +10,6 @@ from bot.standins.messages.cache import InputUsage
 from tests.polling import until
 from tests.standins.messages.asking import HOUR, MARK, a_body, assistant, post, text, user
 
-pytestmark = pytest.mark.anyio
-
 LONG = "x" * 4000  # about 1000 tokens; the smallest cached prefix of this model is 512
 
 

@@ -7,8 +7,6 @@ import pytest
 from bot.standins.messages import LoopbackMessages, answer, say, use
 from tests.standins.messages.asking import fetch, post
 
-pytestmark = pytest.mark.anyio
-
 PATH = "/v1/chat/completions"
 BEARER = {"authorization": "Bearer test-key"}
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"path": {"type": "string"}}, "required": []}

@@ -21,8 +21,6 @@ from tests.standins.messages.asking import (
     user,
 )
 
-pytestmark = pytest.mark.anyio
-
 
 def a_server() -> LoopbackMessages:
     return LoopbackMessages(lambda observed: answer(say("fine")))
