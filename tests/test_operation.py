@@ -10,15 +10,19 @@ import pytest
 
 from bot.domain.events import Conclusion
 from bot.standins.messages import Answer, Observed
+from tests.midnight import A_DAY_S, one_day
 from tests.polling import WITHIN_S
 from tests.repositories import PYTHON, python_bug
 from tests.test_journey import asked, bot, end_of, endless, finished, until_events
+
+__all__ = ["one_day"]  # a fixture
 
 pytestmark = pytest.mark.anyio
 
 TOKEN = "operator-" + "t" * 24
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_a_used_up_day_ends_a_job_with_a_draft_of_what_there_is(tmp_path: Path) -> None:
     """R14. Another job of the repository uses up the day while this one works."""
 
@@ -44,7 +48,7 @@ async def test_a_used_up_day_ends_a_job_with_a_draft_of_what_there_is(tmp_path: 
 
 
 def spend(database: Path, repo_id: int, usd: float) -> None:
-    row = ("another", int(time.time() // 86_400), repo_id, 1, round(usd * 1_000_000_000), 0)
+    row = ("another", int(time.time() // A_DAY_S), repo_id, 1, round(usd * 1_000_000_000), 0)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("INSERT INTO spending VALUES (?, ?, ?, ?, ?, ?)", row).close()
 

@@ -8,11 +8,14 @@ from bot.domain.errors import LeaseLost
 from bot.domain.events import Conclusion, JobFinished
 from bot.ports import Claim, DayBudgets, Entry, Shortfall
 from bot.stores import Store
+from tests.midnight import one_day
 from tests.stores.beside import pass_time, run
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, deliver
 
-pytestmark = pytest.mark.anyio
+__all__ = ["one_day"]  # a fixture
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("one_day")]
 
 ROOMY = DayBudgets(repo_usd=30.0, installation_usd=100.0)
 DONE = JobFinished(Conclusion.SUCCESS, "Done.")

@@ -15,7 +15,10 @@ from bot.ports import Census, DayBudgets
 from bot.stores import Store, open_store
 from bot.vitals import Vitals
 from bot.web.health import exposition, idle, routes
+from tests.midnight import one_day
 from tests.stores.samples import a_job, claimed, deliver
+
+__all__ = ["one_day"]  # a fixture
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +113,7 @@ def test_a_queue_that_nobody_serves_is_red(running: int, waits_s: float | None, 
     assert idle(census) == problem
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_metrics_count_the_queue_the_ends_and_the_money(store: Store) -> None:
     await deliver(store, a_job("waits"))
     claim = await claimed(store, "ends")
