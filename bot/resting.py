@@ -26,13 +26,20 @@ async def rest(error: ProviderError, claim: Claim, journal: Recorder, *, now: Ca
 class Waits:
     """`note` keeps `ports.github.OnWait` for one attempt at a job, whose `journal` is opened later."""
 
-    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, steps_aside: bool = False, now: Callable[[], float] = time.time) -> None:
+        """`steps_aside`: it waits in the queue, where its place is somebody else's meanwhile."""
         self.journal: Recorder | None = None
+        self._steps_aside = steps_aside
         self._now = now
         self._told_until = 0.0
 
     async def note(self, seconds: float) -> None:
-        """Requests that wait together are told of as one, and nothing is after the job's end."""
+        """Requests that wait together are told of as one, and nothing is after the job's end.
+
+        Raises ProviderError for a job that steps aside.
+        """
+        if self._steps_aside:
+            raise ProviderError("github", "rate limited", retryable=True, retry_after_s=seconds, status=429)
         until, journal = self._now() + seconds, self.journal
         if journal is None or until <= self._told_until + WORTH_SAYING_S or end_in(journal.events()):
             return

@@ -10,7 +10,7 @@ from bot import last_word
 from bot.continuing import earlier_work
 from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, NotFound, ProviderError, UserError
 from bot.domain.events import Conclusion, JobFinished
-from bot.domain.job import Cancel, Continue, Job, Start
+from bot.domain.job import Cancel, Continue, Job, Start, Work
 from bot.intake.admission import HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Facts, Journey, Workshop
 from bot.listening import Ear
@@ -22,10 +22,10 @@ from bot.report import answers
 from bot.report.leaks import Leaks
 from bot.report.links import Links
 from bot.report.progress import progress
-from bot.report.tracking import marker
 from bot.report.wording import branch_name
 from bot.reporter import Reporter
 from bot.resting import Waits, rest
+from bot.saying import is_told, react, say
 from bot.thread import may_write
 
 REFUSED = "refused"  # journal key: a refusal was said in the thread
@@ -66,7 +66,9 @@ class Worker:
         if shut := await self._store.shut_out(job.installation_id, job.repo.id):
             await self._end_unseen(claim, shut)
             return
-        waits = Waits()
+        is_work = isinstance(job.command, Work) and not job.issue.is_pull_request
+        # An answer's last try waits as long as work does: no cancel is given up for a limit.
+        waits = Waits(steps_aside=not is_work and claim.retries < len(last_word.RESTS_S))
         try:
             opening = self._app.repository(job.installation_id, job.repo, hold=lease.hold, on_wait=waits.note)
             async with opening as github:
@@ -100,7 +102,7 @@ class Worker:
             await self._answer(job, github)
             await self._store.commit(claim, finish="succeeded", reported=True)
             return
-        await self._react(job, github, "eyes")
+        await react(job, github, "eyes")
         journey = Journey(
             job,
             facts,
@@ -135,7 +137,7 @@ class Worker:
             await journal.record(end)
         await self._tidy(end, job, github, journal)
         told = True
-        if last_word.has_started(journal.events()) or await _is_told(job, github):
+        if last_word.has_started(journal.events()) or await is_told(job, github):
             async with reporter:
                 told = await reporter.close()
         await self._store.commit(claim, finish=last_word.state_of(end, cancelled_by=claim.cancel_by), reported=told)
@@ -208,15 +210,15 @@ class Worker:
 
     async def _refuse(self, job: Job, refusal: UserError, github: GitHub, journal: Recorder) -> None:
         """A sentence in the thread; for strangers a reaction, and the sentence at most once an hour."""
-        await self._react(job, github, "confused")
+        await react(job, github, "confused")
         async with self._refusing:
             due = not isinstance(refusal, NotPermitted) or await self._refusal_is_due(job, journal)
-            due = due or await _is_told(job, github)
+            due = due or await is_told(job, github)
             if due:
                 await journal.record(entry=Entry("effect", REFUSED, {"reason": str(refusal)}))
         words = answers.not_started(refusal, asker=job.requested_by.login)
         if due:
-            await _say(job, words, github)
+            await say(job, words, github)
         await journal.record(JobFinished(Conclusion.ACTION_REQUIRED, words))
         log.info("job refused", reason=type(refusal).__name__)
 
@@ -235,19 +237,9 @@ class Worker:
             jobs = [row for row in jobs if row.finished_at is None and not row.job.asked_after(job)]
             for row in jobs:
                 await self._store.request_cancel(row.job.id, job.requested_by.login)
-        await self._react(job, github, "+1")
+        await react(job, github, "+1")
         pages = {row.job.id: self._links(row.job).page for row in jobs}
-        await _say(job, answers.answer(job.command, jobs=jobs, pages=pages, now=time.time()), github)
-
-    async def _react(self, job: Job, github: GitHub, content: str) -> None:
-        """A courtesy: its failure changes nothing."""
-        try:
-            if job.comment_id is None:
-                await github.progress().react_to_issue(job.issue.number, content)
-            else:
-                await github.progress().react_to_comment(job.comment_id, content)
-        except ProviderError as error:
-            log.warning("no reaction", error=str(error))
+        await say(job, answers.answer(job.command, jobs=jobs, pages=pages, now=time.time()), github)
 
     async def _tidy(self, end: JobFinished, job: Job, github: GitHub, journal: Recorder) -> None:
         """An empty branch of a job that came to nothing is dropped; its failure changes nothing."""
@@ -271,29 +263,3 @@ class Worker:
         end = last_word.failed(last_word.counted(error, claim), claim.job, started=False)
         known = last_word.end_in(journal.events())
         await self._store.commit(claim, events=() if known else (end,), finish="failed")
-
-
-async def _say(job: Job, text: str, github: GitHub) -> None:
-    """One comment, however often this is tried; it takes the place of what said that the job had to wait.
-
-    Raises AmbiguousWrite when it was lost twice: whoever tries again later finds it by its marker, if it is there.
-    """
-    body = f"{marker(job.id)}\n{text}"
-    for again in (True, False):
-        if (found := await github.find_comment(job.issue.number, marker(job.id))) is not None:
-            if found.body != body:
-                await github.update_comment(found.id, body)
-            return
-        try:
-            await github.create_comment(job.issue.number, body)
-            return
-        except AmbiguousWrite:
-            if not again:
-                raise
-
-
-async def _is_told(job: Job, github: GitHub) -> bool:
-    try:
-        return await github.find_comment(job.issue.number, marker(job.id)) is not None
-    except NotFound:  # the issue is gone
-        return False

@@ -72,9 +72,11 @@ FLOORS: dict[str, set[str]] = {
     },
     "bot.last_word": PURE | {"bot.report", "bot.agent"},
     "bot.resting": PURE | {"bot.last_word", "bot.recorder", "bot.report"},
+    "bot.saying": PURE | {"bot.report"},
     "bot.worker": PURE
     | {
         "bot.resting",
+        "bot.saying",
         "bot.intake",
         "bot.report",
         "bot.publish",

@@ -11,7 +11,7 @@ import pytest
 from bot.agent.rules import RuleModel
 from bot.agent.steering import SEALED
 from bot.domain.errors import ProviderError
-from bot.domain.events import Conclusion, JobFinished, JobStarted
+from bot.domain.events import Conclusion, JobFinished, JobStarted, Noted
 from bot.domain.job import Cancel, Job, Repo, Start
 from bot.journey import Workshop
 from bot.last_word import RESTS_S, RESTS_WITH_WORK_S
@@ -58,6 +58,19 @@ class Away:
 
 def links(_: Job) -> Links:
     return Links(page="https://bot.example/jobs/1", check=None, repository="https://github.com/octo-org/widgets")
+class Limited(Away):
+    """A GitHub that lets its next request wait, for ten minutes."""
+
+    @asynccontextmanager
+    async def repository(
+        self, installation_id: int, repo: Repo, *, hold: Hold | None = None, on_wait: OnWait | None = None
+    ) -> AsyncIterator[GitHub]:
+        assert on_wait is not None
+        await on_wait(600.0)
+        raise ProviderError("github", "waited here", retryable=True, retry_after_s=0.001)
+        yield
+
+
 
 
 def a_worker(store: Store, root: Path, app: GitHubApp | None = None) -> Worker:

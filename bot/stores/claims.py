@@ -38,7 +38,8 @@ UNREADABLE = "Another version of the bot accepted this job and this one cannot r
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLimits:
     """How many jobs work at once, in all and for one installation; how many commands are answered at once beside
-    them; how long a silent worker keeps its job (seconds); after how many dead workers a job is closed (three: R17)."""
+    them, for one installation half of those; how long a silent worker keeps its job (seconds); after how many dead
+    workers a job is closed (three: R17)."""
 
     running: int = 4
     running_per_installation: int = 2
@@ -136,7 +137,7 @@ def _take(
 
 
 def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool, orphans: bool = True) -> Select[tuple[int]]:
-    """The position of the next free job: fewest running of its installation first, then by age.
+    """The position of the next free job: fewest of its kind at once in its installation first, then by age.
 
     A thread's jobs run one at a time and in their order. What needs only an answer, such as the command that cancels
     one of them, waits for none; nor does a cancelled job: all that is left is to clean up.
@@ -144,18 +145,20 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool, orphans: b
     candidate = JOBS.alias("candidate")
     is_live = (JOBS.c.state == "running") & (JOBS.c.lease_until >= Now())
     is_work = JOBS.c.priority == WORK
-    at_work = select(JOBS.c.tenant, func.count().label("jobs")).where(is_live, is_work)
-    live = at_work.group_by(JOBS.c.tenant).subquery("live")
+    kinds = select(JOBS.c.tenant, is_work.label("is_work"), func.count().label("jobs")).where(is_live)
+    live = kinds.group_by(JOBS.c.tenant, is_work).subquery("live")
     running = select(func.count()).select_from(JOBS).where(is_live, is_work).scalar_subquery()
     answering = select(func.count()).select_from(JOBS).where(is_live, ~is_work).scalar_subquery()
-    running_here = func.coalesce(live.c.jobs, 0)
+    here = and_(live.c.tenant == candidate.c.tenant, live.c.is_work == (candidate.c.priority == WORK))
+    running_here = func.coalesce(live.c.jobs, 0)  # of the candidate's kind
     may_work = and_(
         running < limits.running, running_here < limits.running_per_installation, ~behind_another(candidate)
     )
-    may_start = case((candidate.c.priority == WORK, may_work), else_=answering < limits.answering)
+    may_answer = and_(answering < limits.answering, running_here < max(1, limits.answering // 2))
+    may_start = case((candidate.c.priority == WORK, may_work), else_=may_answer)
     statement = (
         select(candidate.c.position)
-        .select_from(candidate.outerjoin(live, live.c.tenant == candidate.c.tenant))
+        .select_from(candidate.outerjoin(live, here))
         .where(free(candidate.c), or_(candidate.c.cancel_by.is_not(None), may_start))
         .order_by(candidate.c.priority.desc(), running_here, candidate.c.position)
         .limit(1)

@@ -231,7 +231,7 @@ async def test_a_thread_runs_its_jobs_one_at_a_time_and_in_order(store: Store) -
 
 async def test_what_needs_only_an_answer_waits_for_no_job(opened: Open, database_url: str) -> None:
     """Red when every command has the priority of work (tried)."""
-    store = await opened(database_url, running=1, answering=2)
+    store = await opened(database_url, running=1, answering=4)
     await deliver(store, a_job("work", issue=5))
     assert await store.claim("w") is not None
     await deliver(store, a_job("more work", issue=5))
@@ -239,6 +239,17 @@ async def test_what_needs_only_an_answer_waits_for_no_job(opened: Open, database
         await deliver(store, replace(a_job(name, issue=5), command=command))
     claims = [await store.claim("w") for _ in range(3)]
     assert [claim and claim.job.id for claim in claims] == ["job-cancel", "job-status", None]
+
+
+async def test_one_installations_commands_leave_room_for_anothers_cancel(opened: Open, database_url: str) -> None:
+    """Red when answers are given out by their age alone, and when one installation may have all places (seen)."""
+    store = await opened(database_url, answering=4)
+    for n in range(4):
+        await deliver(store, replace(a_job(f"help-{n}", installation=1), command=Help()))
+    assert [claim and claim.job.id for claim in [await store.claim("w") for _ in range(3)]][1:] == ["job-help-1", None]
+    for name, installation in (("status", 1), ("cancel", 2)):
+        await deliver(store, replace(a_job(name, installation=installation), command=Cancel()))
+    assert [claim and claim.job.id for claim in [await store.claim("w") for _ in range(2)]] == ["job-cancel", None]
 
 
 async def test_what_is_not_built_yet_is_answered_while_a_job_runs(opened: Open, sqlite_url: str) -> None:
