@@ -59,23 +59,7 @@ async def _reached(
 ) -> ServedSandbox:
     """The helper in a machine, whatever another left there. Raises ProviderError, and ends the machine then."""
     lines, carriage = Lines(secrets.token_hex(8)), Carriage()
-
-    async def silent() -> None:
-        await carriage.close()
-        await lines.end()
-
-    async def end() -> None:
-        await silent()
-        await place.end()
-
-    async def leave() -> None:
-        await silent()
-        try:
-            await place.say(LAST_LINE)
-        finally:
-            await place.leave()
-
-    lifeline = Tether(end=end, leave=leave)
+    lifeline = _tether(place, lines, carriage)
     argv, files = landing()
     writer: asyncio.StreamWriter | None = None
 
@@ -111,6 +95,25 @@ async def _reached(
         wall_clock_s=limits.wall_clock_s,
         shelf=shelf,
     )
+
+
+def _tether(place: Place, lines: "Lines", carriage: Carriage) -> Tether:
+    async def silent() -> None:
+        await carriage.close()
+        await lines.end()
+
+    async def end() -> None:
+        await silent()
+        await place.end()
+
+    async def leave() -> None:
+        await silent()
+        try:
+            await place.say(LAST_LINE)
+        finally:
+            await place.leave()
+
+    return Tether(end=end, leave=leave)
 
 
 async def begun(
