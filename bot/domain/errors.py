@@ -1,5 +1,8 @@
 """What can go wrong, sorted by who can do something about it."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,3 +79,17 @@ class ModelError(ProviderError):
     request_id: str | None = None
     salvaged: Reply | None = None
     for_operator: bool = False
+
+
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def machine_limits() -> Iterator[None]:
+    """Raises a retryable ProviderError where this machine has no descriptor, memory, process or disk left."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in EXHAUSTED:
+            raise
+        raise ProviderError("the bot's machine", error.strerror or "it has no room", retryable=True) from error

@@ -80,7 +80,8 @@ class Docker:
         listed = await self._engine.call("GET", "/containers/json", params={"all": "1", "filters": wanted})
 
         async def end(found: Mapping[str, Any]) -> None:
-            await self._container(found["Id"], found["Names"][0].lstrip("/")).remove()
+            names = found["Names"] or [found["Id"]]  # the engine takes the name of one that it is removing first
+            await self._container(found["Id"], names[0].lstrip("/")).remove()
 
         return await reaped([(found, found["Labels"].get(JOB, "")) for found in listed], over, end)
 

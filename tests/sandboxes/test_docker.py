@@ -318,11 +318,13 @@ async def test_orphans_are_reaped_by_their_label(provider: Docker, engine: str, 
 
 
 async def test_a_container_that_cannot_be_removed_keeps_no_other_alive() -> None:
-    """Red when the first failure ends the look: seen."""
+    """Red when the first failure ends the look, and when one that is being removed, and so has no name any more, does:
+    seen."""
     there = {"a", "b", "c"}
 
     async def listed(request: Request) -> JSONResponse:
-        return JSONResponse([{"Id": id, "Names": [f"/{id}"], "Labels": {JOB: f"job-{id}"}} for id in sorted(there)])
+        names = {"a": ["/a"], "b": [], "c": ["/c"]}
+        return JSONResponse([{"Id": id, "Names": names[id], "Labels": {JOB: f"job-{id}"}} for id in sorted(there)])
 
     async def remove(request: Request) -> JSONResponse:
         if (id := request.path_params["id"]) == "a":

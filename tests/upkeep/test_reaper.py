@@ -1,6 +1,8 @@
 """Ends that nobody told: jobs closed as poison, and jobs whose last report did not get through."""
 
 import asyncio
+import errno
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +218,31 @@ async def test_it_looks_and_prunes_until_it_is_stopped(opened: Open, database_ur
         return (await store.census()).untold == 0 and await store.stored(["g"]) == frozenset()
 
     await until(is_done)
+    stop.set()
+    await task
+
+
+async def test_a_machine_without_descriptors_ends_no_looking(opened: Open, sqlite_url: str, github: Scene) -> None:
+    """R18; red when only our own errors are caught: seen."""
+    swept: list[int] = []
+
+    def sweep() -> int:
+        swept.append(1)
+        raise OSError(errno.EMFILE, "Too many open files", "/tmp")
+
+    store, stop, now = await opened(sqlite_url), asyncio.Event(), itertools.count(0.0, 3600.0)
+    made = Reaper(
+        store,
+        github.app(),
+        links=lambda _: LINKS,
+        leaks=LEAKS,
+        owner="r",
+        looks_every_s=0.01,
+        sweep=sweep,
+        now=lambda: next(now),
+    )
+    task = asyncio.create_task(made.run(stop))
+    await until(lambda: len(swept) >= 2)
     stop.set()
     await task
 
