@@ -22,8 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     finished = terminalreporter.stats
     reports = [report for outcome in ("passed", "failed", "error") for report in finished.get(outcome, ())]
-    for line in tables.written(report for report in reports if isinstance(report, pytest.TestReport)):
+    reports = [report for report in reports if isinstance(report, pytest.TestReport)]
+    for line in tables.written(reports):
         terminalreporter.write_line(line)
+    for text in sorted(str(value) for report in reports for name, value in report.user_properties if name == "table"):
+        terminalreporter.write_line(text)
 
 
 @pytest.fixture

@@ -55,12 +55,12 @@ class Effects:
 
 
 def lines_of(log: Path) -> list[Kill]:
-    """What happened, in order, each as a kill that would have fallen there."""
+    """What happened so far, in order, each as a kill that would have fallen there."""
     return [Kill(effect, "before" if when == "before" else "after") for when, _, effect in map(_parts, _lines(log))]
 
 
 def _lines(log: Path) -> list[str]:
-    return log.read_text().splitlines()
+    return log.read_text().splitlines() if log.exists() else []
 
 
 def _parts(line: str) -> tuple[str, str, str]:

@@ -7,17 +7,15 @@ import random
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from bot.config import Config
-from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Job
-from bot.report.wording import branch_name
 from bot.standins.github import LoopbackGitHub
 from bot.standins.github.faults import DropReply
 from bot.standins.github.state import Delivery, Issue, Repository
@@ -25,14 +23,17 @@ from bot.standins.messages import LoopbackMessages
 from bot.standins.serving import reserved_port, serve
 from bot.stores import Store, open_store
 from bot.wiring import web_app
+from tests.polling import until
 from tests.stores.beside import pass_time, run
 from tests.storm.effects import Kill, lines_of
-from tests.storm.scene import ASK, Claude, expected_tree, repository
+from tests.storm.promises import BESIDES, Fault, broken
+from tests.storm.scene import ASK, Claude, repository
 from tests.storm.worker import Spec
 
 KEY = "test-key-that-is-long-enough"
 WITHIN_S = 120.0  # a whole job, on a machine that stands still now and then
-RANDOM_KILLS_A_JOB = 8
+RANDOM_KILLS_A_JOB = 12
+STARTING = Kill("while starting #0", "before")
 WRITES = (
     *(("POST", path) for path in ("/git/refs$", "/git/blobs$", "/git/trees$", "/git/commits$", "/pulls$")),
     *(("POST", path) for path in (r"/issues/\d+/comments$", "/reactions$", "/check-runs$")),
@@ -43,10 +44,10 @@ WRITES = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What one job came to. `deaths`: of its workers, where known the effect and the side of it that they died on;
-    `faults`: everything that must not be, in words."""
+    `faults`: everything that must not be."""
 
     deaths: tuple[Kill, ...]
-    faults: tuple[str, ...]
+    faults: tuple[Fault, ...]
     effects: tuple[str, ...] = field(repr=False)
 
 
@@ -111,25 +112,28 @@ class Storm:
         deaths: list[Kill] = []
         while True:
             left = tuple(kill for kill in kills if kill not in deaths)
+            seen = len(lines_of(log))
             pid = await self.workers.start(Spec(self.settings, job.id, str(log), left))
-            if is_hunted := chance is not None and len(deaths) < RANDOM_KILLS_A_JOB:
-                await self._kill_at_random(pid, chance)
-            status = await self._status(job)
+            is_hunted = chance is not None and len(deaths) < RANDOM_KILLS_A_JOB
+            killing = self._killed_at_random(pid, chance, log, seen) if chance is not None and is_hunted else None
+            status = await self._status(job, killing)
             if is_hunted:
                 self.job_s *= 0.7 if status == 0 else 1.05
             await self._learn(job)
             if status == 0:
                 break
-            deaths.append(last_of(log))
+            deaths.append(last_of(log, seen))
             if status != -signal.SIGKILL:
-                return Outcome(deaths=tuple(deaths), faults=(f"the worker ended with {status}",), effects=())
+                fault = Fault(BESIDES, f"the worker ended with {status}")
+                return Outcome(deaths=tuple(deaths), faults=(fault,), effects=())
             await self._say_again(issue)
             between(len(deaths))
             await pass_time(self.config.database_url)
         await self._say_again(issue)
-        faults = [fault async for fault in self._faults(job, issue, len(deaths))]
+        world = (self.github, self.repository, self.store, self.claude)
+        faults = await broken(*world, job=job, issue=issue, killed=len(deaths))
         effects = tuple(line.effect for line in lines_of(log) if line.when == "before")
-        return Outcome(deaths=tuple(deaths), faults=tuple(faults), effects=effects)
+        return Outcome(deaths=tuple(deaths), faults=faults, effects=effects)
 
     def role(self, role: str) -> None:
         """What the person who asks may do from now on."""
@@ -144,20 +148,23 @@ class Storm:
         row, *_ = await self.store.jobs_on(self.repository.id, issue.number)
         return row.job, issue
 
-    async def _kill_at_random(self, pid: int, chance: random.Random) -> None:
-        """Somewhere between the first and the last thing a worker does; a worker that was faster goes free."""
+    async def _killed_at_random(self, pid: int, chance: random.Random, log: Path, seen: int) -> None:
+        """Somewhere between the first thing a worker does and the last; a worker that was faster goes free."""
+        await until(lambda: len(lines_of(log)) > seen, within_s=WITHIN_S)
         await asyncio.sleep(chance.uniform(0.0, self.job_s))
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
 
-    async def _status(self, job: Job) -> int:
+    async def _status(self, job: Job, killing: Coroutine[None, None, None] | None) -> int:
         """Of the worker, at its end; a job that rests before another attempt does not rest here."""
+        killer = asyncio.ensure_future(killing) if killing else None
         waiting = asyncio.ensure_future(self.workers.status())
         while not waiting.done():
             await asyncio.wait({waiting}, timeout=0.5)
             if not waiting.done():
                 resting = f"id = '{job.id}' AND state = 'queued' AND run_at > 0"
                 await run(self.config.database_url, f"UPDATE jobs SET run_at = 0 WHERE {resting}")
+        if killer:
+            killer.cancel()
         return waiting.result()
 
     async def _learn(self, job: Job) -> None:
@@ -181,53 +188,11 @@ class Storm:
             answer = await client.post(url, content=delivery.payload, headers=headers)
         assert answer.status_code == 202, answer.text
 
-    # ------------------------------------------------------------ what must be
 
-    async def _faults(self, job: Job, issue: Issue, killed: int) -> AsyncIterator[str]:
-        rows = await self.store.jobs_on(self.repository.id, issue.number)
-        if [row.state for row in rows] != ["succeeded"]:
-            yield f"lost: {[row.state for row in rows]}"
-        ends = [r.event for r in await self.store.events(job.id) if isinstance(r.event, JobFinished)]
-        if [end.conclusion for end in ends] != [Conclusion.SUCCESS]:
-            yield f"ended: {ends}"
-        branch, opened = branch_name(job), self.github.pull_requests(self.repository)
-        pulls = [pull for pull in opened if pull.pull and pull.pull.head_ref == branch]
-        if len(pulls) != 1:
-            yield f"{len(pulls)} pull requests"
-        elif self.github.tree(self.repository, branch) != expected_tree():
-            yield "the tree is wrong"
-        said = [c for c in self.github.comments(self.repository, issue.number) if c.author.type == "Bot"]
-        if len(said) != 1:
-            yield f"{len(said)} comments"
-        elif pulls and f"**Opened #{pulls[0].number}**" not in said[0].body:
-            yield "the comment does not tell the end"
-        for fault in self._faults_of_checks(job, pulls):
-            yield fault
-        for fault in self._faults_of_calls(issue, killed):
-            yield fault
-
-    def _faults_of_checks(self, job: Job, pulls: list[Issue]) -> list[str]:
-        runs = [run for run in self.github.check_runs(self.repository) if run.external_id == job.id]
-        open_runs = [run for run in runs if run.status != "completed"]
-        heads = {run.head_sha for run in runs}
-        faults = [f"{len(open_runs)} open checks"] if open_runs else []
-        if len(heads) != len(runs):
-            faults.append("two checks on one commit")
-        on_head = [run.conclusion for run in runs if pulls and pulls[0].pull and run.head_sha == pulls[0].pull.head_sha]
-        return faults if on_head == ["success"] else [*faults, f"the head's checks: {on_head}"]
-
-    def _faults_of_calls(self, issue: Issue, killed: int) -> list[str]:
-        asked = {turn: times for (number, turn), times in self.claude.asked.items() if number == issue.number}
-        faults = [f"reply {turn} paid twice" for number, turn in self.claude.paid_twice if number == issue.number]
-        again = sum(asked.values()) - len(asked)
-        if again > killed:
-            faults.append(f"{again} requests too many")
-        return [*faults, "the tree was lost"] if issue.number in self.claude.lost else faults
-
-
-def last_of(log: Path) -> Kill:
-    lines = lines_of(log) if log.exists() else []
-    return lines[-1] if lines else Kill("nothing yet #0", "before")
+def last_of(log: Path, since: int) -> Kill:
+    """What a worker died in, of an attempt that found so many lines."""
+    lines = lines_of(log)[since:]
+    return lines[-1] if lines else STARTING
 
 
 @asynccontextmanager

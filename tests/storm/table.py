@@ -1,6 +1,6 @@
 """What a storm came to, as a table: effect by effect, how often a worker died there and what was wrong afterwards."""
 
-import sys
+import io
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,23 +8,31 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.storm.effects import Kill
+from tests.storm.promises import PROMISES
 from tests.storm.storm import Outcome
 
 
-def show(title: str, asked: Sequence[Kill], outcomes: Sequence[Outcome]) -> None:
-    """`asked`: the kills that were meant to fall."""
+def table(title: str, outcomes: Sequence[Outcome], *, meant: Sequence[Kill] | None = None) -> str:
+    """`meant`: the kills that were to fall, unless chance chose. A job with a fault counts once at each effect that
+    its workers died in; the promises below it count jobs too."""
     deaths = [death for outcome in outcomes for death in outcome.deaths]
-    meant = Counter(_family(kill) for kill in asked)
-    fell = {side: Counter(_family(death) for death in deaths if death.when == side) for side in ("before", "after")}
-    wrong = Counter(_family(death) for outcome in outcomes if outcome.faults for death in outcome.deaths)
-    table = Table("effect", "meant", "killed before", "killed after", "jobs with a fault", title=title)
-    for family in sorted(meant):
-        counts = (meant[family], fell["before"][family], fell["after"][family], wrong[family])
-        table.add_row(family, *map(str, counts))
-    table.add_section()
+    asked = None if meant is None else Counter(map(_family, meant))
+    fell = [Counter(_family(death) for death in deaths if death.when == side) for side in ("before", "after")]
+    wrong = Counter(family for outcome in outcomes if outcome.faults for family in {*map(_family, outcome.deaths)})
+    columns = ("killed before", "killed after", "jobs with a fault")
+    shown = Table("effect", *(() if asked is None else ("meant",)), *columns, title=title)
+    for family in sorted({*map(_family, deaths), *(asked or ())}):
+        counts = (*(() if asked is None else (asked[family],)), *(one[family] for one in (*fell, wrong)))
+        shown.add_row(family, *map(str, counts))
+    shown.add_section()
     faults = sum(bool(outcome.faults) for outcome in outcomes)
-    table.add_row(f"{len(outcomes)} jobs", str(len(asked)), *(str(fell[side].total()) for side in fell), str(faults))
-    Console(file=sys.stderr, width=110).print(table)
+    totals = (*(() if asked is None else (asked.total(),)), *(one.total() for one in fell), faults)
+    shown.add_row(f"{len(outcomes)} jobs, {len(deaths)} kills", *map(str, totals))
+    broken = Counter(promise for outcome in outcomes for promise in {fault.promise for fault in outcome.faults})
+    console = Console(file=io.StringIO(), width=110, color_system=None)
+    with console.capture() as captured:
+        console.print(shown)
+    return f"{captured.get()}{', '.join(f'{broken[promise]} {promise}' for promise in PROMISES)}"
 
 
 def _family(kill: Kill) -> str:

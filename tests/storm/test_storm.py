@@ -7,14 +7,16 @@ look for the pull request, since GitHub refuses a second one for a branch.
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.stores.postgres import Postgres
 from tests.storm.effects import Kill, When
-from tests.storm.storm import Outcome, Storm, storm
-from tests.storm.table import show
+from tests.storm.promises import CHECKS, COMMENTS, LOST, OPEN, PROMISES, TWICE, Fault
+from tests.storm.storm import STARTING, Outcome, Storm, storm
+from tests.storm.table import table
 
 pytestmark = pytest.mark.anyio
 SIDES: tuple[When, When] = ("before", "after")
@@ -25,6 +27,23 @@ RANDOM_KILLS = 200
 
 def kills_in(clean: Outcome) -> list[Kill]:
     return [Kill(effect, side) for effect in clean.effects for side in SIDES]
+
+
+def test_the_table_counts_jobs_and_leaves_no_death_out() -> None:
+    comment, again, commit = (
+        Kill("github comment #1", "before"),
+        Kill("github comment #2", "after"),
+        Kill("commit #9", "after"),
+    )
+    faulty = Outcome(deaths=(comment, again, commit), faults=(Fault(TWICE, "ran"), Fault(LOST, "gone")), effects=())
+    shown = table("a storm", [faulty, Outcome(deaths=(), faults=(), effects=())], meant=[comment, again])
+    rows = [[cell.strip() for cell in line.strip("│┃ ").split("│")] for line in shown.split("\n") if "│" in line]
+    assert rows == [
+        ["commit", "0", "0", "1", "1"],
+        ["github comment", "2", "1", "1", "1"],
+        ["2 jobs, 3 kills", "2", "1", "2", "1"],
+    ]
+    assert shown.split("\n")[-1].split(", ") == [f"{int(kind in (TWICE, LOST))} {kind}" for kind in PROMISES]
 
 
 @pytest.mark.timeout(300)
@@ -45,8 +64,8 @@ async def test_who_loses_access_between_two_attempts_leaves_no_check_open(tmp_pa
     async with storm(tmp_path / "storm") as here:
         outcome = await here.run(kills, between=lambda deaths: here.role("write" if deaths == 1 else "read"))
     assert list(outcome.deaths) == kills
-    assert outcome.faults[0] == "lost: ['failed']"
-    assert not [fault for fault in outcome.faults if "open checks" in fault or "comments" in fault]
+    assert outcome.faults[0] == (LOST, "['failed']")
+    assert not {OPEN, COMMENTS, CHECKS}.intersection(fault.promise for fault in outcome.faults)
 
 
 def shared_out(kills: list[Kill], a_job: int) -> list[list[Kill]]:
@@ -55,14 +74,14 @@ def shared_out(kills: list[Kill], a_job: int) -> list[list[Kill]]:
     return [kills[first::jobs] for first in range(jobs)]
 
 
-async def every_kill(here: Storm, title: str, *, a_job: int) -> None:
+async def every_kill(here: Storm, title: str, *, a_job: int, record: Callable[[str, object], None]) -> None:
     """Each effect of a whole job; then each on GitHub of a second attempt, which finds what the first one left."""
     clean, second = await here.run(), await here.run([IN_THE_MIDDLE])
     assert (clean.faults, second.faults) == ((), ())
     later = [kill for kill in kills_in(second) if kill.effect.startswith("github")]
     plans = shared_out(kills_in(clean), a_job) + [[IN_THE_MIDDLE, *kills] for kills in shared_out(later, a_job)]
     outcomes = [await here.run(plan) for plan in plans]
-    show(title, [kill for plan in plans for kill in plan], outcomes)
+    record("table", table(title, outcomes, meant=[kill for plan in plans for kill in plan]))
     assert [(outcome.deaths, outcome.faults) for outcome in outcomes if outcome.faults] == []
     assert sum(len(outcome.deaths) for outcome in outcomes) > 0.95 * sum(map(len, plans))
 
@@ -79,18 +98,27 @@ async def every_kill(here: Storm, title: str, *, a_job: int) -> None:
 )
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 async def test_a_kill_before_and_after_every_effect(
-    tmp_path: Path, postgres: Postgres, database: str, drops: bool, duplicates: bool
+    tmp_path: Path,
+    postgres: Postgres,
+    database: str,
+    drops: bool,
+    duplicates: bool,
+    record_property: Callable[[str, object], None],
 ) -> None:
     url = postgres.new_database() if database == "postgres" else ""
     async with storm(tmp_path / "storm", database_url=url, drops=drops, duplicates=duplicates) as here:
         network = "replies dropped" if drops else "duplicate deliveries" if duplicates else "clean network"
-        await every_kill(here, f"{database}, {network}", a_job=6 if url or drops or duplicates else 1)
+        a_job = 6 if url or drops or duplicates else 1
+        await every_kill(here, f"{database}, {network}", a_job=a_job, record=record_property)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_000)
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
-async def test_kills_at_random_instants(tmp_path: Path, postgres: Postgres, database: str) -> None:
+async def test_kills_at_random_instants(
+    tmp_path: Path, postgres: Postgres, database: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Every one of them falls after its worker has claimed the job."""
     url, chance = postgres.new_database() if database == "postgres" else "", random.Random(database)
     outcomes: list[Outcome] = []
     async with storm(tmp_path / "storm", database_url=url, duplicates=True) as here:
@@ -99,5 +127,6 @@ async def test_kills_at_random_instants(tmp_path: Path, postgres: Postgres, data
         here.job_s = time.monotonic() - began
         while sum(len(outcome.deaths) for outcome in outcomes) < RANDOM_KILLS:
             outcomes.append(await here.run(chance=chance))
-    show(f"{database}, random instants", [death for outcome in outcomes for death in outcome.deaths], outcomes)
+    record_property("table", table(f"{database}, random instants", outcomes))
+    assert STARTING not in [death for outcome in outcomes for death in outcome.deaths]
     assert [(outcome.deaths, outcome.faults) for outcome in outcomes if outcome.faults] == []
