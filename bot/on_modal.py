@@ -135,7 +135,7 @@ async def work(env: Environment, job_id: str, *, spawn: Spawn) -> None:
         with suppress(ConfigFault, UserError):  # the same again, in what telling needs too
             config = without_model(env)
             async with opened(config) as store:
-                await waiting_room(config, store, github_app(config)).look(stuck=True)
+                await waiting_room(config, store, github_app(config, store)).look(stuck=True)
 
 
 async def _work(env: Environment, job_id: str, spawn: Spawn) -> None:
@@ -144,7 +144,7 @@ async def _work(env: Environment, job_id: str, spawn: Spawn) -> None:
     provider = connected(sandbox_provider(config))
     async with opened(config) as store, models(config) as model_named, provider as sandboxes:
         leaks = known_secrets(config)
-        app = github_app(config, leaks)
+        app = github_app(config, store, leaks)
         one = runner(config, store, model_named, app=app, sandboxes=sandboxes, leaks=leaks)
         try:
             if not await _worked(one.run_one, store, job_id):
@@ -181,7 +181,7 @@ async def tend(env: Environment, *, spawn: Spawn) -> None:
             except ProviderError as error:
                 log.warning("nobody looked for orphaned sandboxes", error=str(error))
         leaks = known_secrets(config)
-        app = github_app(config, leaks)
+        app = github_app(config, store, leaks)
         await reaper(config, store, app, leaks).tell_all()
         await waiting_room(config, store, app).look()
         await hint_at_due(store, spawn, but=hinted)  # a job held back for its comment was free meanwhile
@@ -191,7 +191,7 @@ async def sweep(env: Environment, *, spawn: Spawn) -> None:
     """Every ten minutes: deliveries that did not arrive are asked for again."""
     config = without_model(env)
     async with opened(config) as store:
-        await sweeper(store, github_app(config)).sweep()
+        await sweeper(store, github_app(config, store)).sweep()
         await hint_at_due(store, spawn)
 
 
@@ -199,7 +199,7 @@ async def survey(env: Environment, *, spawn: Spawn) -> None:
     """Every hour: commands that no delivery told of are found in the threads, and what is old is deleted."""
     config = without_model(env)
     async with opened(config) as store:
-        await sweeper(store, github_app(config)).survey()
+        await sweeper(store, github_app(config, store)).survey()
         await store.prune()
         await hint_at_due(store, spawn)
 

@@ -94,8 +94,8 @@ def known_secrets(config: Config) -> "Leaks":
     return Leaks(config.secrets)
 
 
-def github_app(config: Config, leaks: "Leaks | None" = None) -> "App":
-    """Nothing leaves it that holds one of the bot's secrets."""
+def github_app(config: Config, store: Store, leaks: "Leaks | None" = None) -> "App":
+    """Nothing leaves it that holds one of the bot's secrets. `store` keeps for how long GitHub lets nothing through."""
     from bot.github.installation import App, published_limits
 
     leaks = leaks or known_secrets(config)
@@ -106,6 +106,7 @@ def github_app(config: Config, leaks: "Leaks | None" = None) -> "App":
         limits=published_limits(config.github_api_url, processes=config.workers),
         check=leaks.check,
         secrets=leaks,
+        marks=store,
     )
 
 
@@ -149,13 +150,9 @@ def runner(
         pictures=Pictures(Shelves(git_url(config.github_api_url))).fetch,
         purse_of=lambda claim, wish: purse_of(store, claim, a_day, repo_wish_usd=wish),
     )
+    app = app or github_app(config, store, leaks)
     worker = Worker(
-        store=store,
-        app=app or github_app(config, leaks),
-        workshop=workshop,
-        leaks=leaks,
-        links=links(config),
-        jobs_per_hour=config.jobs_per_hour,
+        store=store, app=app, workshop=workshop, leaks=leaks, links=links(config), jobs_per_hour=config.jobs_per_hour
     )
     return Runner(store, worker.run_job, owner=owner(), vitals=vitals)
 
@@ -231,7 +228,7 @@ async def working(
     vitals = vitals or Vitals()
     vitals.expect("runner", within_s=RUNNER_WITHIN_S)
     leaks = known_secrets(config)
-    app = github_app(config, leaks)  # one for all: requests of one installation take turns
+    app = github_app(config, store, leaks)  # one for all: requests of one installation take turns
     async with connected(sandbox_provider(config)) as sandboxes, models(config) as model_named:
         parts = (
             runner(config, store, model_named, app=app, sandboxes=sandboxes, vitals=vitals, leaks=leaks),

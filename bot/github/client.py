@@ -21,12 +21,13 @@ from bot.domain.job import Repo
 from bot.github.addresses import graphql_url
 from bot.github.answers import number, text
 from bot.github.calls import DOCUMENTS, GRAPHQL, kind_of, path_of, repeatable
-from bot.github.failures import failure, rate_limit
-from bot.github.pace import Priority
+from bot.github.failures import failure, may_be_unknown, rate_limit
+from bot.github.pace import Kind, Priority
 from bot.github.turn import OutOfTurn, Sleep, Turn
 from bot.ports.github import Hold, OnWait
 
 ATTEMPTS = 4
+LAG_PAUSES_S = (1.0, 2.0, 3.0, 4.0)  # in all as long as a token counts as young
 API_VERSION = "2022-11-28"  # known to github.com and to every supported Enterprise Server
 USER_AGENT = "tiny-backspace"
 _REPO = "/repos/{owner}/{repo}"
@@ -48,6 +49,10 @@ class Credentials(Protocol):
 
     def refused(self, authorization: str) -> None:
         """GitHub answered 401 to it."""
+        ...
+
+    def is_young(self, authorization: str) -> bool:
+        """It was made just now, so not all of GitHub may know it yet."""
         ...
 
 
@@ -72,6 +77,10 @@ class _Call:
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
+
+    @property
+    def kind(self) -> Kind:
+        return kind_of(self.method, self.template)
 
     @property
     def harmless(self) -> bool:
@@ -168,16 +177,16 @@ class Client:
         self.repo = Repo(repo.id, text(facts, "owner", "login"), text(facts, "name"))
 
     async def _request(self, call: _Call) -> Response[Any]:
-        """In turn; with other credentials once more when these are refused.
+        """In turn; with other credentials once more when these are refused, young ones with some patience.
 
         A token is minted before the turn comes, and where minting it or `hold` took so long that GitHub has closed the
         way meanwhile, the request waits for another turn.
         """
-        kind, refused = kind_of(call.method, call.template), False
+        refused, pauses = False, iter(LAG_PAUSES_S)
         on_wait = self._on_wait if call.priority is Priority.RESULT else None
         while True:
             await self._credentials.authorization()
-            async with self._turn.taken(kind, call.priority, on_wait):
+            async with self._turn.taken(call.kind, call.priority, on_wait):
                 authorization = await self._credentials.authorization()
                 if self._hold is not None:
                     await self._hold()
@@ -186,8 +195,13 @@ class Client:
                 try:
                     return await self._send(call, authorization)
                 except ProviderError as error:
-                    if error.status != 401 or refused:
+                    waits = may_be_unknown(error) and self._credentials.is_young(authorization)
+                    pause_s = next(pauses, None) if waits else None
+                    if pause_s is None and (error.status != 401 or refused):
                         raise
+            if pause_s is not None:
+                await self.sleep(pause_s)
+                continue
             refused = True
             self._credentials.refused(authorization)
 
@@ -206,30 +220,23 @@ class Client:
             )
         except RequestFailed as failed:
             self._learn(failed.response)
-            raise self._refusal(failed.response, call, sent_at) from None
+            raise await self._refusal(failed.response, call, sent_at) from None
         except RequestError as lost:
             raise _lost(lost, call) from None
         except ValueError:  # githubkit reads `retry-after` as an integer
-            wait_s = self._limited_s(None, sent_at)
+            wait_s = await self._turn.limited(None, call.kind, sent_at=sent_at, unix=self._now())
             raise failure(429, {}, b"", call=str(call), repeatable=True, limited_s=wait_s) from None
         self._learn(response)
-        self._turn.traffic.accepted()
+        self._turn.traffic.accepted(call.kind)
         return response
 
-    def _refusal(self, response: Response[Any], call: _Call, sent_at: float) -> ProviderError:
-        limit = rate_limit(response.status_code, response.headers, response.content, now=self._now())
-        limited_s = None if limit is None else self._limited_s(limit.wait_s, sent_at)
-        return failure(
-            response.status_code,
-            response.headers,
-            response.content,
-            call=str(call),
-            repeatable=call.harmless,
-            limited_s=limited_s,
-        )
-
-    def _limited_s(self, said_s: float | None, sent_at: float) -> float:
-        return self._turn.traffic.limited(said_s, sent_at=sent_at, now=self._turn.now())
+    async def _refusal(self, response: Response[Any], call: _Call, sent_at: float) -> ProviderError:
+        status, headers, content = response.status_code, response.headers, response.content
+        limit = rate_limit(status, headers, content, now=self._now())
+        limited_s = None
+        if limit is not None:
+            limited_s = await self._turn.limited(limit.wait_s, call.kind, sent_at=sent_at, unix=self._now())
+        return failure(status, headers, content, call=str(call), repeatable=call.harmless, limited_s=limited_s)
 
     def _learn(self, response: Response[Any]) -> None:
         """How much of the hour's limit is left; other resources, such as search, have limits of their own."""

@@ -70,6 +70,11 @@ def failure(
     return ProviderError("github", reason, retryable=status >= 500 or status == 408, status=status)
 
 
+def may_be_unknown(error: ProviderError) -> bool:
+    """So GitHub answers to a token that the part which was asked does not know yet, too."""
+    return error.status == 401 or (error.status == 403 and "not accessible by integration" in error.message)
+
+
 def _reason(body: bytes) -> str:
     """GitHub's own words, on one line; nothing for a page that is not GitHub's JSON."""
     try:

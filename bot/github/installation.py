@@ -23,7 +23,7 @@ from bot.github.pace import NO_LIMITS, Limits, Priority
 from bot.github.rest import RestGitHub
 from bot.github.survey import RestSurvey
 from bot.github.tokens import AppSignature, Given, InstallationToken, Minted, Secrets
-from bot.github.turn import Sleep, Turn
+from bot.github.turn import Marks, Sleep, Turn
 from bot.ports import DeliveryAttempt, Installation
 from bot.ports.github import Hold, OnWait
 
@@ -53,15 +53,16 @@ class App:
         limits: Limits | None = None,
         check: Check | None = None,
         secrets: Secrets | None = None,
+        marks: Marks | None = None,
     ) -> None:
         """`limits`: None for those GitHub publishes. `check` sees every text; what it raises keeps it here. `secrets`
-        learn each token."""
+        learn each token. `marks` keep GitHub's refusals for other processes; None: each learns them for itself."""
         self._app_id, self._api_url, self._timeout_s = app_id, api_url.rstrip("/"), timeout_s
         self._signature = AppSignature(app_id, private_key_pem, now=now)
         self._now, self._monotonic, self._sleep, self._transport = now, monotonic, sleep, transport
         self._limits, self._check = limits or published_limits(api_url), check
         self._minted = Minted(secrets, now=now)
-        self._turns: dict[int | None, Turn] = {}
+        self._marks, self._turns = marks, dict[int | None, Turn]()
 
     @asynccontextmanager
     async def repository(
@@ -109,6 +110,7 @@ class App:
 
     @asynccontextmanager
     async def _as_app(self) -> AsyncIterator[Client]:
+        await self._turn(None).recall(unix=self._now())
         async with self._githubkit() as github:
             yield self._client(github, self._signature)
 
@@ -116,6 +118,8 @@ class App:
     async def _token(
         self, installation_id: int, repo: Repo | None
     ) -> AsyncIterator[tuple[Githubkit[Any], InstallationToken]]:
+        for one in (None, installation_id):
+            await self._turn(one).recall(unix=self._now())
         async with self._githubkit() as github:
             as_app = self._client(github, self._signature)
             token = InstallationToken(as_app, installation_id, repo, now=self._now, minted=self._minted)
@@ -149,7 +153,13 @@ class App:
     def _turn(self, installation_id: int | None) -> Turn:
         """All jobs of an installation take turns; the App itself (None) has a turn of its own."""
         if installation_id not in self._turns:
-            self._turns[installation_id] = Turn(self._limits, now=self._monotonic, sleep=self._sleep)
+            self._turns[installation_id] = Turn(
+                self._limits,
+                now=self._monotonic,
+                sleep=self._sleep,
+                marks=self._marks,
+                name=f"held:{installation_id or 'app'}",
+            )
         return self._turns[installation_id]
 
     @asynccontextmanager

@@ -83,7 +83,7 @@ class Traffic:
     write_answered_at: float = -inf
     held_until: float = -inf
     held_since: float = -inf
-    unsaid_in_a_row: int = 0
+    unsaid_in_a_row: dict[Kind, int] = field(default_factory=dict)
     remaining: int | None = None
     resets_at: float = -inf
     reset_at: float = -inf
@@ -147,23 +147,23 @@ class Traffic:
         elif resets_at == self.resets_at:
             self.remaining = min(self.remaining, remaining)
 
-    def limited(self, said_s: float | None, *, sent_at: float, now: float) -> float:
+    def limited(self, said_s: float | None, kind: Kind, *, sent_at: float, now: float) -> float:
         """GitHub refused a request that left at `sent_at`; answers for how many seconds all the others wait now.
 
-        `said_s` None: GitHub does not say. Then it is twice as long each time in a row, requests that were under way
-        together counting once.
+        `said_s` None: GitHub does not say. Then it is twice as long each time in a row that it refuses this kind,
+        requests that were under way together counting once.
         """
         if said_s is None:
-            if sent_at >= self.held_since:
-                self.unsaid_in_a_row += 1
-                self.held_since = now
-            said_s = min(FIRST_UNSAID_S * 2.0 ** min(self.unsaid_in_a_row - 1, 10), LONGEST_UNSAID_S)
+            in_a_row = max(1, self.unsaid_in_a_row.get(kind, 0) + (sent_at >= self.held_since))
+            self.unsaid_in_a_row[kind] = in_a_row
+            self.held_since = now if sent_at >= self.held_since else self.held_since
+            said_s = min(FIRST_UNSAID_S * 2.0 ** min(in_a_row - 1, 10), LONGEST_UNSAID_S)
         self.held_until = max(self.held_until, now + said_s)
         return said_s
 
-    def accepted(self) -> None:
-        """A request was not refused for its pace."""
-        self.unsaid_in_a_row = 0
+    def accepted(self, kind: Kind) -> None:
+        """A request was not refused for its pace, which says nothing of another kind."""
+        self.unsaid_in_a_row.pop(kind, None)
 
 
 def _room_in(times: deque[float], limit: int, window_s: float) -> float:

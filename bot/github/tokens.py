@@ -26,6 +26,7 @@ READING = {"issues": "read", "pull_requests": "read", "metadata": "read"}
 JWT_LIFE_S = 600  # GitHub's longest
 JWT_BACKDATED_S = 60  # GitHub's advice against clocks that differ
 REFRESH_BEFORE_END_S = 300.0
+YOUNG_S = 10.0  # GitHub's parts know a new token one after another, within some seconds
 
 
 class Secrets(Protocol):
@@ -74,6 +75,9 @@ class AppSignature:
     def refused(self, authorization: str) -> None:
         self._jwt = ""
 
+    def is_young(self, authorization: str) -> bool:
+        return False
+
 
 class InstallationToken:
     """Credentials for one repository of one installation, or read-only ones for all of them where `repo` is None.
@@ -94,6 +98,7 @@ class InstallationToken:
         self._told = minted
         self._lock = asyncio.Lock()
         self._current: str | None = None
+        self._minted_at = 0.0
         self._ends: dict[str, float] = {}
 
     async def authorization(self) -> str:
@@ -113,6 +118,9 @@ class InstallationToken:
         self._ends.pop(authorization, None)
         if self._current == authorization:
             self._current = None
+
+    def is_young(self, authorization: str) -> bool:
+        return authorization == self._current and 0 <= self._now() - self._minted_at < YOUNG_S
 
     def living(self) -> tuple[str, ...]:
         """What still opens the repository."""
@@ -147,7 +155,7 @@ class InstallationToken:
         ends = datetime.fromisoformat(text(answer.data, "expires_at")).timestamp()
         self._told.add(token, ends=ends)
         authorization = f"Bearer {token}"
-        self._ends[authorization] = ends
+        self._ends[authorization], self._minted_at = ends, self._now()
         return authorization
 
 
@@ -162,6 +170,9 @@ class Given:
 
     def refused(self, authorization: str) -> None:
         return
+
+    def is_young(self, authorization: str) -> bool:
+        return False
 
 
 def _key(pem: str) -> RSAPrivateKey:

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from math import inf
+from typing import Protocol
+
+import structlog
 
 from bot.domain.errors import ProviderError
-from bot.github.pace import Kind, Limits, Priority, Traffic, writes
+from bot.github.pace import LONGEST_UNSAID_S, Kind, Limits, Priority, Traffic, writes
 from bot.ports.github import OnWait
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -23,15 +26,50 @@ class OutOfTurn(ProviderError):
     """The permitted instant is further away than this request may wait: nothing was sent."""
 
 
-class Turn:
-    """Shared by all that one process sends for one installation; `now` is a clock that nobody sets, in seconds."""
+class Marks(Protocol):
+    """Numbers that outlive the process. Both raise ProviderError."""
 
-    def __init__(self, limits: Limits, *, now: Callable[[], float], sleep: Sleep) -> None:
+    async def mark(self, name: str) -> float | None: ...
+    async def set_mark(self, name: str, value: float) -> None: ...
+
+
+class Turn:
+    """Shared by all that one process sends for one installation; `now` is a clock that nobody sets, in seconds.
+
+    Until when GitHub lets nothing through is kept in `marks` under `name`, for other processes and the next one.
+    """
+
+    def __init__(
+        self, limits: Limits, *, now: Callable[[], float], sleep: Sleep, marks: Marks | None = None, name: str = "held"
+    ) -> None:
         self.traffic = Traffic(limits)
-        self.now, self._sleep = now, sleep
+        self.now, self._sleep, self._marks, self._name = now, sleep, marks, name
         self._lanes: dict[bool, list[tuple[Priority, int]]] = {True: [], False: []}  # writes, and the others
         self._numbers = count()
         self._changed = asyncio.Event()
+
+    async def recall(self, *, unix: float) -> None:
+        """What another process was told; `unix` is the time now. No limit lasts for more than an hour."""
+        if self._marks is None:
+            return
+        try:
+            left_s = min((await self._marks.mark(self._name) or 0.0) - unix, LONGEST_UNSAID_S)
+        except ProviderError as error:
+            structlog.get_logger().warning("limit not recalled", name=self._name, error=str(error))
+            return
+        if left_s > 0:
+            self.traffic.held_until = max(self.traffic.held_until, self.now() + left_s)
+
+    async def limited(self, said_s: float | None, kind: Kind, *, sent_at: float, unix: float) -> float:
+        """As `Traffic.limited`, and kept."""
+        now = self.now()
+        wait_s = self.traffic.limited(said_s, kind, sent_at=sent_at, now=now)
+        if self._marks is not None:
+            try:
+                await self._marks.set_mark(self._name, unix + self.traffic.held_until - now)
+            except ProviderError as error:
+                structlog.get_logger().warning("limit not kept", name=self._name, error=str(error))
+        return wait_s
 
     @asynccontextmanager
     async def taken(self, kind: Kind, priority: Priority, on_wait: OnWait | None = None) -> AsyncIterator[None]:

@@ -78,7 +78,7 @@ async def main(lease_s: float, method: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     try:
         async with models(config) as model_named:
-            app = FreezingApp(github_app(config), Freeze(method))
+            app = FreezingApp(github_app(config, store), Freeze(method))
             running = runner(config, store, model_named, app=app)
             say("ready")
             await running.run(stop)

@@ -1,12 +1,16 @@
 """One request after another: repeated where harmless, in turn with GitHub's limits, on one host, once more on 401."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
 from bot.domain.errors import AmbiguousWrite, NotFound, ProviderError
-from bot.github.client import ATTEMPTS
+from bot.github.client import ATTEMPTS, LAG_PAUSES_S
 from bot.github.pace import Limits
-from tests.github.wire import REPO, Reply, Wire, answer
+from bot.github.tokens import YOUNG_S
+from bot.stores import open_store
+from tests.github.wire import NOW, REPO, Reply, Wire, answer
 
 pytestmark = pytest.mark.anyio
 
@@ -176,14 +180,47 @@ async def test_a_retry_after_that_is_no_number_is_a_minute() -> None:
 
 
 async def test_401_in_the_middle_mints_one_new_token() -> None:
-    wire = Wire().on(f"GET {ISSUE}", answer(401, {"message": "Bad credentials"}), answer(200, FACTS))
+    refused = answer(401, {"message": "Bad credentials"})
+    wire = Wire().on(f"GET {ISSUE}", answer(200, FACTS), refused, answer(200, FACTS))
     async with wire.app().repository(5, REPO) as github:
         await github.issue(3)
-    assert wire.minted == 2
-    assert [r.headers["authorization"] for r in wire.requests if r.url.path == ISSUE] == [
-        "Bearer ghs_1",
-        "Bearer ghs_2",
+        wire.now += YOUNG_S
+        await github.issue(3)
+    assert [r.headers["authorization"][-5:] for r in wire.requests if r.url.path == ISSUE] == [
+        "ghs_1",
+        "ghs_1",
+        "ghs_2",
     ]
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [answer(401, {"message": "Bad credentials"}), answer(403, {"message": "Resource not accessible by integration"})],
+    ids=["401", "403"],
+)
+async def test_a_token_that_github_does_not_know_yet_is_used_again_a_little_later(unknown: Reply) -> None:
+    """Red when a young token is taken for a refused one: the job ends (seen)."""
+    wire = Wire().on(f"GET {ISSUE}", unknown, unknown, answer(200, FACTS))
+    async with wire.app().repository(5, REPO) as github:
+        await github.issue(3)
+    assert (wire.minted, wire.slept) == (1, [1.0, 2.0])
+
+
+async def test_a_limit_holds_for_the_next_process_too(tmp_path: Path) -> None:
+    """R11. Red when only the process that was refused knows of it: the next one asks at once (seen)."""
+    limited = answer(403, {"message": "You have exceeded a secondary rate limit"}, {"retry-after": "3600"})
+    wire = Wire().on(f"GET {ISSUE}", limited, answer(200, FACTS))
+    store = await open_store(f"sqlite:///{tmp_path}/bot.db")
+    for _ in range(3):
+        async with wire.app(marks=store).repository(5, REPO) as github:
+            with pytest.raises(ProviderError, match="rate limited"):
+                await github.progress().issue(3)
+        wire.now += 60
+    assert len(wire.calls) == 1
+    async with wire.app(marks=store).repository(5, REPO) as github:
+        await github.issue(3)
+    assert wire.now >= NOW + 3600
+    await store.close()
 
 
 async def test_401_twice_is_an_error() -> None:
@@ -191,7 +228,7 @@ async def test_401_twice_is_an_error() -> None:
     async with wire.app().repository(5, REPO) as github:
         with pytest.raises(ProviderError, match="Bad credentials") as caught:
             await github.issue(3)
-    assert (wire.minted, len(wire.calls), caught.value.retryable) == (2, 2, False)
+    assert (wire.minted, len(wire.calls), caught.value.retryable) == (2, 2 + len(LAG_PAUSES_S), False)
 
 
 def moved_to(location: str) -> httpx.Response:

@@ -146,8 +146,8 @@ def test_answers_that_overtake_one_another_do_not_raise_what_remains() -> None:
 
 def test_a_limit_holds_everybody_for_as_long_as_github_says() -> None:
     traffic = Traffic(NO_LIMITS)
-    assert traffic.limited(45.0, sent_at=NOW, now=NOW + 1) == 45.0
-    assert traffic.limited(5.0, sent_at=NOW, now=NOW + 2) == 5.0, "a shorter word does not lift a longer one"
+    assert traffic.limited(45.0, "read", sent_at=NOW, now=NOW + 1) == 45.0
+    assert traffic.limited(5.0, "read", sent_at=NOW, now=NOW + 2) == 5.0, "a shorter word does not lift a longer one"
     for kind in ("read", "object", "content", "credential"):
         assert traffic.permitted_at(kind, RESULT, NOW + 3) == NOW + 46
 
@@ -155,17 +155,28 @@ def test_a_limit_holds_everybody_for_as_long_as_github_says() -> None:
 def test_a_limit_that_says_nothing_lasts_a_minute_then_twice_as_long_each_time() -> None:
     traffic, at, waits = Traffic(NO_LIMITS), NOW, []
     for _ in range(9):
-        waits.append(traffic.limited(None, sent_at=at, now=at + 1))
+        waits.append(traffic.limited(None, "read", sent_at=at, now=at + 1))
         at += 1 + waits[-1]
     assert waits == [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]
-    traffic.accepted()
-    assert traffic.limited(None, sent_at=at, now=at) == 60
+    traffic.accepted("read")
+    assert traffic.limited(None, "read", sent_at=at, now=at) == 60
+
+
+def test_reads_that_pass_do_not_shorten_what_refused_comments_wait() -> None:
+    """Red when any accepted request ends the row: a minute each time, for ever (seen)."""
+    traffic, at, waits = Traffic(NO_LIMITS), NOW, []
+    for _ in range(3):
+        waits.append(traffic.limited(None, "content", sent_at=at, now=at + 1))
+        at += 1 + waits[-1]
+        traffic.accepted("read")
+    assert waits == [60, 120, 240]
+    assert traffic.limited(None, "read", sent_at=at, now=at) == 60
 
 
 def test_requests_under_way_together_that_are_refused_together_count_once() -> None:
     traffic = Traffic(NO_LIMITS)
-    assert [traffic.limited(None, sent_at=NOW, now=NOW + 1 + n / 10) for n in range(5)] == [60] * 5
-    assert traffic.limited(None, sent_at=NOW + 70, now=NOW + 71) == 120
+    assert [traffic.limited(None, "read", sent_at=NOW, now=NOW + 1 + n / 10) for n in range(5)] == [60] * 5
+    assert traffic.limited(None, "read", sent_at=NOW + 70, now=NOW + 71) == 120
 
 
 def test_processes_share_the_limits() -> None:

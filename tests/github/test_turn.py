@@ -54,7 +54,7 @@ async def test_a_result_that_comes_later_goes_before_progress_that_waits() -> No
 async def test_progress_that_would_wait_longer_than_half_a_minute_is_dropped_at_once_and_results_wait() -> None:
     """Red when both are as patient (tried)."""
     street = Street()
-    street.turn.traffic.limited(40.0, sent_at=0.0, now=0.0)
+    street.turn.traffic.limited(40.0, "read", sent_at=0.0, now=0.0)
     await street.clock.run(
         street.dropped("progress"), street.send("late progress", PROGRESS, after=15), street.send("x")
     )
@@ -72,7 +72,7 @@ async def test_progress_behind_a_long_queue_of_results_is_dropped_when_its_patie
 
 async def test_nobody_waits_behind_one_who_was_cancelled() -> None:
     street = Street()
-    street.turn.traffic.limited(20.0, sent_at=0.0, now=0.0)
+    street.turn.traffic.limited(20.0, "read", sent_at=0.0, now=0.0)
     async with asyncio.TaskGroup() as group:
         gone = group.create_task(street.send("gone"))
         await asyncio.sleep(0)
@@ -107,9 +107,9 @@ async def test_a_result_hears_of_a_long_wait_once_and_of_a_longer_one_again() ->
 
     async def limited_again() -> None:
         await street.clock.sleep(50)
-        street.turn.traffic.limited(100.0, sent_at=50.0, now=50.0)
+        street.turn.traffic.limited(100.0, "read", sent_at=50.0, now=50.0)
 
-    street.turn.traffic.limited(60.0, sent_at=0.0, now=0.0)
+    street.turn.traffic.limited(60.0, "read", sent_at=0.0, now=0.0)
     await street.clock.run(result(), limited_again())
     assert heard == [(0.0, 60.0), (60.0, 90.0)]
     assert street.left == [(150.0, "result")]
@@ -121,7 +121,7 @@ async def test_a_short_wait_is_not_spoken_of() -> None:
     async def on_wait(seconds: float) -> None:
         raise AssertionError(seconds)
 
-    street.turn.traffic.limited(29.0, sent_at=0.0, now=0.0)
+    street.turn.traffic.limited(29.0, "read", sent_at=0.0, now=0.0)
     async with asyncio.timeout(5):
 
         async def result() -> None:
