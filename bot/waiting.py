@@ -11,8 +11,7 @@ from bot.domain.job import Continue, Job, Start
 from bot.intake.admission import NotPermitted, check_person
 from bot.ports import GitHub, GitHubApp, Line, Waiting
 from bot.report.links import Links
-from bot.report.tracking import marker
-from bot.report.waiting import waiting_comment
+from bot.report.tracking import marker, waiting_comment
 from bot.stopping import until
 
 SECONDS_BETWEEN_LOOKS = 2.0

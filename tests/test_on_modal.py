@@ -17,7 +17,7 @@ from bot.config import RULES, ConfigFault
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Person
 from bot.on_modal import NEEDS_POSTGRES, Hints
-from bot.report.waiting import STUCK
+from bot.report.tracking import STUCK
 from bot.sandbox_wiring import bot_id
 from bot.sandboxes.images import DEFAULT, published_name
 from bot.sandboxes.modal import Modal

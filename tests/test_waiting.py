@@ -11,7 +11,7 @@ from bot.domain.job import Issue, Job, Person, Repo, Start
 from bot.github.installation import App
 from bot.github.pace import NO_LIMITS
 from bot.report.links import Links
-from bot.report.waiting import waiting_comment
+from bot.report.tracking import waiting_comment
 from bot.stores import QueueLimits, Store, open_store
 from bot.waiting import WaitingRoom
 from tests.github.wire import private_key

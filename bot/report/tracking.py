@@ -14,11 +14,25 @@ from bot.report.steps import checklist
 
 MOST_SWITCHES = 4
 MOST_SAID = 4
+STUCK = (
+    ": the bot cannot begin any job right now. Whoever runs it finds the reason in its server's log; this job then "
+    "starts by itself"
+)
 
 
 def marker(job_id: str) -> str:
     """The hidden line by which the comment is found again."""
     return f"<!-- backspace:job:{job_id} -->"
+
+
+def waiting_comment(job: Job, *, behind: str | None, stuck: bool, links: Links) -> str:
+    """Of a job that has to wait before it can begin.
+
+    `behind` is the run of the same thread that comes first; None: as many jobs as may run are running, or the bot is
+    `stuck`.
+    """
+    why = f" behind run {behind}" if behind else STUCK if stuck else " until another job has ended"
+    return f"{marker(job.id)}\n**Queued**{why} · run {job.id} · [live log]({links.page})\n\n`/backspace cancel`"
 
 
 def tracking_comment(job: Job, events: Sequence[Recorded], *, now: float, links: Links) -> str:

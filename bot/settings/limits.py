@@ -2,9 +2,8 @@
 
 from bot.settings.values import Setting, number, whole
 
-MOST_MINUTES = (
-    90  # with setup and checks inside the two hours that a sandbox lives; at E2B it lives one, as its users are told
-)
+# With setup and checks inside the two hours that a sandbox lives; at E2B it lives one, as its users are told.
+MOST_MINUTES = 90
 
 LIMIT_SETTINGS: tuple[Setting, ...] = (
     Setting(

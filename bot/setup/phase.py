@@ -21,12 +21,7 @@ OFFLINE = "The setup has no network here: the operator switched it off."
 MOST_NAMED = 20  # paths in a report
 MOST_ASIDE = 1_000  # new folders; more is no setup but a mess
 LIST_NEW = (
-    "git",
-    "ls-files",
-    "-z",
-    "--others",
-    "--directory",
-    "--no-empty-directory",
+    *("git", "ls-files", "-z", "--others", "--directory", "--no-empty-directory"),
     "--exclude-per-directory=.gitignore",
 )
 IGNORE_ALL = (  # a clone becomes plain files: git ignores nothing inside a repository of its own
