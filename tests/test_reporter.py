@@ -292,6 +292,21 @@ async def test_the_end_does_not_wait_for_what_held_progress_up(thread: Thread, c
     assert "**Opened #42**" in thread.comments[1]
 
 
+async def test_a_job_that_comes_back_holds_nobody_up_with_its_last_words(thread: Thread) -> None:
+    """Red when the block closes as at the job's end, with tries for half a minute (seen)."""
+    thread.failing = lambda _: ProviderError("github", "down", retryable=True)
+
+    async def work() -> None:
+        async with reporter(thread) as reporting:
+            reporting.notice(log(running()))
+            await settled()
+            raise ProviderError("github", "down", retryable=True)
+
+    with pytest.raises(ProviderError):
+        await work()
+    assert {1.0, 2.0, 4.0, 8.0, 16.0}.isdisjoint(thread.clock.slept)
+
+
 async def test_a_dead_github_is_given_up_after_six_tries(thread: Thread) -> None:
     thread.failing = lambda _: ProviderError("github", "down", retryable=True)
     async with reporter(thread) as reporting:
