@@ -8,7 +8,7 @@ from bot.domain.conversation import texts_in
 from bot.domain.errors import AmbiguousWrite
 from bot.domain.events import JobEvent, JobFinished, Recorded
 from bot.domain.job import Job
-from bot.ports import Claim, Entry, JobState, JobStore
+from bot.ports import Claim, Entry, JobStore
 from bot.report.leaks import Leaks
 
 WHERE = {"model": "what the model wrote", "tool": "what a tool showed", "effect": "the job's records"}
@@ -60,7 +60,11 @@ class Recorder:
 
         Raises LeakFound before anything is written, LeaseLost, ProviderError, AmbiguousWrite when nothing shows of it.
         """
-        await self._commit(events, entries=(*before, *(() if entry is None else (entry,))), finish=None)
+        entries = (*before, *(() if entry is None else (entry,)))
+        self._check(events, entries)
+        async with self._one_at_a_time:
+            await self._read_what_was_missed()
+            await self._written(self._store.commit(self._claim, entries=entries, events=events), entries)
 
     async def pass_on(
         self, waiting: Job, *events: JobEvent, end: JobFinished, entry: Entry, unless: Callable[[Sequence[Entry]], bool]
@@ -78,10 +82,6 @@ class Recorder:
             passing = self._store.pass_on(self._claim, waiting.id, end=end, entries=(entry,), events=events)
             return await self._written(passing, (entry,))
 
-    async def finish(self, state: JobState, event: JobFinished) -> None:
-        """The terminal event and the terminal state, in one commit."""
-        await self._commit((event,), entries=(), finish=state)
-
     def _check(self, events: Sequence[JobEvent], entries: Sequence[Entry]) -> None:
         for event in events:
             self._leaks.check("\n".join(texts_in(asdict(event))), "what was to be reported")
@@ -89,12 +89,6 @@ class Recorder:
             self._leaks.check("\n".join((entry.key, *texts_in(entry.data))), WHERE[entry.kind])
             for content in entry.contents.values():
                 self._leaks.check(content, "a file of the work tree")
-
-    async def _commit(self, events: Sequence[JobEvent], *, entries: Sequence[Entry], finish: JobState | None) -> None:
-        self._check(events, entries)
-        async with self._one_at_a_time:
-            await self._read_what_was_missed()
-            await self._written(self._store.commit(self._claim, entries=entries, events=events, finish=finish), entries)
 
     async def _written(self, write: Awaitable[tuple[Recorded, ...] | None], entries: Sequence[Entry]) -> bool:
         """False: the store has refused it. Where its answer was lost, what stands there counts."""
