@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bot.domain.errors import AmbiguousWrite, ProviderError
@@ -52,6 +52,8 @@ def provider_error(error: SQLAlchemyError | sqlite3.Error, *, writing: bool) -> 
         return _sqlite_error(error)
     if isinstance(error, PoolTimeout):
         return ProviderError("store", SLOW, retryable=True)
+    if type(error) is InvalidRequestError:  # the pool's: each connection that it made had ended when it was to be used
+        return ProviderError("store", SILENT, retryable=True)
     if not isinstance(error, DBAPIError):
         return ProviderError("store", f"the database refused ({type(error).__name__})")
     cause: Any = error.orig
@@ -61,7 +63,7 @@ def provider_error(error: SQLAlchemyError | sqlite3.Error, *, writing: bool) -> 
     if state in _POSTGRES:
         words, retryable = _POSTGRES[state]
         return ProviderError("store", words, retryable=retryable)
-    if state is None or state.startswith(("08", "57P")):  # no connection, or an operator ended it
+    if state is None or state.startswith(("08", "57P", "53", "58")):  # no connection, none left, or it was ended
         lost = AmbiguousWrite if writing and error.connection_invalidated else ProviderError
         return lost("store", SILENT, retryable=True)
     return ProviderError("store", f"the database refused ({type(cause).__name__})")

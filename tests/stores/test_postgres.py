@@ -23,7 +23,7 @@ from tests.stores.beside import pass_time
 from tests.stores.conftest import Open
 from tests.stores.postgres import ACCOUNT, Postgres
 from tests.stores.samples import a_job, claimed, deliver
-from tests.stores.silenced import way_to
+from tests.stores.silenced import SOCKET, way_to
 
 pytestmark = pytest.mark.anyio
 
@@ -211,6 +211,42 @@ async def test_a_stop_waits_for_the_first_job_of_a_thread_before_it_holds_anothe
 def test_what_the_database_gave_up_for_another_can_be_tried_again(given_up: psycopg.Error) -> None:
     error = failures.provider_error(DBAPIError(None, None, given_up), writing=True)
     assert (error.message, error.retryable) == (failures.CROSSED, True)
+
+
+@pytest.mark.parametrize("state", ["08P01", "53300", "58000"])
+async def test_behind_a_pooler_whose_server_is_away_every_call_can_be_tried_again(
+    postgres: Postgres, state: str
+) -> None:
+    """Red when what fails at the pool's checkout, or for want of connections, is no outage: a job ends for good
+    (seen)."""
+    refusal = b"SFATAL\0VFATAL\0C" + state.encode() + b"\0Mserver login has been failing\0\0"
+
+    async def ends_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Takes a connection, and ends it at its first query."""
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4)) - 4)
+        writer.write(b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I")  # authenticated, and ready
+        await reader.read(65536)
+        writer.write(b"E" + (len(refusal) + 4).to_bytes(4) + refusal)
+        writer.close()
+
+    def one(connection: Connection) -> int:
+        return int(connection.execute(text("SELECT 1")).scalar_one())
+
+    async def refused(database: PostgresDatabase) -> tuple[str, bool]:
+        with pytest.raises(ProviderError) as away:
+            await database.write(one)
+        return away.value.message, away.value.retryable
+
+    with tempfile.TemporaryDirectory() as folder:
+        url = make_url(f"postgresql://{ACCOUNT}@/postgres?host={folder}&sslmode=disable")
+        at_first, known = PostgresDatabase(url), PostgresDatabase(url)
+        async with way_to(postgres.folder, Path(folder)):
+            assert await known.write(one) == 1
+        (Path(folder) / SOCKET).unlink()
+        async with await asyncio.start_unix_server(ends_it, f"{folder}/{SOCKET}"):
+            answers = [await refused(database) for database in (at_first, known, known)]
+            await asyncio.gather(at_first.close(), known.close())
+    assert answers == [(failures.SILENT, True)] * 3
 
 
 async def test_no_transaction_waits_or_holds_its_locks_for_ever(postgres: Postgres) -> None:
