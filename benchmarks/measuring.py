@@ -65,9 +65,3 @@ async def alternate(contenders: Mapping[str, Callable[[], Awaitable[T]]], rounds
         for name, measure in contenders.items():
             taken[name].append(await measure())
     return taken
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """`share` from 0 to 1; the value below which that share of the values lies."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
