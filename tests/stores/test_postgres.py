@@ -98,7 +98,7 @@ async def test_after_an_outage_nobody_counts_a_worker_dead_before_it_could_put_i
     holds (seen)."""
     url = postgres.new_schema()
     database = Breaking(make_url(url))
-    holder, other = await opened(url, lease_s=1.0), Store(database, QueueLimits(lease_s=1.0, deaths=1))
+    holder, other = await opened(url, lease_s=0.4), Store(database, QueueLimits(lease_s=0.4, deaths=1))
     mine = await claimed(holder, "a")
     database.away = True
     with pytest.raises(ProviderError):
@@ -109,7 +109,7 @@ async def test_after_an_outage_nobody_counts_a_worker_dead_before_it_could_put_i
     await holder.release(mine)
     assert await other.claim("other") is not None, "one death would end the job"
     await pass_time(url)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(0.25)
     assert await other.claim("other") is None
     row = await other.job("job-a")
     await other.close()
