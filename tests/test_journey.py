@@ -224,6 +224,8 @@ async def test_a_look_up_that_github_refuses_is_told_in_the_thread(tmp_path: Pat
         issue = await asked(stage, PYTHON.request)
         (said,) = [c.body for c in stage.github.comments(stage.repository, issue) if c.author.type == "Bot"]
         assert "**Not started**: GitHub did not say whether this may be done" in said
+        assert "{owner}" not in said
+        assert said.rstrip().endswith("what it may not do here.")
         assert messages.requests == []
 
 

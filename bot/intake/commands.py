@@ -56,6 +56,7 @@ _BUDGET = re.compile(r"\$?([0-9]{1,4}(?:\.[0-9]{1,2})?)")
 # The rules of git-check-ref-format(1) that a branch name can break, kept to ASCII; never an option.
 _BRANCH = re.compile(r"(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$))[A-Za-z0-9_][A-Za-z0-9._/@+#=-]{0,199}")
 
+_ENDS = frozenset({"stop", "abort", "halt", "kill", "quit"})  # what others call `cancel`
 _NEARLY = 0.75  # of `difflib`: one or two letters wrong, missing, doubled or in the wrong order
 
 NO_PROMPT = (
@@ -179,7 +180,8 @@ def _mistyped(prompt: str, *, meant: bool) -> str | None:
     """One word that is nearly a command would make a job that nobody wants. `meant`: it follows `plan` or `--`."""
     if meant or not (prompt.isascii() and prompt.rstrip(".!?").isalpha()):
         return None
-    near = get_close_matches(prompt.rstrip(".!?").lower(), sorted(_WORDS), n=1, cutoff=_NEARLY)
+    said = prompt.rstrip(".!?").lower()
+    near = ["cancel"] if said in _ENDS else get_close_matches(said, sorted(_WORDS), n=1, cutoff=_NEARLY)
     if not near:
         return None
     return (

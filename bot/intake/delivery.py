@@ -108,6 +108,7 @@ class Thread(_Part):
 class CommentPart(_Part):
     id: Id
     created_at: Instant
+    updated_at: Instant | None = None
     body: Text | None = None
     user: Account | None = None
     performed_via_github_app: Present = False

@@ -50,13 +50,15 @@ def notice_of(delivery: Delivery) -> Notice | None:
 
 
 def _request_taken_back(event: IssueCommentEvent) -> RequestDeleted | RequestEdited | None:
-    """A deleted or edited command. A thread's answers, such as to `status`, are not taken back."""
+    """A deleted or edited command, or a deleted comment that may have been one before an edit. A thread's answers, such
+    as to `status`, are not taken back."""
     if event.action not in ("deleted", "edited"):
         return None
     comment, was = event.comment, event.changes.body.old if event.changes and event.changes.body else ""
     if event.installation is None or not are_people(event.sender, comment.user):
         return None
-    if not any(isinstance(command_in(text), Work) for text in (comment.body or "", was)):
+    was_edited = event.action == "deleted" and comment.updated_at not in (None, comment.created_at)
+    if not was_edited and not any(isinstance(command_in(text), Work) for text in (comment.body or "", was)):
         return None
     key = key_of(event.installation.id, event.repository.id, comment_name(comment.id))
     match event.action:
@@ -68,9 +70,9 @@ def _request_taken_back(event: IssueCommentEvent) -> RequestDeleted | RequestEdi
 
 
 def _thread_stopped(event: IssuesEvent) -> ThreadStopped | None:
-    if event.installation is None or not are_people(event.sender):
-        return None
     unlabeled = event.action == "unlabeled"
+    if event.installation is None or (unlabeled and not are_people(event.sender)):
+        return None
     if unlabeled and not any(is_label(event.label, ours) for ours in (LABEL, PLAN_LABEL)):
         return None
     why = "the label was removed" if unlabeled else _THREAD_ENDS.get(event.action)

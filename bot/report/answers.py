@@ -44,8 +44,7 @@ CANCELLED = "**Cancelled**"  # how the last word of every cancelled job begins
 OPERATOR = "the operator"  # who cancels without an account; no login has a space
 SUMMARY_BYTES = 6_000
 STATUS_ROWS = 5
-_CALL = re.compile(r" \([A-Z]+ /\S*: (HTTP \d{3})\)")  # which of GitHub's calls it was is for the log
-_STATUS_ALONE = r" (\1)"
+_CALL = re.compile(r" \([A-Z]+ /[^\s:)]*(?:: (HTTP \d{3}))?\)")  # which of GitHub's calls it was is for the log
 _FOR_THE_OPERATOR = "Whoever runs this bot has to change that; until then asking again will not help."
 _UNTIL_CHANGED = "Asking again will not help until that is changed."
 IN_VAIN = (_FOR_THE_OPERATOR, _UNTIL_CHANGED)  # the advice after which nothing is offered to type
@@ -99,8 +98,10 @@ def not_started(refusal: UserError, *, asker: str) -> str:
 
 
 def cancelled(by: str) -> str:
-    """`by` is a login, maybe with a reason in brackets after it, or the operator."""
+    """`by` is a login, maybe with a reason in brackets after it, or the operator; the reason alone: nobody knows who."""
     who = by if by == OPERATOR else f"@{by}"
+    if by.startswith("("):
+        return f"{CANCELLED} {by}."
     return f"{CANCELLED} by {who}." if by else f"{CANCELLED}."
 
 
@@ -119,13 +120,18 @@ def failed(error: BotError, *, asker: str) -> str:
     said = f"{sentence(str(error), asker=asker).rstrip('.')}."
     match error:
         case ProviderError():
-            return f"**Failed**: {_CALL.sub(_STATUS_ALONE, said)} {advice(error)}"
+            return f"**Failed**: {without_call(said)} {advice(error)}"
         case LeakFound():
             return f"**Failed**: {said} Tell whoever runs this bot, so that the secret is changed."
         case LimitReached() | UserError():
             return f"**Stopped**: {said}"
         case _:
             return f"**Failed**: {said}"
+
+
+def without_call(said: str) -> str:
+    """Of the call that failed only the status stays."""
+    return _CALL.sub(lambda call: f" ({call[1]})" if call[1] else "", said)
 
 
 def advice(error: ProviderError) -> str:

@@ -49,7 +49,7 @@ def heed(connection: Connection, notice: Notice) -> tuple[str, ...]:
         case RequestDeleted(key=key, by=by):
             alone_with(connection, key)
             set_mark(connection, DELETED + key, 0.0)
-            return _cancel(connection, JOBS.c.key == key, by)
+            return _cancel(connection, and_(JOBS.c.key == key, JOBS.c.priority == WORK), by)
         case RequestEdited(key=key):
             if connection.execute(select(JOBS.c.id).where(JOBS.c.key == key)).one_or_none() is not None:
                 set_mark(connection, EDITED + key, 0.0)

@@ -174,6 +174,7 @@ def test_flags_after_the_prompt_begins_belong_to_it() -> None:
         pytest.param("Aprove!", "approve", id="any-case"),
         pytest.param("--draft continu", "continue", id="after-a-flag"),
         pytest.param("\nundoo", "undo", id="below"),
+        pytest.param("Stop!", "cancel", id="another-word-for-it"),
     ],
 )
 def test_one_word_that_is_nearly_a_command_starts_nothing(written: str, command: str) -> None:

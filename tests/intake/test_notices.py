@@ -33,6 +33,20 @@ def test_a_deleted_command_takes_back_the_job_it_made() -> None:
     )
 
 
+def test_a_command_that_was_struck_out_before_its_deletion_is_taken_back_too() -> None:
+    """Red when only today's text counts: seen."""
+    struck = mention("~~never mind~~", action="deleted", comment__updated_at="2029-01-01T00:00:00Z")
+    assert noticed(struck) == RequestDeleted(
+        key=job_from(mention("/backspace fix it")).key, by="Codertocat (the request was deleted)"
+    )
+
+
+def test_an_issue_that_a_bot_closes_stops_what_was_asked_there() -> None:
+    notice = noticed(closed(sender__type="Bot", sender__login="stale[bot]"), event="issues")
+    assert isinstance(notice, ThreadStopped)
+    assert notice.by == "stale[bot] (the issue was closed)"
+
+
 def test_whoever_could_delete_it_is_named() -> None:
     notice = noticed(mention("/backspace fix it", action="deleted", sender__id=2, sender__login="maintainer"))
     assert isinstance(notice, RequestDeleted)
@@ -75,7 +89,7 @@ def test_removing_the_label_stops_what_the_label_started(name: str) -> None:
         pytest.param(closed("reopened"), "issues", id="reopened"),
         pytest.param(closed("edited"), "issues", id="edited"),
         pytest.param(closed("locked"), "issues", id="locked"),
-        pytest.param(closed(sender__type="Bot"), "issues", id="closed-by-a-bot"),
+        pytest.param(closed("unlabeled", sender__type="Bot"), "issues", id="unlabeled-by-a-bot"),
         pytest.param(closed(without_app=True), "issues", id="closed-elsewhere"),
         pytest.param(closed(), "pull_request", id="another-event"),
     ],

@@ -101,6 +101,13 @@ def test_cancel_names_what_it_stops() -> None:
             id="retryable",
         ),
         pytest.param(
+            ProviderError(
+                "github", "no answer: ReadTimeout (GET /repos/{owner}/{repo}/issues/{number})", retryable=True
+            ),
+            "**Failed**: github: no answer: ReadTimeout. Asking again later can help.",
+            id="no-answer",
+        ),
+        pytest.param(
             ProviderError("github", "Not accessible (POST /repos/{owner}/{repo}/pulls: HTTP 403)", status=403),
             "**Failed**: github: Not accessible (HTTP 403). "
             "Whoever runs this bot is told by `backspace doctor` what it may not do here.",
@@ -166,6 +173,7 @@ def test_short_sentences() -> None:
     assert not_started(refusal, asker="bob") == "**Not started**: @bob needs write access to acme/widget."
     assert cancelled("alice") == "**Cancelled** by @alice."
     assert cancelled("") == "**Cancelled**."
+    assert cancelled("(the App was suspended)") == "**Cancelled** (the App was suspended)."
     assert our_fault() == (
         "**Failed**: something broke on our side. It is recorded under this run; asking again can help."
     )

@@ -7,7 +7,7 @@ import pytest
 
 from bot.domain.errors import LeaseLost
 from bot.domain.events import Conclusion, JobFinished, JobStarted
-from bot.domain.job import Help
+from bot.domain.job import Cancel, Help
 from bot.ports import Accepted, AccessChanged, AccessState, Notice, RequestDeleted, ThreadStopped
 from bot.stores import Retention, Store
 from tests.stores.conftest import Open
@@ -116,6 +116,12 @@ async def test_deleting_the_request_ends_its_job_and_no_other(store: Store) -> N
         await deliver(store, a_job(name, issue=5))
     assert await heed(store, RequestDeleted(key="key-a", by="alice (deleted)")) == ("job-a",)
     assert await cancelled(store) == ["job-a"]
+
+
+async def test_deleting_a_cancel_keeps_the_cancel(store: Store) -> None:
+    """Red without the priority: seen. A comment may have been edited into one that asks for no work."""
+    await deliver(store, replace(a_job("a", issue=5), command=Cancel()))
+    assert await heed(store, RequestDeleted(key="key-a", by="alice (deleted)")) == ()
 
 
 async def test_a_request_that_arrives_after_its_own_deletion_starts_nothing(store: Store) -> None:
