@@ -98,13 +98,13 @@ def _attempt(row: object) -> DeliveryAttempt:
         repository_id=_number_or_none(row, "repository_id"),
         delivered_at=instant(row, "delivered_at"),
         status_code=number(row, "status_code"),
+        redelivery=field(row, "redelivery") is True,
     )
 
 
 def _installation(row: object) -> Installation:
     return Installation(
         id=number(row, "id"),
-        account=text(row, "account", "login"),
         suspended=field(row, "suspended_at") is not None,
     )
 

@@ -11,7 +11,7 @@ from bot.ports.github import IssueFacts, RepositoryFacts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryAttempt:
-    """One attempt to deliver a webhook; a redelivery is another attempt with the same `guid`.
+    """One attempt to deliver a webhook; a `redelivery` is another attempt with the same `guid`.
 
     `delivered_at` is Unix time in seconds; `action` is "" for events that have none. `status_code` is what the bot
     answered, or GitHub's own 502 or 504 when it did not.
@@ -25,6 +25,7 @@ class DeliveryAttempt:
     repository_id: int | None
     delivered_at: float
     status_code: int
+    redelivery: bool
 
     @property
     def succeeded(self) -> bool:
@@ -36,7 +37,6 @@ class Installation:
     """The App on one account."""
 
     id: int
-    account: str
     suspended: bool
 
 

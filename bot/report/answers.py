@@ -98,7 +98,7 @@ def not_started(refusal: UserError, *, asker: str) -> str:
 
 
 def cancelled(by: str) -> str:
-    """`by` is a login, maybe with a reason in brackets after it, or the operator; the reason alone: nobody knows who."""
+    """`by` is a login, maybe with a reason in brackets after it, or the operator; the reason alone: whoever did it"""
     who = by if by == OPERATOR else f"@{by}"
     if by.startswith("("):
         return f"{CANCELLED} {by}."

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,11 +11,10 @@ from math import inf
 
 import structlog
 
-from bot.domain.errors import NotFound, ProviderError, UserError
-from bot.domain.job import Command, Issue, Job, Repo
-from bot.intake.commands import command_in
+from bot.domain.errors import NotFound, ProviderError, Suspended, UserError
+from bot.domain.job import Issue, Job, Repo
 from bot.intake.notices import ACTIONS
-from bot.intake.triggers import GHOST, Trigger, comment_name, job_of
+from bot.intake.triggers import Trigger, job_of
 from bot.ports import (
     AccessChanged,
     AppHooks,
@@ -27,6 +26,7 @@ from bot.ports import (
     Survey,
 )
 from bot.stopping import until
+from bot.upkeep.found import mention, unanswered
 from bot.vitals import Vitals
 
 SECONDS_BEFORE_THE_FIRST = 3.0  # the door beside may still be opening
@@ -40,10 +40,11 @@ MOST_A_SWEEP = 1_000
 FIRST_WAIT_S = 600.0  # before a delivery that failed again is asked for once more; doubled each time
 LONGEST_WAIT_S = 6 * 3600.0
 GUIDS_A_LOOK = 500
+SHUT = (403, 404, 410, 451)  # one repository is blocked, gone or taken down, which says nothing of the others
 
 GONE = "deliveries are gone: GitHub keeps those of three days; commands in comments are looked for in the threads"
 UNREAD = "commands are not looked for: nobody is answered who asked more than a week ago"
-PART = "sweeper"  # its name among the vitals
+SWEEPS, SURVEYS = "sweep", "survey"  # their names among the vitals
 SWEPT = "swept"  # mark: everything that was delivered before is settled
 SURVEYED = "surveyed:{installation}"  # mark: every command that was written before is known
 
@@ -65,7 +66,9 @@ def matters(attempt: DeliveryAttempt) -> bool:
 def verdict(
     attempts: Iterable[DeliveryAttempt], *, stored: Collection[str], now: float, most: int = MOST_A_SWEEP
 ) -> Verdict:
-    """`stored`: ids of deliveries that arrived, whatever GitHub heard of it. Attempts of one id belong together."""
+    """`stored`: ids of deliveries that arrived, whatever GitHub heard of it. Attempts of one id belong together: they
+    are as old as the first of all; where the list shows that one no more, they are too old.
+    """
     by_guid: dict[str, list[DeliveryAttempt]] = {}
     for attempt in attempts:
         if matters(attempt) and attempt.guid not in stored:
@@ -76,7 +79,8 @@ def verdict(
         if not any(attempt.succeeded for attempt in group)
     ]
     young = sorted(
-        (group for group in missed if now - group[-1].delivered_at < KEPT_S), key=lambda group: group[0].delivered_at
+        (group for group in missed if not group[0].redelivery and now - group[0].delivered_at < KEPT_S),
+        key=lambda group: group[0].delivered_at,
     )
     due = [group[-1] for group in young if now - group[-1].delivered_at >= _wait(len(group))][:most]
     return Verdict(tuple(due), min((group[0].delivered_at for group in young), default=now))
@@ -115,7 +119,8 @@ class Sweeper:
     ) -> None:
         self._app = app
         self._vitals = vitals or Vitals()
-        self._vitals.expect(PART, within_s=inf)
+        for part in (SWEEPS, SURVEYS):
+            self._vitals.expect(part, within_s=inf)
         self._first_after_s = first_after_s
         self._store = store
         self._new_id = new_id
@@ -129,14 +134,19 @@ class Sweeper:
         await until(stop, self._keep_sweeping())
 
     async def _keep_sweeping(self) -> None:
+        """The list of deliveries does not wait for a survey, which of a large installation takes long."""
         await asyncio.sleep(self._first_after_s)
+        async with asyncio.TaskGroup() as looks:
+            looks.create_task(self._again_and_again(self.sweep, SWEEPS))
+            looks.create_task(self._again_and_again(lambda: self.survey(only_due=True), SURVEYS))
+
+    async def _again_and_again(self, look: Callable[[], Awaitable[int]], part: str) -> None:
         while True:
             try:
-                await self.sweep()
-                await self.survey(only_due=True)
-                self._vitals.worked(PART)
+                await look()
+                self._vitals.worked(part)
             except (ProviderError, UserError) as error:
-                log.warning("sweep not finished", error=str(error))
+                log.warning(f"{part} not finished", error=str(error))
             await asyncio.sleep(SECONDS_BETWEEN_SWEEPS)
 
     async def sweep(self) -> int:
@@ -169,8 +179,10 @@ class Sweeper:
     async def _redeliver(self, attempt: DeliveryAttempt) -> None:
         try:
             await self._app.redeliver(attempt.id)
-        except NotFound:
-            log.warning("delivery is gone", delivery=attempt.guid, github_event=attempt.event)
+        except ProviderError as error:
+            if error.retryable:
+                raise
+            log.warning("not delivered again", delivery=attempt.guid, github_event=attempt.event, error=str(error))
 
     # ------------------------------------------------------------ commands that no delivery told of
 
@@ -211,7 +223,7 @@ class Sweeper:
                 repo_ids=repo_ids,
                 state="suspended" if suspended else "active",
                 at=self._now(),
-                by="ghost (the App was suspended)",
+                by="(the App was suspended)",
             )
         )
 
@@ -224,7 +236,12 @@ class Sweeper:
             async with self._app.survey(installation_id) as survey:
                 async for facts in survey.repositories():
                     asked += 1
-                    made += await self._survey_repository(installation_id, survey, facts, since)
+                    try:
+                        made += await self._survey_repository(installation_id, survey, facts, since)
+                    except ProviderError as error:
+                        if error.status not in SHUT or isinstance(error, Suspended):
+                            raise
+                        log.warning("repository not surveyed", repo=facts.repo.full_name, error=str(error))
         await self._store.set_mark(mark, began)
         self._surveys_again_at[installation_id] = rests_from + survey_rest_s(asked)
         return made
@@ -243,7 +260,7 @@ class Sweeper:
                 continue
             with suppress(NotFound):  # its issue was deleted meanwhile
                 issue = await self._issue(survey, facts.repo, comment)
-                made += await self._accept(_mention(installation_id, facts, issue, comment, command))
+                made += await self._accept(mention(installation_id, facts, issue, comment, command))
         return made
 
     async def _is_known(self, repo: Repo, comment: RecentComment) -> bool:
@@ -260,36 +277,9 @@ class Sweeper:
             is_pull_request=facts.is_pull_request,
         )
 
-    async def _accept(self, mention: Trigger) -> bool:
-        job: Job = job_of(mention, job_id=self._new_id(), watch_key=self._new_watch_key())
-        accepted = await self._store.accept(guid=mention.delivery, event="issue_comment", action="found", job=job)
+    async def _accept(self, found: Trigger) -> bool:
+        job: Job = job_of(found, job_id=self._new_id(), watch_key=self._new_watch_key())
+        accepted = await self._store.accept(guid=found.delivery, event="issue_comment", action="found", job=job)
         if accepted.is_new:
             log.info("command found that was not delivered", job=job.id, repo=job.repo.full_name)
         return accepted.is_new
-
-
-def unanswered(comment: RecentComment, *, since: float) -> Command | None:
-    """The command of a person's new comment. An edited one asks for nothing: its first words alone were signed."""
-    if not comment.by_person or comment.author is None or comment.created_at < since:
-        return None
-    if comment.updated_at != comment.created_at:
-        return None
-    return command_in(comment.body)
-
-
-def _mention(
-    installation_id: int, facts: RepositoryFacts, issue: Issue, comment: RecentComment, command: Command
-) -> Trigger:
-    """As the delivery would have told it, so that a delivery that is late finds the job."""
-    return Trigger(
-        name=comment_name(comment.id),
-        delivery=f"found-{comment.id}",
-        installation_id=installation_id,
-        repo=facts.repo,
-        default_branch=facts.default_branch,
-        issue=issue,
-        command=command,
-        requested_by=comment.author or GHOST,
-        comment_id=comment.id,
-        asked_at=comment.created_at,
-    )

@@ -26,7 +26,7 @@ DELIVERY = {
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Scene]:
-    async with scene(tmp_path, events=("issue_comment", "issues")) as made:
+    async with scene(tmp_path) as made:
         yield made
 
 
@@ -81,7 +81,7 @@ async def test_an_app_without_a_webhook_has_no_address() -> None:
 
 async def test_installations_are_listed_and_looked_up(here: Scene) -> None:
     (one,) = [each async for each in hooks(here).installations()]
-    assert (one.id, one.account, one.suspended) == (here.installation_id, "acme", False)
+    assert (one.id, one.suspended) == (here.installation_id, False)
     assert await hooks(here).installation(one.id) == one
     here.loopback.world.installations[one.id].suspended_at = 1.0
     assert (await hooks(here).installation(one.id)).suspended
@@ -132,6 +132,14 @@ async def test_comments_of_bots_and_of_deleted_accounts_are_marked() -> None:
         found = [one async for one in survey.recent_comments(REPO, since=1_773_135_000.0)]
     assert [(one.by_person, one.author is None) for one in found] == [(False, False), (False, True), (False, False)]
     assert wire.requests[1].url.params["since"] == "2026-03-10T09:30:00Z"
+
+
+@pytest.mark.parametrize("account", [None, {"id": 9, "slug": "big-corp"}], ids=["nobody", "an-enterprise"])
+async def test_an_installation_on_no_account_hides_no_other(account: object) -> None:
+    """Red when its login is asked for: no installation is surveyed (seen)."""
+    rows = [{"id": 1, "account": account, "suspended_at": None}, {"id": 2, "suspended_at": None}]
+    wire = Wire().on("GET /app/installations", answer(200, rows))
+    assert [one.id async for one in wire.app().installations()] == [1, 2]
 
 
 async def test_a_delivery_without_an_installation_is_read_and_one_without_a_time_is_not() -> None:

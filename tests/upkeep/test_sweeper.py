@@ -15,11 +15,13 @@ from bot.domain.job import Person, Plan, Start
 from bot.github.installation import App
 from bot.ports import DeliveryAttempt, JobRow, RecentComment
 from bot.standins.github import LoopbackGitHub, Reply
+from bot.standins.github.faults import Delay
 from bot.standins.github.state import Installation, Repository
 from bot.standins.serving import serve
 from bot.stores import Store, open_store
 from bot.stores.sql import RECENT
-from bot.upkeep.sweeper import KEPT_S, MARGIN_S, SURVEYED, Sweeper, survey_rest_s, unanswered, verdict
+from bot.upkeep.found import unanswered
+from bot.upkeep.sweeper import KEPT_S, MARGIN_S, SURVEYED, SURVEYS, Sweeper, survey_rest_s, verdict
 from bot.vitals import Vitals
 from bot.web.app import create_app
 from tests.polling import WITHIN_S, until
@@ -38,6 +40,7 @@ MISSED = DeliveryAttempt(
     repository_id=7,
     delivered_at=NOW - 60,
     status_code=502,
+    redelivery=False,
 )
 
 
@@ -59,6 +62,15 @@ def chosen(*attempts: DeliveryAttempt, stored: frozenset[str] = frozenset(), mos
         pytest.param([replace(MISSED, action="deleted")], [1], id="comment-deleted"),
         pytest.param([replace(MISSED, event="installation", action="suspend")], [1], id="suspended"),
         pytest.param([replace(MISSED, delivered_at=NOW - KEPT_S)], [], id="too-old-for-github"),
+        pytest.param(
+            [
+                replace(MISSED, delivered_at=NOW - KEPT_S),
+                replace(MISSED, id=2, redelivery=True, delivered_at=NOW - 90_000),
+            ],
+            [],
+            id="tried-for-three-days",
+        ),
+        pytest.param([replace(MISSED, redelivery=True)], [], id="whose-first-attempt-is-not-listed-any-more"),
         pytest.param([MISSED, replace(MISSED, id=2, status_code=200)], [], id="a-later-attempt-arrived"),
         pytest.param([replace(MISSED, id=2), replace(MISSED, status_code=200)], [], id="an-earlier-attempt-arrived"),
         pytest.param([replace(MISSED, id=2), replace(MISSED, delivered_at=NOW - 90)], [], id="tried-again-just-now"),
@@ -337,7 +349,7 @@ async def test_the_list_of_installations_makes_up_for_a_lost_suspension(scene: S
     scene.installation.suspended_at = scene.clock[0]
     await scene.sweeper.survey()
     (row,) = await scene.work()
-    assert row.cancel_by == "ghost (the App was suspended)"
+    assert row.cancel_by == "(the App was suspended)", "who did it is not known"
     assert await scene.store.shut_out(scene.installation.id, scene.repository.id) is not None
     scene.installation.suspended_at = None
     scene.clock[0] += 3600
@@ -407,7 +419,44 @@ async def test_the_first_sweep_comes_soon_after_the_start(scene: Scene) -> None:
         return bool(await scene.work())
 
     await until(is_found)
-    await until(lambda: scene.vitals.parts()[0].age_s is not None)
+    await until(lambda: all(part.age_s is not None for part in scene.vitals.parts()))
+    stop.set()
+    await running
+
+
+async def test_one_repository_that_cannot_be_read_does_not_hide_the_others(scene: Scene) -> None:
+    """Red when its failure ends the survey of its installation: nothing is found (seen)."""
+    shut = scene.github.add_repository("acme", "aaa")
+    issue = scene.github.open_issue(scene.repository, "alice", "Mend it")
+    await scene.github.deliver()
+    await scene.sweeper.survey()
+    async with scene.endpoint_down():
+        scene.github.comment(scene.repository, issue.number, "alice", "/backspace mend it")
+    scene.github.faults.add(Reply(451), path=f"/repos/{shut.full_name}/issues/comments")
+    assert await scene.sweeper.survey() == 1
+
+
+async def test_one_delivery_that_github_does_not_send_again_holds_up_no_other(scene: Scene) -> None:
+    """Red when its refusal ends the sweep: the others are never asked for (seen)."""
+    issue = scene.github.open_issue(scene.repository, "alice", "Mend it")
+    await scene.github.deliver()
+    async with scene.endpoint_down():
+        for _ in range(2):
+            scene.clock[0] += 1
+            scene.github.comment(scene.repository, issue.number, "alice", "/backspace mend it")
+    oldest = min(one.id for one in scene.github.deliveries if one.event == "issue_comment")
+    scene.github.faults.add(Reply(422), method="POST", path=f"/deliveries/{oldest}/attempts")
+    await scene.sweeper.sweep()
+    await scene.github.deliver()
+    assert len(await scene.work()) == 1
+
+
+async def test_neither_sweep_nor_survey_waits_for_the_other(scene: Scene) -> None:
+    """A large installation's survey takes long. Red when they take turns: seen."""
+    scene.github.faults.add(Delay(60), path="/app/hook/deliveries")
+    stop = asyncio.Event()
+    running = asyncio.create_task(scene.sweeper.run(stop))
+    await until(lambda: {part.name for part in scene.vitals.parts() if part.age_s is not None} == {SURVEYS})
     stop.set()
     await running
 
