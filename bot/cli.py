@@ -1,6 +1,7 @@
 """The `backspace` command."""
 
 import asyncio
+import gc
 import os
 import shutil
 import sys
@@ -140,6 +141,7 @@ def serve(
         raise typer.Exit(2)
     role: Role = "web" if web_only else "worker" if worker_only else "both"
     config = configured(role)
+    gc.disable()  # until all is loaded: what follows is no garbage, and to look for some takes a tenth of the start
     from bot.wiring import configure_logging, run_alone
 
     configure_logging(config.log_level, config.log_format)
@@ -246,10 +248,8 @@ def jobs(
     """List the queued and running jobs and the last that ended, with what they cost."""
     from bot.commands.operating import table
 
-    try:
+    with worded():
         listed = asyncio.run(_listed(configured("tool"), finished))
-    except BotError as error:
-        fail(error)
     if listed:
         Console().print(table(listed))
     else:
@@ -275,10 +275,8 @@ def cancel(
     from bot.commands.operating import cancel as ask
 
     config = configured("tool")
-    try:
+    with worded():
         said = asyncio.run(ask(job_id, url=url or config.public_url, token=config.operator_token))
-    except BotError as error:
-        fail(error)
     Console().print(said, markup=False, highlight=False)
 
 

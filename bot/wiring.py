@@ -29,7 +29,7 @@ from bot.stores import QueueLimits, Store, open_store
 from bot.vitals import Vitals
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from bot.domain.job import Job
     from bot.github.installation import App
@@ -74,7 +74,7 @@ async def opened_store(config: Config) -> Store:
 
 def web_app(
     config: Config, store: Store, vitals: Vitals | None = None, on_accept: Callable[[str], None] | None = None
-) -> "Starlette":
+) -> "ASGIApp":
     """`vitals`: of the worker in this process, where there is one. `on_accept` hears of jobs."""
     from bot.web import health, live, operator
     from bot.web.app import create_app
@@ -269,6 +269,9 @@ async def run(config: Config, role: Role) -> None:
         async with AsyncExitStack() as parts:
             if role != "web":
                 await parts.enter_async_context(working(config, store, stop, vitals))
+            gc.freeze()  # what is loaded stays: to look through it, again and often, took a fifth of a delivery's time
+            gc.set_threshold(10_000)
+            gc.enable()
             await (_answer_health if role == "worker" else _serve)(config, store, stop, vitals)
     finally:
         await store.close()
@@ -278,9 +281,6 @@ async def _serve(config: Config, store: Store, stop: asyncio.Event, vitals: Vita
     from bot.web.server import serve_until
 
     app = web_app(config, store, vitals)
-    gc.collect()
-    gc.freeze()  # what is loaded by now stays: to look through it again, and often, took a fifth of a delivery's time
-    gc.set_threshold(10_000)
     structlog.get_logger().info("listening", address=f"http://{config.host}:{config.port}", public=config.public_url)
     await serve_until(stop, app, host=config.host, port=config.port)
 

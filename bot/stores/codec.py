@@ -12,13 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError, UserError
 from bot.domain.events import JobEvent, Noted
 from bot.domain.job import Continue, Job, Plan, Start, Unclear
-from bot.event_adapter import EVENT
 
 LONGEST_NAME = 500  # characters; a Postgres index entry holds 2,704 bytes
 LARGEST_NUMBER = 2**63 - 1  # a database integer has 64 bits
@@ -70,11 +69,13 @@ def shortened(job: Job) -> Job:
 
 
 def event_text(event: JobEvent) -> str:
-    return _text(EVENT.dump_python(event))
+    return _text(to_jsonable_python(event))
 
 
 def event_of(kind: str, text: str) -> JobEvent:
     """The event, or a note in its place when a newer version wrote something this one does not know."""
+    from bot.event_adapter import EVENT  # takes a while to make, and at a door that nobody watches there is no reader
+
     try:
         return EVENT.validate_python(json.loads(text))
     except (ValidationError, ValueError):

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.domain.errors import UserError
 from bot.ports import JobStore
 from bot.web.door import BODY_SECONDS, MAX_BODY_BYTES, WebhookDoor, random_job_id, random_watch_key
 
 MIN_SECRET_CHARACTERS = 16
+WEBHOOK = "/webhook"
 
 
 def create_app(
@@ -22,7 +24,7 @@ def create_app(
     on_accept: Callable[[str], None] | None = None,
     new_id: Callable[[], str] = random_job_id,
     new_watch_key: Callable[[], str] = random_watch_key,
-) -> Starlette:
+) -> ASGIApp:
     """The application. `max_body` is in bytes, `body_seconds` how long a delivery's body may take to arrive.
 
     `on_accept` hears the id of each job that is new or was cancelled, after that is durable; it returns at once and
@@ -45,8 +47,14 @@ def create_app(
         new_id=new_id,
         new_watch_key=new_watch_key,
     )
+    routed = Starlette(routes=[Route(WEBHOOK, door), *extra_routes])
 
-    return Starlette(routes=[Route("/webhook", door), *extra_routes])
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """A delivery goes straight to the door: its way through the routes would take a tenth of its time."""
+        to = door if scope["type"] == "http" and scope["path"] == WEBHOOK else routed
+        await to(scope, receive, send)
+
+    return app
 
 
 def _nobody_waits(job_id: str) -> None:

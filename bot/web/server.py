@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from bot.domain.errors import UserError
 
@@ -45,12 +45,17 @@ class _Exhaustion:
 
 
 async def serve_until(
-    stop: asyncio.Event, app: Starlette, *, host: str, port: int, setting: str = "HOST or PORT"
+    stop: asyncio.Event, app: ASGIApp, *, host: str, port: int, setting: str = "HOST or PORT"
 ) -> None:
     """`setting`: what can be set to another. Raises UserError when the address cannot be listened on."""
     listeners = listening(host, port, setting=setting)
     settings = uvicorn.Config(
-        app, ws="none", access_log=False, log_config=None, timeout_graceful_shutdown=LAST_ANSWERS_S
+        app,
+        ws="none",
+        proxy_headers=False,  # nobody asks who is at the other end
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=LAST_ANSWERS_S,
     )
     server = _Server(settings)
     asyncio.get_running_loop().set_exception_handler(_Exhaustion().heard)
