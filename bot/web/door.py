@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,8 +24,13 @@ _log = structlog.get_logger("bot.web.door")
 
 
 def random_job_id() -> str:
-    """12 characters a person can read out: 60 random bits in lower-case base32."""
-    return base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12]
+    """12 characters a person can read out: 60 bits in lower-case base32.
+
+    40 are random. The first 20 are the time in quarters of a second, over and over in three days: so the database finds
+    a place for all jobs of a burst in the same few pages, and has less to make durable.
+    """
+    moment = int(time.time() * 4) & 0xFFFFF
+    return base64.b32encode((moment << 44 | secrets.randbits(44)).to_bytes(8)).decode().lower()[:12]
 
 
 def random_watch_key() -> str:

@@ -280,3 +280,10 @@ def test_ids_are_short_and_keys_are_long() -> None:
     assert {len(made) for made in ids} == {12}
     assert set("".join(ids)) <= set("abcdefghijklmnopqrstuvwxyz234567")
     assert len(random_watch_key()) == 32
+
+
+def test_the_jobs_of_one_moment_lie_side_by_side() -> None:
+    """Red when all 60 bits of an id are random: seen."""
+    ids = [random_job_id() for _ in range(1000)]
+    assert len({made[:4] for made in ids}) <= 3
+    assert len({made[4:] for made in ids}) == 1000
