@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bot.agent.steering import REOPENED, SEALED, is_sealed
+from bot.agent.steering import REOPENED, SEALED, TOO_LATE, is_sealed, speakers, unread
 from bot.domain.errors import BotError, LimitReached, ProviderError, UserError
 from bot.domain.events import BranchMoved, Conclusion, JobFinished, JobStarted, PullRequestOpened, Recorded
 from bot.domain.job import Job
@@ -63,10 +63,21 @@ def failed(error: BotError, job: Job, *, started: bool) -> JobFinished:
             return JobFinished(Conclusion.FAILURE, answers.failed(error, asker=asker))
 
 
+def with_afterword(end: JobFinished, entries: Sequence[Entry]) -> JobFinished:
+    """For those whose words the agent did not read any more, and who ask with them in vain."""
+    names = ", ".join(f"@{person.login}" for person in speakers(unread(entries)))
+    return replace(end, message=f"{end.message} {TOO_LATE} It was said by {names}.") if names else end
+
+
+def without_store(error: BotError) -> bool:
+    """The database is away: no end of a job, and none of its tries, which could not be written down."""
+    return isinstance(error, ProviderError) and error.provider == "store" and error.retryable
+
+
 def may_retry(error: BotError, claim: Claim, entries: Sequence[Entry]) -> bool:
-    return (
-        isinstance(error, ProviderError) and error.retryable and _rested(claim, entries) < len(_rests_s(error, entries))
-    )
+    if not (isinstance(error, ProviderError) and error.retryable):
+        return False
+    return without_store(error) or _rested(claim, entries) < len(_rests_s(error, entries))
 
 
 def rest_s(error: ProviderError, claim: Claim, entries: Sequence[Entry]) -> float:

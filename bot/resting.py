@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from bot.domain.errors import ProviderError
-from bot.last_word import RESTED, end_in, rest_s
+from bot.last_word import RESTED, end_in, rest_s, without_store
 from bot.ports import Claim, Entry
 from bot.recorder import Recorder
 from bot.report.rests import waiting
@@ -16,7 +16,7 @@ RATE_LIMIT = "its rate limit for this installation"
 async def rest(error: ProviderError, claim: Claim, journal: Recorder, *, now: Callable[[], float] = time.time) -> None:
     """Writes down, once an attempt, that the job goes back to the queue until its provider may work again, and why."""
     entry = Entry("effect", RESTED, {"attempt": claim.attempts})
-    if entry in journal.entries():
+    if without_store(error) or entry in journal.entries():
         return
     seconds = rest_s(error, claim, journal.entries())
     said = (waiting(error.provider, error.message, until=now() + seconds),) if seconds > WORTH_SAYING_S else ()

@@ -8,7 +8,7 @@ import structlog
 
 from bot import last_word
 from bot.continuing import earlier_work
-from bot.domain.errors import AmbiguousWrite, BotError, LeaseLost, NotFound, ProviderError, UserError
+from bot.domain.errors import BotError, LeaseLost, ProviderError, UserError, machine_limits
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Cancel, Continue, Job, Start, Work
 from bot.intake.admission import HourlyLimit, NotPermitted, admit, refusal_due
@@ -74,7 +74,9 @@ class Worker:
             async with opening as github:
                 await self._run(lease, github, waits)
         except ProviderError as error:
-            await self._give_back(claim, error)
+            if last_word.without_store(error):
+                raise  # the runner puts it back
+            await self._give_back(lease, error)
 
     async def _run(self, lease: Lease, github: GitHub, waits: Waits) -> None:
         claim, job = lease.claim, lease.claim.job
@@ -92,7 +94,8 @@ class Worker:
                 job = earlier.asked_again(job)
         except UserError as refusal:
             if last_word.has_started(journal.events()):  # an earlier attempt left a check and a branch behind
-                await journal.record(last_word.failed(refusal, job, started=True))
+                end = last_word.failed(refusal, job, started=True)
+                await journal.record(last_word.with_afterword(end, journal.entries()))
                 await self._wind_up(claim, reporter, github, journal)
                 return
             await self._refuse(job, refusal, github, journal)
@@ -130,6 +133,7 @@ class Worker:
         """A job with nothing left to do but to say so: it is cancelled, or an earlier attempt came to its end.
 
         Where the thread shows nothing of it yet, nothing is said: a request that was taken back at once is no news.
+        What the operator cancelled is: nobody in the thread knows.
         """
         job, end = claim.job, last_word.end_in(journal.events())
         if end is None:
@@ -137,7 +141,8 @@ class Worker:
             await journal.record(end)
         await self._tidy(end, job, github, journal)
         told = True
-        if last_word.has_started(journal.events()) or await is_told(job, github):
+        is_news = last_word.has_started(journal.events()) or claim.cancel_by == answers.OPERATOR
+        if is_news or await is_told(job, github):
             async with reporter:
                 told = await reporter.close()
         await self._store.commit(claim, finish=last_word.state_of(end, cancelled_by=claim.cancel_by), reported=told)
@@ -155,7 +160,8 @@ class Worker:
         """The job's last event, recorded."""
         claim = lease.claim
         try:
-            end = await journey.run(lease)
+            with machine_limits():
+                end = await journey.run(lease)
         except asyncio.CancelledError:
             by, task = lease.cancelled_by, asyncio.current_task()
             if by is None or task is None:
@@ -169,12 +175,13 @@ class Worker:
                 await rest(error, claim, journal)
                 raise
             log.warning("job stopped", error=str(error))
-            end = last_word.failed(
-                last_word.counted(error, claim), claim.job, started=last_word.has_started(journal.events())
-            )
+            started = last_word.has_started(journal.events())
+            end = last_word.failed(last_word.counted(error, claim), claim.job, started=started)
+            end = last_word.with_afterword(end, journal.entries())
         except Exception:  # our own bug: the thread is told so, and the log how
             log.exception("job broke")
             end = JobFinished(Conclusion.FAILURE, answers.our_fault())
+            end = last_word.with_afterword(end, journal.entries())
         await journal.record(end)
         return end
 
@@ -186,7 +193,7 @@ class Worker:
             if last_word.may_retry(error, claim, journal.entries()):
                 raise
             log.warning("not known what was published", error=str(error))
-        return last_word.cancelled(by, journal.events())
+        return last_word.with_afterword(last_word.cancelled(by, journal.events()), journal.entries())
 
     async def _admitted(self, claim: Claim, github: GitHub, journal: Recorder) -> Facts:
         """Live facts, gathered at once. Raises UserError when the job may not run, or GitHub will never say."""
@@ -203,7 +210,8 @@ class Worker:
         except ProviderError as error:
             if last_word.may_retry(error, claim, journal.entries()):
                 raise
-            words = f"GitHub did not say whether this may be done ({last_word.counted(error, claim)})."
+            why = answers.without_call(str(last_word.counted(error, claim)))
+            words = f"GitHub did not say whether this may be done ({why}). {answers.advice(error)}"
             raise NotPermitted(words) from error
         admit(job, permission=permission, issue=issue, repository=repository, limit=limit)
         return Facts(issue=issue, repository=repository, author_writes=author_writes)
@@ -252,14 +260,18 @@ class Worker:
         except BotError as error:
             log.warning("branch not dropped", error=str(error))
 
-    async def _give_back(self, claim: Claim, error: ProviderError) -> None:
-        """GitHub cannot be reached, so nothing can be told there: later, or, after some tries, never."""
+    async def _give_back(self, lease: Lease, error: ProviderError) -> None:
+        """GitHub cannot be reached, so nothing can be told there: later, or, after some tries, by the reaper."""
+        claim = lease.claim
         log.warning("job could not go on", error=str(error), attempt=claim.attempts, retries=claim.retries)
         journal = await Recorder.open(self._store, claim, leaks=self._leaks, on_recorded=lambda _: None)
         if last_word.may_retry(error, claim, journal.entries()):
             await rest(error, claim, journal)
             await self._store.retry(claim, after_s=last_word.rest_s(error, claim, journal.entries()))
             return
-        end = last_word.failed(last_word.counted(error, claim), claim.job, started=False)
-        known = last_word.end_in(journal.events())
-        await self._store.commit(claim, events=() if known else (end,), finish="failed")
+        known, by = last_word.end_in(journal.events()), lease.cancelled_by
+        failed = last_word.failed(last_word.counted(error, claim), claim.job, started=False)
+        new = last_word.cancelled(by, journal.events()) if by else failed
+        end = known or last_word.with_afterword(new, journal.entries())
+        state = last_word.state_of(end, cancelled_by=by)
+        await self._store.commit(claim, events=() if known else (end,), finish=state)

@@ -1,11 +1,14 @@
 """A job's last event, and whether a failure is one yet."""
 
+from dataclasses import replace
+
 import pytest
 
-from bot.agent.steering import REOPENED, SEALED
+from bot.agent.steering import REOPENED, SEALED, TOO_LATE, message, taken_back
 from bot.domain.errors import LimitReached, ProviderError
-from bot.domain.events import BranchMoved, JobEvent, PullRequestOpened, Recorded
-from bot.last_word import RESTED, cancelled, may_retry, rest_s
+from bot.domain.events import BranchMoved, Conclusion, JobEvent, JobFinished, PullRequestOpened, Recorded
+from bot.domain.job import Person
+from bot.last_word import RESTED, cancelled, may_retry, rest_s, with_afterword
 from bot.ports import Claim, Entry
 from tests.report.samples import job
 
@@ -68,3 +71,19 @@ def test_a_rest_that_is_written_down_already_counts_from_the_next_attempt_on() -
     assert may_retry(AWAY, third, (RESTS[0], RESTS[2]))
     assert rest_s(AWAY, third, (RESTS[0], RESTS[2])) == 60
     assert not may_retry(AWAY, third, RESTS[:2])
+
+
+def test_whose_words_the_agent_did_not_read_is_named_unless_they_were_taken_back() -> None:
+    end, people = JobFinished(Conclusion.FAILURE, "**Failed**: no."), (Person(7, "bob"), Person(8, "carol"))
+    said = [message(comment_id=who.id, author=who, text="x", key=who.login) for who in people]
+    back = taken_back(comment_id=7, author="bob", key="bob", change="deleted")
+    read = Entry("effect", "user", {"texts": [], "heard": 2})
+    assert with_afterword(end, said).message == f"**Failed**: no. {TOO_LATE} It was said by @bob, @carol."
+    assert with_afterword(end, [*said, back]).message.endswith("by @carol.")
+    assert with_afterword(end, [*said, read]) == with_afterword(end, ()) == end
+
+
+def test_a_database_that_is_away_uses_up_no_try() -> None:
+    locked = ProviderError("store", "locked", retryable=True)
+    assert may_retry(locked, Claim(job(), 1, 9, None), RESTS)
+    assert not may_retry(replace(locked, retryable=False), Claim(job(), 1, 9, None), ())

@@ -39,9 +39,14 @@ def taken_back(*, comment_id: int, author: str, key: str, change: Change) -> Ent
 def blocks(unheard: Sequence[Json], nonce: str) -> list[str]:
     """A text for each message, fenced so that none can end itself or begin another. What was deleted before the model
     read it is left out."""
+    return [_block(data, nonce) for data in standing(unheard)]
+
+
+def standing(unheard: Sequence[Json]) -> list[Json]:
+    """Without what was said and deleted in it."""
     gone = {data["id"] for data in unheard if data.get("change") == "deleted"}
     said = {data["id"] for data in unheard if "change" not in data}
-    return [_block(data, nonce) for data in unheard if data["id"] not in gone & said]
+    return [data for data in unheard if data["id"] not in gone & said]
 
 
 def _block(data: Json, nonce: str) -> str:
@@ -71,3 +76,9 @@ def speakers(said: Iterable[Json]) -> tuple[Person, ...]:
 def heard(entries: Iterable[Entry]) -> tuple[Json, ...]:
     """All that was said and taken back, in order."""
     return tuple(entry.data for entry in entries if is_message(entry))
+
+
+def unread(entries: Sequence[Entry]) -> list[Json]:
+    """Of it, what no turn told the model."""
+    told = sum(entry.data.get("heard", 0) for entry in entries if entry.kind == "effect")
+    return standing(heard(entries)[told:])
