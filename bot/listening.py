@@ -18,7 +18,6 @@ from bot.ports import Claim, Entry, GitHub, JobStore, Meanwhile
 from bot.recorder import Recorder
 from bot.report import answers
 from bot.report.leaks import LeakFound
-from bot.report.tracking import marker
 
 SECONDS_BETWEEN_LOOKS = 0.5
 COURTESY_S = 5.0  # for what is under way when the work ends
@@ -112,14 +111,9 @@ class Ear:
             courtesy.add_done_callback(self._courtesies.discard)
 
     async def _acknowledge(self, request: Job) -> None:
-        """A courtesy: its failure changes nothing. Where the thread says that the request waits, it says so no more."""
+        """A courtesy: its failure changes nothing."""
         try:
             await self._github.react_to_comment(request.comment_id or 0, "eyes")
-            if await self._store.mark(f"waits:{request.id}") is not None:
-                found = await self._github.find_comment(request.issue.number, marker(request.id))
-                if found is not None:
-                    words = answers.passed_on(self._claim.job.id)
-                    await self._github.update_comment(found.id, f"{marker(request.id)}\n{words}")
         except (ProviderError, LeaseLost) as error:
             log.warning("hearing not acknowledged", request=request.id, error=str(error))
 

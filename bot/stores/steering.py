@@ -55,11 +55,13 @@ def pass_on(
 ) -> tuple[Recorded, ...] | None:
     """The waiting job before the other's log: a claim may take it at the same moment, and one of the two finds it gone.
 
-    Nothing is passed on to a job that somebody has cancelled, and until this is written nobody can.
+    Nothing is passed on to a job that somebody has cancelled, and until this is written nobody can. Where the thread
+    says that the request waits, its end is told.
     """
     mine = select(JOBS.c.cancel_by).where(JOBS.c.id == claim.job.id).with_for_update()
     if connection.execute(mine).scalar_one() is not None:
         return None
+    waits_aloud = connection.execute(select(MARKS.c.name).where(MARKS.c.name == f"waits:{job_id}")).first() is not None
     ended = (
         update(JOBS)
         .where(JOBS.c.id == job_id, waits())
@@ -67,7 +69,7 @@ def pass_on(
             state="succeeded",
             finished_at=Now(),
             conclusion=Conclusion.NEUTRAL.value,
-            reported=1,
+            reported=int(not waits_aloud),
             next_event=JOBS.c.next_event + 1,
         )
         .returning(JOBS.c.next_event, Now().label("at"))

@@ -78,6 +78,19 @@ async def test_a_request_that_is_passed_on_has_ended_and_is_an_entry_of_the_othe
     assert await store.journal("job-first") == (ENTRY,)
 
 
+async def test_a_request_that_was_told_to_wait_and_is_passed_on_has_an_end_to_tell(store: Store) -> None:
+    """Red when only the one who passes it on rewrites its comment: killed, or refused, it leaves it waiting (seen)."""
+    await thread(store, "second")
+    claim = await store.claim("w", job_id="job-first")
+    assert claim is not None
+    (waiting,) = await store.waiting(0.0)
+    await store.set_mark(waiting.mark, 0.0)
+    assert await store.pass_on(claim, "job-second", end=END, entries=[ENTRY], events=[SPOKEN]) is not None
+    untold = await store.untold("reaper")
+    assert untold is not None
+    assert untold.job.id == "job-second"
+
+
 async def test_a_worker_that_lost_its_job_takes_no_messages(opened: Open, database_url: str) -> None:
     """Red when the fence is not asked for (the waiting job was gone, and nobody had its words)."""
     store = await opened(database_url)
