@@ -131,6 +131,7 @@ class LoopbackGitHub:
         webhook_url: str,
         webhook_secret: str,
         owner: str | None = None,
+        events: Sequence[str] = EVENTS,
         key: rsa.RSAPrivateKey | None = None,
     ) -> RegisteredApp:
         """Registers an App; its bot user is `SLUG[bot]`. `key`: made here, unless tests want to save that time."""
@@ -153,7 +154,7 @@ class LoopbackGitHub:
             webhook_secret,
             self.world.next_id(),
             dict(PERMISSIONS),
-            EVENTS,
+            tuple(events),
             self.world.now(),
         )
         self.world.apps[app.id] = app
