@@ -6,7 +6,7 @@ import pytest
 
 from bot.agent.gate import look_twice, secrets_in
 from bot.agent.review import History, Shown, Unfit
-from tests.agent.bench import bench
+from tests.agent.bench import Bench, bench
 from tests.agent.test_review import words
 
 MADE_UP = {  # in pieces, so that nobody's scanner takes this file for a leak
@@ -21,9 +21,8 @@ MADE_UP = {  # in pieces, so that nobody's scanner takes this file for a leak
 
 
 @pytest.mark.parametrize(("kind", "secret"), [pytest.param(*pair, id=pair[0]) for pair in MADE_UP.items()])
-async def test_what_looks_like_a_secret_cannot_be_submitted(tmp_path: Path, kind: str, secret: str) -> None:
+async def test_what_looks_like_a_secret_cannot_be_submitted(on: Bench, kind: str, secret: str) -> None:
     """11.2. Red when the added lines are not looked through (seen)."""
-    on = await bench(tmp_path)
     (on.sandbox.root / "hello.py").write_text(f'print("hullo")\n\nKEY = "{secret}"\n')
     refused = await on.review.submit(words(), history=History())
     assert refused == Unfit(
@@ -42,16 +41,14 @@ async def test_a_secret_of_the_base_that_moves_or_goes_is_nothing_new(tmp_path: 
     assert secrets_in(await on.review.patch()) == ()
 
 
-async def test_lines_that_look_like_headers_are_lines(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_lines_that_look_like_headers_are_lines(on: Bench) -> None:
     secret = MADE_UP["a GitHub token"]
     (on.sandbox.root / "trick.txt").write_text(f"++ b/other.txt\n++ {secret}\n")
     (problem,) = secrets_in(await on.review.patch())
     assert problem.startswith("trick.txt line 2 holds")
 
 
-async def test_what_a_diff_does_not_show_well_is_pointed_at(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_what_a_diff_does_not_show_well_is_pointed_at(on: Bench) -> None:
     (on.sandbox.root / "hello.py").chmod(0o755)
     (on.sandbox.root / "logo.png").write_bytes(b"\x89PNG\0\0")
     (on.sandbox.root / "latest").symlink_to("README.md")

@@ -25,7 +25,7 @@ from bot.domain.events import (
     Verified,
 )
 from bot.ports import Entry
-from tests.agent.bench import HELLO, TASK, bench, run
+from tests.agent.bench import HELLO, TASK, Bench, bench, run
 from tests.fakes import Crash, MemoryJournal, Script, ScriptedModel, diff_id_in, results, say, steps, submit, use
 
 EDIT: Json = {"file_path": "hello.py", "old_string": "hullo", "new_string": "hello"}
@@ -67,10 +67,9 @@ async def test_a_change_is_made_reviewed_and_accepted(tmp_path: Path) -> None:
     ],
 )
 async def test_a_reply_under_another_name_costs_what_was_asked_for_or_more(
-    tmp_path: Path, asked: str, answered: str, dollars: float
+    on: Bench, asked: str, answered: str, dollars: float
 ) -> None:
     """1,000 tokens in and 100 out. Red when only the name of the reply counts: seen."""
-    on = await bench(tmp_path)
     model = ScriptedModel(
         steps([submit(outcome="no_change")]),
         name=asked,
@@ -102,16 +101,16 @@ async def test_watchers_see_every_step_in_order(tmp_path: Path) -> None:
     assert journal.of(ToolReturned)[3].output.split(",")[0] == "exit 0"
 
 
-async def test_what_the_model_is_asked_only_grows(tmp_path: Path) -> None:
-    on, model = await bench(tmp_path), ScriptedModel(fix_it())
+async def test_what_the_model_is_asked_only_grows(on: Bench) -> None:
+    model = ScriptedModel(fix_it())
     await run(on, model)
     for earlier, later in zip(model.asked, model.asked[1:], strict=False):
         assert later.turns[: len(earlier.turns)] == earlier.turns
         assert (later.system, later.tools) == (earlier.system, earlier.tools)
 
 
-async def test_the_conversation_after_one_more_record_has_the_earlier_one_as_prefix(tmp_path: Path) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal()
+async def test_the_conversation_after_one_more_record_has_the_earlier_one_as_prefix(on: Bench) -> None:
+    journal = MemoryJournal()
     await run(on, ScriptedModel(fix_it()), journal=journal)
     entries = journal.entries()
     turns = [fold(entries[:length]).turns for length in range(len(entries) + 1)]
@@ -142,9 +141,9 @@ async def test_a_crash_after_any_record_ends_in_the_same_tree_without_asking_twi
 
 
 @pytest.mark.parametrize("records", [2, 3])
-async def test_a_crash_at_every_few_records_still_gets_there(tmp_path: Path, records: int) -> None:
+async def test_a_crash_at_every_few_records_still_gets_there(on: Bench, records: int) -> None:
     """With each attempt one step further; a request that is written down and not sent is none."""
-    on, model = await bench(tmp_path), ScriptedModel(fix_it())
+    model = ScriptedModel(fix_it())
     entries: tuple[Entry, ...] = ()
     for _ in range(60):
         journal = MemoryJournal(entries, crash_after=records)
@@ -158,8 +157,8 @@ async def test_a_crash_at_every_few_records_still_gets_there(tmp_path: Path, rec
     assert len(model.asked) == 5
 
 
-async def test_a_command_that_a_crash_interrupted_is_not_run_again(tmp_path: Path) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal(crash_after=3)  # header; request; reply with the command's start
+async def test_a_command_that_a_crash_interrupted_is_not_run_again(on: Bench) -> None:
+    journal = MemoryJournal(crash_after=3)  # header; request; reply with the command's start
     script = steps(
         [use("bash", command="echo once >> log.txt")],
         lambda seen: [submit(outcome="blocked", summary="".join(results(seen)))],
@@ -202,8 +201,8 @@ async def test_checks_that_a_crash_cut_begin_anew_and_watchers_are_told(tmp_path
         ),
     ],
 )
-async def test_an_interrupted_edit_is_settled_by_the_files_hash(tmp_path: Path, found: bytes, said: str) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal(crash_after=4)
+async def test_an_interrupted_edit_is_settled_by_the_files_hash(on: Bench, found: bytes, said: str) -> None:
+    journal = MemoryJournal(crash_after=4)
     script = steps([use("edit", **EDIT)], lambda seen: [submit(outcome="blocked", summary="".join(results(seen)))])
     with pytest.raises(Crash):
         await run(on, ScriptedModel(script), journal=journal)
@@ -399,8 +398,7 @@ async def test_a_failed_change_stops_the_changes_after_it_but_not_the_reads(tmp_
     assert not (on.sandbox.root / "new.txt").exists()
 
 
-async def test_calls_of_a_reply_that_did_not_end_as_tool_use_are_answered_but_not_run(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_calls_of_a_reply_that_did_not_end_as_tool_use_are_answered_but_not_run(on: Bench) -> None:
     model = ScriptedModel(lambda seen: [use("write", file_path="new.txt", content="x")], stop_reason="something_new")
     await run(on, model, limits=Limits(turns=1))
     assert results(model.asked[1])[0] == "not run: the reply did not end as a tool call."

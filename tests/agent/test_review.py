@@ -39,8 +39,7 @@ def after(seen: Shown, rejections: int = 0) -> History:
     return History(shown={seen.patch.diff_id: seen.receipt}, rejections=rejections)
 
 
-async def test_the_first_submit_shows_diff_checks_and_id(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_the_first_submit_shows_diff_checks_and_id(on: Bench) -> None:
     write(on, "hello.py", 'print("hello")\n')
     seen = await shown(on.review, check="python3 hello.py")
     lines = seen.text.split("\n")
@@ -72,8 +71,7 @@ async def test_the_base_is_checked_once_in_a_run(tmp_path: Path) -> None:
         pytest.param("echo No module named pytest; exit 1", "No module named pytest", id="no-such-module"),
     ],
 )
-async def test_a_check_that_neither_tree_can_run_was_not_run(tmp_path: Path, check: str, reason: str) -> None:
-    on = await bench(tmp_path)
+async def test_a_check_that_neither_tree_can_run_was_not_run(on: Bench, check: str, reason: str) -> None:
     write(on, "hello.py", "1\n")
     seen = await shown(on.review, check=check)
     assert seen.receipt.runs == ()
@@ -160,8 +158,7 @@ async def test_tests_of_another_kind_that_were_not_run_are_named_in_the_receipt(
         assert seen.receipt.reason == (expected if named else "")
 
 
-async def test_the_same_change_with_its_id_is_accepted(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_the_same_change_with_its_id_is_accepted(on: Bench) -> None:
     write(on, "hello.py", 'print("hello")\n')
     seen = await shown(on.review)
     accepted = await on.review.submit(words(diff_id=seen.patch.diff_id), history=after(seen))
@@ -170,9 +167,8 @@ async def test_the_same_change_with_its_id_is_accepted(tmp_path: Path) -> None:
     assert accepted.patch.diff_id == seen.patch.diff_id
 
 
-async def test_a_change_after_the_review_is_shown_again_and_not_accepted(tmp_path: Path) -> None:
+async def test_a_change_after_the_review_is_shown_again_and_not_accepted(on: Bench) -> None:
     """Red when the id of the tree as it is now is not compared: the second, unseen change would leave."""
-    on = await bench(tmp_path)
     write(on, "hello.py", 'print("hello")\n')
     seen = await shown(on.review)
     write(on, "extra.txt", "not reviewed\n")
@@ -181,8 +177,7 @@ async def test_a_change_after_the_review_is_shown_again_and_not_accepted(tmp_pat
     assert "+not reviewed" in again.text
 
 
-async def test_an_id_that_was_never_shown_is_not_enough(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_an_id_that_was_never_shown_is_not_enough(on: Bench) -> None:
     write(on, "hello.py", 'print("hello")\n')
     diff_id = (await on.review.patch()).diff_id
     await shown(on.review, diff_id=diff_id)
@@ -201,15 +196,13 @@ async def test_what_the_gate_refuses_is_said_and_never_accepted(tmp_path: Path) 
     )
 
 
-async def test_no_change_at_all_is_not_a_change(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_no_change_at_all_is_not_a_change(on: Bench) -> None:
     assert await on.review.submit(words(), history=History()) == Unfit(
         "There is no change: nothing differs from the base. Make one, or submit with outcome no_change or blocked."
     )
 
 
-async def test_no_change_is_only_believed_of_an_unchanged_tree(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_no_change_is_only_believed_of_an_unchanged_tree(on: Bench) -> None:
     accepted = await on.review.submit(words(outcome="no_change"), history=History())
     assert isinstance(accepted, Accepted)
     assert accepted.patch is None
@@ -222,8 +215,7 @@ async def test_no_change_is_only_believed_of_an_unchanged_tree(tmp_path: Path) -
 # ---------------------------------------------------------------- checks
 
 
-async def test_a_check_that_the_change_breaks_is_run_on_the_base_and_turned_away(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_check_that_the_change_breaks_is_run_on_the_base_and_turned_away(on: Bench) -> None:
     write(on, "hello.py", "1 / 0\n")
     seen = await shown(on.review, check="python3 hello.py")
     assert [(run.where, run.exit_code) for run in seen.receipt.runs] == [("base", 0), ("head", 1)]
@@ -234,8 +226,7 @@ async def test_a_check_that_the_change_breaks_is_run_on_the_base_and_turned_away
     assert isinstance(again, Shown)
 
 
-async def test_after_three_rejections_a_failing_change_may_go_out_as_a_draft(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_after_three_rejections_a_failing_change_may_go_out_as_a_draft(on: Bench) -> None:
     write(on, "hello.py", "1 / 0\n")
     history = History()
     for rejections in (1, 2, 3):
@@ -247,8 +238,7 @@ async def test_after_three_rejections_a_failing_change_may_go_out_as_a_draft(tmp
     assert accepted.receipt == seen.receipt
 
 
-async def test_a_check_that_fails_already_on_the_base_does_not_stand_in_the_way(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_check_that_fails_already_on_the_base_does_not_stand_in_the_way(on: Bench) -> None:
     write(on, "hello.py", 'print("hello")\n')
     seen = await shown(on.review, check="exit 7")
     assert not seen.checks_failed

@@ -93,8 +93,8 @@ async def test_a_used_up_day_ends_the_run_with_what_there_is(tmp_path: Path) -> 
     assert len(model.asked) == 1
 
 
-async def test_a_call_whose_worker_died_before_settling_is_settled_by_the_next(tmp_path: Path) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal(crash_after=3)
+async def test_a_call_whose_worker_died_before_settling_is_settled_by_the_next(on: Bench) -> None:
+    journal = MemoryJournal(crash_after=3)
     died, resumed = CountedPurse(), CountedPurse()
     with pytest.raises(Crash):
         await run(on, editing(), died, journal)
@@ -133,9 +133,9 @@ def test_the_next_prompt_is_the_last_one_and_what_came_after_it() -> None:
     assert 7000 + 200 <= most_tokens(grown, last_prompt=7000) <= 7000 + 280
 
 
-async def test_one_reply_of_unknown_price_does_not_lift_the_limit_on_dollars(tmp_path: Path) -> None:
+async def test_one_reply_of_unknown_price_does_not_lift_the_limit_on_dollars(on: Bench) -> None:
     """Red when the sum of known prices is not held against the limit: seen, the run spent on to its last turn."""
-    on, journal = await bench(tmp_path), MemoryJournal()
+    journal = MemoryJournal()
     unpriced = ScriptedModel(
         steps([use("read", file_path="hello.py")], ModelError("openai", "no money", remedy="next")),
         name="gemini-3-pro",
@@ -172,9 +172,9 @@ class Endless(ScriptedModel):
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "out-of-time"])
-async def test_a_reply_that_nobody_waits_for_is_in_the_bill(tmp_path: Path, is_cancelled: bool) -> None:
+async def test_a_reply_that_nobody_waits_for_is_in_the_bill(on: Bench, is_cancelled: bool) -> None:
     """With the most it can cost, for a model that says nothing of it. Red when the end in mid-reply writes nothing."""
-    on, journal, model = await bench(tmp_path), MemoryJournal(), Endless()
+    journal, model = MemoryJournal(), Endless()
     limits = Limits(minutes=30 if is_cancelled else 0.01)
     worked = asyncio.create_task(
         work(

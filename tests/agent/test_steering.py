@@ -112,8 +112,7 @@ async def test_words_that_come_before_the_work_begins_are_part_of_the_first_requ
     assert [entry.key for entry in journal.entries()][:2] == ["steering 5", "header"]
 
 
-async def test_words_after_an_accepted_submit_call_the_change_back(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_words_after_an_accepted_submit_call_the_change_back(on: Bench) -> None:
     outcome, model, journal = await run(on, obedient, {3: [said(5, "blue")]}, at_the_end=True)
     assert outcome.kind == "submitted"
     assert on.read("colour.txt") == b"blue"
@@ -156,8 +155,7 @@ async def test_words_that_the_budget_has_no_turn_for_are_told_to_have_come_too_l
     assert journal.of(Noted)[-1].text == outcome.afterword == TOO_LATE
 
 
-async def test_nobody_is_heard_after_the_end(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_nobody_is_heard_after_the_end(on: Bench) -> None:
     _, _, journal = await run(on, obedient, {})
     assert is_sealed(journal.entries())
     again, model, kept = await run(on, obedient, {3: [said(5)]}, journal=MemoryJournal(journal.entries()))
@@ -202,9 +200,9 @@ async def test_words_that_come_while_no_worker_lives_are_in_the_very_next_reques
 
 
 @pytest.mark.parametrize("family", ["scripted", "another"], ids=["same-conversation", "handoff"])
-async def test_a_model_that_takes_over_reads_all_that_was_said(tmp_path: Path, family: str) -> None:
+async def test_a_model_that_takes_over_reads_all_that_was_said(on: Bench, family: str) -> None:
     """Red when nobody listens after a failure, and when the summary leaves out what was said: both seen."""
-    on, journal, failed = await bench(tmp_path), MemoryJournal(), False
+    journal, failed = MemoryJournal(), False
 
     def fails(seen: Conversation) -> list[Json] | ModelError:
         nonlocal failed

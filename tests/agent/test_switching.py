@@ -126,8 +126,8 @@ def test_models_that_this_bot_has_not_are_left_out_of_a_chain() -> None:
 
 
 @pytest.mark.parametrize("at", [0, 2, 4], ids=["first", "middle", "last"])
-async def test_another_model_of_the_family_goes_on_where_the_first_stopped(tmp_path: Path, at: int) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal()
+async def test_another_model_of_the_family_goes_on_where_the_first_stopped(on: Bench, at: int) -> None:
+    journal = MemoryJournal()
     first, second = ScriptedModel(failing(SPENT, at=at)), ScriptedModel(fix_it(), name="second")
     outcome = await run(on, first, second, journal=journal)
     assert outcome.kind == "submitted"
@@ -139,8 +139,8 @@ async def test_another_model_of_the_family_goes_on_where_the_first_stopped(tmp_p
     assert outcome.models == (("scripted", "second") if at else ("second",))
 
 
-async def test_another_family_gets_a_summary_in_place_of_the_conversation(tmp_path: Path) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal()
+async def test_another_family_gets_a_summary_in_place_of_the_conversation(on: Bench) -> None:
+    journal = MemoryJournal()
     work_done = steps(
         [use("read", file_path="hello.py"), use("edit", **EDIT)],
         [use("bash", command="echo something is wrong; exit 3")],
@@ -167,8 +167,8 @@ async def test_another_family_gets_a_summary_in_place_of_the_conversation(tmp_pa
         assert part in summary
 
 
-async def test_a_conversation_that_has_grown_too_long_begins_anew_with_the_same_model(tmp_path: Path) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal()
+async def test_a_conversation_that_has_grown_too_long_begins_anew_with_the_same_model(on: Bench) -> None:
+    journal = MemoryJournal()
 
     def script(seen: Conversation) -> list[Json]:
         if "<progress-" in opening(seen):
@@ -193,8 +193,7 @@ async def test_a_conversation_that_begins_long_is_not_begun_anew_over_and_over(t
     assert journal.of(ModelSwitched) == []
 
 
-async def test_when_every_model_refuses_the_category_is_told(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_when_every_model_refuses_the_category_is_told(on: Bench) -> None:
     models = [ScriptedModel(lambda seen: REFUSED, name=name) for name in ("a", "b")]
     outcome = await run(on, *models)
     assert (outcome.kind, outcome.conclusion) == ("stopped", Conclusion.FAILURE)
@@ -205,17 +204,16 @@ async def test_when_every_model_refuses_the_category_is_told(tmp_path: Path) -> 
     assert [len(model.asked) for model in models] == [1, 1], "each is asked once, and nothing is rephrased"
 
 
-async def test_the_rule_agent_is_the_last_resort(tmp_path: Path) -> None:
-    on, journal = await bench(tmp_path), MemoryJournal()
+async def test_the_rule_agent_is_the_last_resort(on: Bench) -> None:
+    journal = MemoryJournal()
     failed = ScriptedModel(lambda seen: SPENT)
     outcome = await run(on, failed, RuleModel(), journal=journal, request="replace `hullo` with `hello` in hello.py")
     assert (outcome.kind, outcome.models) == ("submitted", ("rules",))
     assert on.read("hello.py") == b'print("hello")\n'
 
 
-async def test_half_a_change_is_a_draft_and_nothing_for_the_rule_agent(tmp_path: Path) -> None:
+async def test_half_a_change_is_a_draft_and_nothing_for_the_rule_agent(on: Bench) -> None:
     """Red when the rule agent takes over whatever the tree holds: seen."""
-    on = await bench(tmp_path)
     half = ScriptedModel(failing(SPENT, at=1, script=steps([use("edit", **EDIT)])))
     outcome = await run(on, half, RuleModel(), request="replace `hullo` with `hello` in hello.py")
     assert (outcome.kind, outcome.message) == ("stopped", "The spending limit is reached (HTTP 429).")
@@ -252,8 +250,8 @@ async def test_a_crash_after_any_record_goes_on_with_the_model_that_had_taken_ov
         assert len(switched) == 1
 
 
-async def test_a_resumed_run_whose_models_were_changed_begins_anew(tmp_path: Path) -> None:
-    on, before = await bench(tmp_path), MemoryJournal(crash_after=5)
+async def test_a_resumed_run_whose_models_were_changed_begins_anew(on: Bench) -> None:
+    before = MemoryJournal(crash_after=5)
     with pytest.raises(Crash):
         await run(on, ScriptedModel(fix_it()), journal=before)
     other = ScriptedModel(
@@ -277,9 +275,9 @@ async def test_what_was_accepted_or_answered_stays_so_when_the_models_were_chang
 
 
 async def test_a_void_tree_after_an_accepted_submit_is_told_to_changed_models_in_words_they_can_read(
-    tmp_path: Path,
+    on: Bench,
 ) -> None:
-    on, before = await bench(tmp_path), MemoryJournal()
+    before = MemoryJournal()
     await run(on, ScriptedModel(fix_it()), journal=before)
     (on.sandbox.root / "hello.py").write_bytes(b"changed behind its back\n")
     other = ScriptedModel(lambda seen: [submit(outcome="blocked")], name="other", family="another")
@@ -325,9 +323,9 @@ async def test_lost_replies_cannot_cost_more_than_the_run_may(tmp_path: Path) ->
     )
 
 
-async def test_a_run_keeps_the_effort_it_began_with(tmp_path: Path) -> None:
+async def test_a_run_keeps_the_effort_it_began_with(on: Bench) -> None:
     """After a restart with another setting too: a change would lose the cache."""
-    on, before = await bench(tmp_path), MemoryJournal(crash_after=5)
+    before = MemoryJournal(crash_after=5)
     model, again = ScriptedModel(fix_it()), ScriptedModel(fix_it())
     model.effort, again.effort = "low", "max"
     with pytest.raises(Crash):

@@ -11,7 +11,7 @@ from bot.agent.schemas import TOOLS, misfit
 from bot.agent.tools import run_tool, title_of
 from bot.domain.conversation import ToolUse
 from bot.domain.errors import LimitReached
-from tests.agent.bench import bench
+from tests.agent.bench import Bench, bench
 from tests.fakes import DirectorySandbox
 
 
@@ -121,16 +121,14 @@ async def test_a_link_out_of_the_tree_is_no_way_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [".git/config", ".git/hooks/pre-commit", ".GIT/config", ".", "docs/.."])
-async def test_gits_own_files_are_not_written(tmp_path: Path, path: str) -> None:
-    on = await bench(tmp_path)
+async def test_gits_own_files_are_not_written(on: Bench, path: str) -> None:
     assert (await changed(on.sandbox, "write", file_path=path, content="x")).is_error
 
 
 # ---------------------------------------------------------------- bash
 
 
-async def test_a_command_says_how_it_ended_and_mixes_its_outputs_in_order(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_command_says_how_it_ended_and_mixes_its_outputs_in_order(on: Bench) -> None:
     result = await ran(on.sandbox, "bash", command="echo out; echo err >&2; echo more; exit 3")
     first, rest = result.text.split("\n", 1)
     assert first.startswith("exit 3, ")
@@ -138,15 +136,13 @@ async def test_a_command_says_how_it_ended_and_mixes_its_outputs_in_order(tmp_pa
     assert not result.is_error, "a command that fails is a result, not a broken tool"
 
 
-async def test_a_command_cannot_read_input_and_keeps_nothing(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_command_cannot_read_input_and_keeps_nothing(on: Bench) -> None:
     await ran(on.sandbox, "bash", command="cd docs; export KEPT=yes")
     result = await ran(on.sandbox, "bash", command='cat; echo "${KEPT:-no}"; ls')
     assert result.text.split("\n")[1:] == ["no", "README.md", "docs", "hello.py"]
 
 
-async def test_a_number_larger_than_any_file_or_hour_is_a_number(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_number_larger_than_any_file_or_hour_is_a_number(on: Bench) -> None:
     result = await ran(on.sandbox, "bash", command="echo done", timeout_ms=10**400)
     assert result.text.endswith("\ndone")
     read = await ran(on.sandbox, "read", file_path="hello.py", view_range=[1, 10**400])
@@ -156,16 +152,14 @@ async def test_a_number_larger_than_any_file_or_hour_is_a_number(tmp_path: Path)
     )
 
 
-async def test_a_command_ends_at_its_deadline(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_command_ends_at_its_deadline(on: Bench) -> None:
     result = await ran(on.sandbox, "bash", command="sleep 300", timeout_ms=200)
     assert result.text.startswith("timed out after ")
     soon = await run_tool(call("bash", command="sleep 300"), sandbox=on.sandbox, seconds_left=0.2)
     assert soon.text.startswith("timed out after ")
 
 
-async def test_a_long_output_is_cut_and_kept_whole_in_the_sandbox(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_long_output_is_cut_and_kept_whole_in_the_sandbox(on: Bench) -> None:
     result = await ran(on.sandbox, "bash", command="seq 1 20000")
     assert "full output: .git/backspace/out/17.txt in the sandbox; grep or sed it" in result.text
     assert result.text.endswith("\n19999\n20000")
@@ -174,8 +168,7 @@ async def test_a_long_output_is_cut_and_kept_whole_in_the_sandbox(tmp_path: Path
     assert again.text == "5000\t5000"
 
 
-async def test_a_long_output_is_cut_also_when_there_is_no_room_to_keep_it(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_long_output_is_cut_also_when_there_is_no_room_to_keep_it(on: Bench) -> None:
     result = await ran(on.sandbox, "bash", command="rm -rf .git; echo x > .git; seq 1 20000")
     assert "lines left out ...]" in result.text
 
@@ -190,8 +183,7 @@ async def test_a_long_output_is_cut_also_when_there_is_no_room_to_keep_it(tmp_pa
         ),
     ],
 )
-async def test_an_impossible_command_is_refused_in_words(tmp_path: Path, command: str, problem: str) -> None:
-    on = await bench(tmp_path)
+async def test_an_impossible_command_is_refused_in_words(on: Bench, command: str, problem: str) -> None:
     assert (await ran(on.sandbox, "bash", command=command)).text == problem
 
 
@@ -225,8 +217,7 @@ async def test_what_cannot_be_read_is_said_in_words(
     assert (result.text, result.is_error) == (problem, True)
 
 
-async def test_a_file_that_changed_since_it_was_read_is_refused_once(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_file_that_changed_since_it_was_read_is_refused_once(on: Bench) -> None:
     read = await ran(on.sandbox, "read", file_path="hello.py")
     (on.sandbox.root / "hello.py").write_text('# formatted\nprint("hullo")\n')
     given = {"file_path": "hello.py", "old_string": "hullo", "new_string": "hello"}
@@ -237,8 +228,7 @@ async def test_a_file_that_changed_since_it_was_read_is_refused_once(tmp_path: P
     assert edited.text == "edited hello.py: 1 replacement, the first at line 2"
 
 
-async def test_an_edit_keeps_line_ends_and_mode(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_an_edit_keeps_line_ends_and_mode(on: Bench) -> None:
     place = on.sandbox.root / "docs/notes.txt"
     place.chmod(0o755)
     await changed(on.sandbox, "edit", file_path="docs/notes.txt", old_string="one\ntwo", new_string="1\n2")
@@ -246,8 +236,7 @@ async def test_an_edit_keeps_line_ends_and_mode(tmp_path: Path) -> None:
     assert place.stat().st_mode & 0o777 == 0o755
 
 
-async def test_a_write_makes_folders_and_says_what_it_did(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_write_makes_folders_and_says_what_it_did(on: Bench) -> None:
     assert (
         await changed(on.sandbox, "write", file_path="new/deep/a.txt", content="ä\n")
     ).text == "created new/deep/a.txt"
@@ -257,16 +246,14 @@ async def test_a_write_makes_folders_and_says_what_it_did(tmp_path: Path) -> Non
     assert on.read("new/deep/a.txt") == b"b"
 
 
-async def test_a_write_onto_a_folder_or_below_a_file_is_refused(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_a_write_onto_a_folder_or_below_a_file_is_refused(on: Bench) -> None:
     assert (await changed(on.sandbox, "write", file_path="docs", content="x")).text == (
         "docs is a folder; use glob to list it."
     )
     assert (await changed(on.sandbox, "write", file_path="hello.py/x", content="x")).is_error
 
 
-async def test_an_edit_of_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
-    on = await bench(tmp_path)
+async def test_an_edit_of_a_file_that_is_not_there_says_so(on: Bench) -> None:
     result = await changed(on.sandbox, "edit", file_path="gone.py", old_string="a", new_string="b")
     assert result.text == "there is no file gone.py; use glob to find it or write to create it."
 
@@ -349,9 +336,8 @@ async def test_grep_shows_two_hundred_matches_and_counts_the_rest(tmp_path: Path
 
 
 @pytest.mark.parametrize("git", [True, False], ids=["with-git", "without-git"])
-async def test_nothing_the_model_gives_becomes_shell_or_an_option(tmp_path: Path, git: bool) -> None:
+async def test_nothing_the_model_gives_becomes_shell_or_an_option(on: Bench, git: bool) -> None:
     """Red when a search is composed as shell text or a value may begin an option: the marker file then appears."""
-    on = await bench(tmp_path)
     if not git:
         await ran(on.sandbox, "bash", command="rm -rf .git")
     found = await ran(on.sandbox, "grep", pattern="--include=hello.py")

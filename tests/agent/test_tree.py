@@ -110,8 +110,8 @@ async def test_a_new_sandbox_after_a_crash_goes_on_with_the_same_tree(tmp_path: 
         assert fold(after.entries()).accepted
 
 
-async def test_the_model_is_told_what_a_new_sandbox_does_not_have(tmp_path: Path) -> None:
-    on, before = await bench(tmp_path), MemoryJournal(crash_after=5)
+async def test_the_model_is_told_what_a_new_sandbox_does_not_have(on: Bench) -> None:
+    before = MemoryJournal(crash_after=5)
     with pytest.raises(Crash):
         await run(on, ScriptedModel(script()), journal=before)
     await moved(on, "second")
@@ -123,8 +123,8 @@ async def test_the_model_is_told_what_a_new_sandbox_does_not_have(tmp_path: Path
     ]
 
 
-async def test_a_content_that_is_gone_means_a_new_start_from_the_base(tmp_path: Path) -> None:
-    on, before = await bench(tmp_path), MemoryJournal(crash_after=5)
+async def test_a_content_that_is_gone_means_a_new_start_from_the_base(on: Bench) -> None:
+    before = MemoryJournal(crash_after=5)
     with pytest.raises(Crash):
         await run(on, ScriptedModel(script()), journal=before)
     before.contents.clear()

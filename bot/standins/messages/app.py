@@ -204,11 +204,7 @@ class LoopbackMessages:
     def _settle(self, number: int, body: Mapping[str, Any], visit: Visit) -> Callable[[int], None]:
         """The answer begins: the cache holds the prompt, and the request costs money, more with its output."""
         self._cache.keep(visit)
-        spent = visit.usage
-        prices = MODELS[body["model"]].prices
-        counts = (spent.fresh, spent.write_5m, spent.write_1h, spent.read)
-        prompt = sum(count * price for count, price in zip(counts, prices[:4], strict=True))
-        return booked(self.ledger, number, body["model"], spent, prompt_nanos=prompt, output_nanos=prices[4])
+        return booked(self.ledger, number, body["model"], visit.usage, MODELS[body["model"]].prices)
 
 
 def _played(script: Script, observed: Observed) -> Answer:

@@ -127,7 +127,7 @@ class Chat:
                 cached = total
         rest = sum(sizes) - cached
         writes = CHAT_MODELS[body["model"]].prices[1] and sum(sizes) >= LEAST_CACHED
-        return InputUsage(fresh=0 if writes else rest, write_5m=rest if writes else 0, write_1h=0, read=cached)
+        return InputUsage(fresh=0 if writes else rest, written=rest if writes else 0, read=cached)
 
     def _book(self, number: int, body: Json, spent: InputUsage, blocks: list[Wire]) -> Callable[[int], None]:
         """The answer begins: its prompt is in the cache, its calls are ours, and it costs money."""
@@ -137,10 +137,7 @@ class Chat:
         calls = message.get("tool_calls") or []
         if all(_is_json(call["function"]["arguments"]) for call in calls):  # what is none cannot come back as it was
             self._said |= {call["id"]: _digest(body, body["messages"], message) for call in calls}
-        prices = CHAT_MODELS[body["model"]].prices
-        counts = (spent.fresh, spent.write_5m, spent.read)
-        prompt = sum(count * price for count, price in zip(counts, prices[:3], strict=True))
-        return booked(self.ledger, number, body["model"], spent, prompt_nanos=prompt, output_nanos=prices[3])
+        return booked(self.ledger, number, body["model"], spent, CHAT_MODELS[body["model"]].prices)
 
 
 def decoded(raw: bytes) -> Any:
@@ -182,10 +179,10 @@ def _digest(body: Json, before: list[Json], message: Json) -> str:
 
 
 def _reported(spent: InputUsage, output: int) -> dict[str, Any]:
-    prompt = spent.fresh + spent.write_5m + spent.read
+    prompt = spent.fresh + spent.written + spent.read
     return {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
-        "prompt_tokens_details": {"cached_tokens": spent.read, "cache_write_tokens": spent.write_5m},
+        "prompt_tokens_details": {"cached_tokens": spent.read, "cache_write_tokens": spent.written},
     }

@@ -11,11 +11,11 @@ from bot.standins.messages.rules import TOOL_NAME
 
 Json = Mapping[str, Any]
 
+# What this bot asks with; the API knows more.
 FIELDS = frozenset(
-    {"max_completion_tokens", "max_tokens", "messages", "model", "parallel_tool_calls", "prompt_cache_key"}
-    | {"reasoning_effort", "stream", "stream_options", "tool_choice", "tools", "temperature", "top_p"}
+    {"max_completion_tokens", "max_tokens", "messages", "model"}
+    | {"reasoning_effort", "stream", "stream_options", "tools"}
 )
-SAMPLING = ("temperature", "top_p")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 SIGNATURE = ("extra_content", "google", "thought_signature")
 
@@ -60,9 +60,6 @@ def _check_fields(body: Json) -> None:
         if name not in FIELDS:
             raise Refused(f"Unrecognized request argument supplied: {name}", code="unknown_parameter")
     facts = CHAT_MODELS[body["model"]]
-    for name in SAMPLING:
-        if name in body and facts.reasons:
-            raise Refused(f"Unsupported parameter: '{name}' is not supported with this model.")
     if body.get("stream_options") is not None and not body.get("stream"):
         raise Refused("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
     effort = body.get("reasoning_effort")
@@ -117,7 +114,7 @@ def _check_messages(body: Json) -> None:
                 f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(waiting)}"
             )
         match role:
-            case "system" | "developer" | "user":
+            case "system" | "user":
                 _check_text(number, message)
             case "assistant":
                 waiting = _check_answer(number, message, signed=CHAT_MODELS[body["model"]].signs_calls)
