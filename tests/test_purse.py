@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bot.domain.errors import LimitReached
+from bot.domain.errors import LimitReached, ProviderError
 from bot.ports import Claim, DayBudgets, Shortfall
 from bot.purse import purse_of, words
 from tests.stores.samples import a_job
@@ -30,6 +30,17 @@ class NoMoney:
         return
 
 
+class NoLedger(NoMoney):
+    async def reserve(self, claim: Claim, *, usd: float, spent_usd: float, budgets: DayBudgets) -> Shortfall | None:
+        raise ProviderError("store", "away", retryable=True)
+
+
+async def test_a_ledger_that_cannot_be_asked_lets_no_call_out() -> None:
+    """Red when the purse takes a failing store for an empty shortfall: seen."""
+    with pytest.raises(ProviderError, match="away"):
+        await purse_of(NoLedger([]), CLAIM, BUDGETS, repo_wish_usd=None).reserve(0.5, spent_usd=0.0)
+
+
 async def test_a_day_that_is_used_up_is_told_with_its_remedy() -> None:
     purse = purse_of(NoMoney([Shortfall("repository", 30.0)]), CLAIM, BUDGETS, repo_wish_usd=None)
     with pytest.raises(LimitReached) as refused:
@@ -46,8 +57,9 @@ async def test_a_day_that_is_used_up_is_told_with_its_remedy() -> None:
         pytest.param(
             Shortfall("repository", 4.5),
             "`budget.usd_per_day` in `.github/backspace.yml`",
-            "octo-org/widgets has used $4.50 of its $30.00 for today (UTC), and the next call of the model may cost "
-            "$26.00; ask again tomorrow or raise `budget.usd_per_day` in `.github/backspace.yml`.",
+            "octo-org/widgets has used or set aside for calls under way $4.50 of its $30.00 for today (UTC), and the next "
+            "call of the model may cost $26.00; ask again later or raise `budget.usd_per_day` in "
+            "`.github/backspace.yml`.",
             id="too-little-is-left",
         ),
         pytest.param(

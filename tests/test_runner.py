@@ -13,7 +13,8 @@ from bot.domain.errors import LeaseLost, ProviderError
 from bot.domain.job import Job
 from bot.lease import boot_time
 from bot.ports import Claim, Lease
-from bot.runner import Runner
+from bot.runner import PART, Runner
+from bot.vitals import Vitals
 from tests.polling import WITHIN_S, until
 from tests.stores.samples import a_job
 
@@ -155,11 +156,15 @@ class Work:
 
 @asynccontextmanager
 async def running(
-    queue: MemoryQueue, work: Callable[[Lease], Awaitable[None]], *, now: Callable[[], float] = boot_time
+    queue: MemoryQueue,
+    work: Callable[[Lease], Awaitable[None]],
+    *,
+    now: Callable[[], float] = boot_time,
+    vitals: Vitals | None = None,
 ) -> AsyncIterator[asyncio.Event]:
     """A runner; it is stopped at the end, and must not stay for ever."""
     stop = asyncio.Event()
-    runner = Runner(queue, work, owner="me", idle_s=IDLE_S, grace_s=GRACE_S, now=now)
+    runner = Runner(queue, work, owner="me", idle_s=IDLE_S, grace_s=GRACE_S, now=now, vitals=vitals)
     task = asyncio.create_task(runner.run(stop))
     try:
         yield stop
@@ -265,9 +270,10 @@ async def test_a_store_that_is_away_for_less_than_a_lease_ends_no_job() -> None:
 
 
 async def test_a_job_that_another_worker_has_is_stopped_and_not_put_back() -> None:
-    queue = MemoryQueue("a")
+    """It is counted. Red without the count: seen."""
+    queue, vitals = MemoryQueue("a"), Vitals()
     work = Work(queue)
-    async with running(queue, work):
+    async with running(queue, work, vitals=vitals):
         await work.started.wait()
         queue.take_away("a")
         await until(lambda: work.ends == ["cancelled by None"])
@@ -275,6 +281,23 @@ async def test_a_job_that_another_worker_has_is_stopped_and_not_put_back() -> No
         with pytest.raises(LeaseLost):
             await work.leases[0].hold()
     assert queue.free() == []
+    assert vitals.leases_lost == 1
+
+
+async def test_a_runner_whose_claims_fail_grows_old() -> None:
+    """Red when a failed claim counts as work done: readiness stays green (seen)."""
+    queue, clock = MemoryQueue(), [0.0]
+    vitals = Vitals(now=lambda: clock[0])
+    vitals.expect(PART, within_s=30.0)
+    async with running(queue, Work(queue), vitals=vitals):
+        await until(lambda: queue.times("claim") > 0)
+        queue.down = {"claim"}
+        before = queue.times("claim")
+        await until(lambda: queue.times("claim") > before)
+        clock[0] += 60.0
+        before = queue.times("claim")
+        await until(lambda: queue.times("claim") > before + 1)
+        assert [(part.age_s, part.problem is None) for part in vitals.parts()] == [(60.0, False)]
 
 
 async def test_a_store_whose_clock_jumps_starts_the_job_anew_and_the_first_attempt_does_no_more() -> None:

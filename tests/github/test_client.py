@@ -138,6 +138,16 @@ def exhausted(until: float) -> dict[str, str]:
     return {"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{until:.0f}"}
 
 
+async def test_the_limit_of_another_resource_holds_nothing_up() -> None:
+    """Search has a limit of its own. Red when its last request counts as the hour's: seen."""
+    spent = {**exhausted(Wire().now + 2400), "x-ratelimit-resource": "search"}
+    wire = Wire().on(f"GET {ISSUE}", answer(200, FACTS, spent), answer(200, FACTS))
+    async with wire.app().repository(5, REPO) as github:
+        await github.issue(3)
+        await github.progress().issue(3)
+    assert [pause for pause in wire.slept if pause] == []
+
+
 async def test_a_short_limit_is_waited_for() -> None:
     limited = answer(429, {"message": "Slow down"}, {"retry-after": "30"})
     wire = Wire().on(f"GET {ISSUE}", limited, limited, answer(200, FACTS))

@@ -18,6 +18,8 @@ from tests.stores.samples import a_job, claimed, deliver
 
 pytestmark = pytest.mark.anyio
 
+SAFETY = {"synchronous": 2, "journal_mode": "wal"}  # 2: FULL, each commit waits for the disk
+
 
 async def test_only_one_process_runs_jobs_and_the_others_may_accept_them(opened: Open, sqlite_url: str) -> None:
     """Red without the defence: without the lock the second claim takes the job of a living runner."""
@@ -50,6 +52,15 @@ async def test_a_runner_whose_first_write_fails_takes_the_jobs_over_at_the_next(
     assert claim is not None
     assert claim.job.id == "job-a"
     await store.close()
+
+
+async def test_what_is_acknowledged_is_on_the_disk(opened: Open, sqlite_url: str, tmp_path: Path) -> None:
+    """R1: 202 is a promise that outlives the machine's power. Red with synchronous = OFF or NORMAL: seen."""
+    await opened(sqlite_url)
+    database = SqliteDatabase(tmp_path / "backspace.db")
+    found = await database.write(lambda held: {one: held.exec_driver_sql(f"PRAGMA {one}").scalar() for one in SAFETY})
+    assert found == SAFETY
+    await database.close()
 
 
 async def test_a_failing_write_takes_no_other_with_it(opened: Open, sqlite_url: str) -> None:

@@ -329,6 +329,30 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(opened: Open, databas
     assert [entry.key for entry in await store.journal("job-a")] == ["1"]
 
 
+async def test_each_record_extends_the_lease(opened: Open, sqlite_url: str) -> None:
+    """Red when a commit leaves the lease as it is: the job is another's in the middle of its work (seen)."""
+    store = await opened(sqlite_url, lease_s=180.0)
+    claim = await claimed(store, "a")
+    for _ in range(2):
+        await pass_time(sqlite_url, 120.0)
+        await store.commit(claim, events=[Noted("at work")])
+    assert await store.claim("another") is None
+
+
+async def test_an_end_that_another_tells_by_now_is_not_ticked_off(opened: Open, sqlite_url: str) -> None:
+    """R5. Red when `told` asks for no fence: the one who tells it dies, and nobody tells it again (seen)."""
+    store = await opened(sqlite_url)
+    await store.commit(await claimed(store, "a"), events=[JobFinished(Conclusion.FAILURE, "No.")], finish="failed")
+    await pass_time(sqlite_url)
+    frozen = await store.untold("frozen")
+    await pass_time(sqlite_url)
+    assert frozen is not None
+    assert await store.untold("another") is not None
+    with pytest.raises(LeaseLost):
+        await store.told(frozen)
+    assert (await store.census()).untold == 1
+
+
 async def test_a_renewed_lease_is_kept(opened: Open, database_url: str) -> None:
     store = await opened(database_url, lease_s=180.0)
     claim = await claimed(store, "a")
@@ -401,6 +425,16 @@ async def test_a_job_that_was_put_back_rests_unless_somebody_cancels_it(store: S
     assert await store.claim("w") is None
     await pass_time(database_url)
     assert (await again(store)).cancel_by == "octocat"
+
+
+async def test_a_clock_that_is_set_back_keeps_no_dead_workers_job(opened: Open, database_url: str) -> None:
+    """Red when a lease may end however late: nobody takes the job for as long as the clock was set back (seen)."""
+    store = await opened(database_url)
+    await claimed(store, "a")
+    await pass_time(database_url, -3_600.0)
+    assert (await store.census()).queued == 1
+    assert await store.claim("w") is not None
+    assert await store.claim("w") is None
 
 
 # ---------------------------------------------------------------- cancel
