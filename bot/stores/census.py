@@ -33,7 +33,7 @@ def _oldest_s(connection: Connection) -> float | None:
     since = case(
         (and_(JOBS.c.state == "queued", JOBS.c.run_at < JOBS.c.created_at), JOBS.c.created_at),  # it never rested
         (JOBS.c.state == "queued", JOBS.c.run_at),
-        (JOBS.c.lease_until > 0.0, JOBS.c.lease_until),
+        (JOBS.c.lease_until.between(1.0, Now()), JOBS.c.lease_until),
         else_=Now(),  # freed by a worker that has just started, and takes it next
     )
     takeable = and_(claims.free(JOBS.c), or_(JOBS.c.priority != WORK, ~claims.behind_another(JOBS)))

@@ -26,7 +26,7 @@ from bot.domain.errors import ProviderError
 from bot.domain.events import Conclusion, JobFinished
 from bot.ports import Claim
 from bot.stores import codec, ledger, sql
-from bot.stores.schema import CLAIM_LOCK, JOBS, LONGEST_REST_S, UNFINISHED, WORK, Now
+from bot.stores.schema import CLAIM_LOCK, JOBS, LONGEST_LEASE_S, LONGEST_REST_S, UNFINISHED, WORK, Now
 
 DEADLY = (
     "The bot's worker died each time it worked on this ({deaths} times), so the job was closed. "
@@ -143,7 +143,7 @@ def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool, orphans: b
     one of them, waits for none; nor does a cancelled job: all that is left is to clean up.
     """
     candidate = JOBS.alias("candidate")
-    is_live = (JOBS.c.state == "running") & (JOBS.c.lease_until >= Now())
+    is_live = and_(JOBS.c.state == "running", is_held(JOBS.c))
     is_work = JOBS.c.priority == WORK
     kinds = select(JOBS.c.tenant, is_work.label("is_work"), func.count().label("jobs")).where(is_live)
     live = kinds.group_by(JOBS.c.tenant, is_work).subquery("live")
@@ -188,8 +188,12 @@ def free(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]
     """Nobody works on it, and somebody may."""
     set_back = job.run_at > Now() + literal(LONGEST_REST_S)  # the clock was: nothing rests for so long
     due = and_(job.state == "queued", or_(job.run_at <= Now(), set_back))
-    abandoned = and_(job.state == "running", job.lease_until < Now())
-    return or_(due, abandoned)
+    return or_(due, and_(job.state == "running", ~is_held(job)))
+
+
+def is_held(job: ReadOnlyColumnCollection[str, Column[Any]]) -> ColumnElement[bool]:
+    """Whether a running job's lease goes on; one that ends later than any can is from before the clock was set back."""
+    return and_(job.lease_until >= Now(), job.lease_until <= Now() + literal(LONGEST_LEASE_S))
 
 
 def _close(connection: Connection, row: Row[Any], message: str, announce: Announce) -> None:

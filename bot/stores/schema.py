@@ -35,6 +35,7 @@ CLAIM_LOCK = 0x7B5_0002
 PURSE_LOCK = 0x7B5_0003
 
 UNFINISHED = ("queued", "running")
+LONGEST_LEASE_S = 600.0  # of a running job: twenty times the usual one
 LONGEST_REST_S = 7_200.0  # of a queued job: GitHub's longest limit is over in an hour
 WORK, ANSWER = 0, 1  # priorities: what is answered at once waits for no job and for no limit of theirs
 
