@@ -155,16 +155,18 @@ class Reporter:
                 task.cancel()
 
     async def _update(self, github: GitHub) -> ProviderError | None:
-        """Check first, as the comment links to it. Answers the failure that a later try may cure."""
+        """Check first, as the comment links to it. Answers a failure, rather one that a later try may cure."""
         events = tuple(self._events)
         if not events:
             return None
         self._sent_at = self._monotonic()
         self._awaited.clear()
-        failure = await self._attempt("check run", self._check.show(events, now=self._now(), github=github))
+        of_check = await self._attempt("check run", self._check.show(events, now=self._now(), github=github))
         links = replace(self._links, check=self._check.url)
         body = tracking_comment(self._job, events, now=self._now(), links=links)
-        return await self._attempt("comment", self._comment.show(body, github=github)) or failure
+        of_comment = await self._attempt("comment", self._comment.show(body, github=github))
+        failures = [failure for failure in (of_comment, of_check) if failure is not None]
+        return max(failures, key=lambda failure: failure.retryable, default=None)
 
     async def _attempt(self, what: str, action: Awaitable[None]) -> ProviderError | None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from bot.domain.errors import LeaseLost, ProviderError
-from bot.domain.job import Continue, Job, Start
+from bot.domain.job import Job
 from bot.intake.admission import NotPermitted, check_person
 from bot.ports import GitHub, GitHubApp, Line, Waiting
 from bot.report.links import Links
@@ -58,14 +58,11 @@ class WaitingRoom:
         it can begin no job. Raises ProviderError when the store fails."""
         now = self._now()
         self._not_before = {job_id: at for job_id, at in self._not_before.items() if at > now}
-        found = await self._store.waiting(PATIENCE_S)
+        found = await self._store.waiting(PATIENCE_S, tuple(self._not_before))
         about_to_begin = await self._store.due() if found and not stuck else ()
         for waiting in found:
             job = waiting.job
-            tells = isinstance(job.command, Start | Continue) and not job.issue.is_pull_request
-            if not tells or job.id in self._not_before or job.id in about_to_begin:
-                continue
-            if not await self._store.hold_back(job.id, HELD_BACK_S):
+            if job.id in about_to_begin or not await self._store.hold_back(job.id, HELD_BACK_S):
                 continue
             try:
                 told = await self._tell(waiting, stuck)

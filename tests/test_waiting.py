@@ -13,6 +13,7 @@ from bot.github.pace import NO_LIMITS
 from bot.report.links import Links
 from bot.report.tracking import waiting_comment
 from bot.stores import QueueLimits, Store, open_store
+from bot.stores.notices import WAITING_A_LOOK
 from bot.waiting import WaitingRoom
 from tests.github.wire import private_key
 from tests.polling import WITHIN_S, until
@@ -124,6 +125,27 @@ async def test_a_job_that_may_begin_at_once_does_not_wait_unless_the_bot_can_beg
     assert asked == []
     await waiting_room(store, gone).look(stuck=True)
     assert asked != []
+    await store.close()
+
+
+async def test_those_who_cannot_be_told_hide_nobody_who_waits_behind_them(tmp_path: Path) -> None:
+    """Red when the store looks at the same oldest twenty each time: nobody asks for installation 2 (seen)."""
+    asked: list[str] = []
+
+    async def gone(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(404, json={"message": "Not Found"})
+
+    store = await open_store(f"sqlite:///{tmp_path}/bot.db", limits=QueueLimits(running=1, lease_s=600))
+    await claimed(store, "first")
+    for number in range(WAITING_A_LOOK):
+        await deliver(store, a_job(f"gone-{number}"))
+    await deliver(store, a_job("last", installation=2))
+    await pass_time(f"sqlite:///{tmp_path}/bot.db")
+    room = waiting_room(store, gone)
+    for _ in range(2):
+        await room.look()
+    assert "/app/installations/2/access_tokens" in asked
     await store.close()
 
 

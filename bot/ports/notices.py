@@ -1,6 +1,6 @@
 """What GitHub tells that ends jobs, and what the store knows about requests beside the jobs themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -101,8 +101,9 @@ class Waiting:
 class Line(Protocol):
     """Those who wait. Every call raises ProviderError."""
 
-    async def waiting(self, longer_than_s: float) -> tuple[Waiting, ...]:
-        """The jobs that have waited so long for their first turn without being told, oldest first; twenty at most."""
+    async def waiting(self, longer_than_s: float, but: Collection[str] = ()) -> tuple[Waiting, ...]:
+        """The jobs that work and have waited so long for their first turn without being told; the oldest twenty `but`
+        for these."""
         ...
 
     async def hold_back(self, job_id: str, seconds: float) -> bool:

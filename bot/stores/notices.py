@@ -1,6 +1,6 @@
 """What ends jobs from outside, and the small facts beside them: plain functions over one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, text, update
@@ -163,12 +163,12 @@ def stored(connection: Connection, guids: Sequence[str]) -> frozenset[str]:
     return frozenset(connection.execute(select(DELIVERIES.c.guid).where(DELIVERIES.c.guid.in_(guids))).scalars())
 
 
-def waiting(connection: Connection, longer_than_s: float) -> tuple[Waiting, ...]:
+def waiting(connection: Connection, longer_than_s: float, but: Collection[str] = ()) -> tuple[Waiting, ...]:
     behind = claims.ahead_of(JOBS).limit(1).scalar_subquery()
     told = select(MARKS.c.name).where(MARKS.c.name == literal("waits:") + JOBS.c.id)
     rows = connection.execute(
         select(JOBS.c.spec, behind.label("behind"))
-        .where(waits(), JOBS.c.created_at < Now() - literal(longer_than_s), ~told.exists())
+        .where(waits(), JOBS.c.created_at < Now() - literal(longer_than_s), ~told.exists(), JOBS.c.id.not_in(but))
         .order_by(JOBS.c.position)
         .limit(WAITING_A_LOOK)
     )

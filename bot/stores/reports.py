@@ -35,7 +35,7 @@ def told(connection: Connection, claim: Claim) -> None:
 def _take(connection: Connection, owner: str) -> Row[Any] | None:
     waiting = and_(JOBS.c.reported == 0, JOBS.c.state.not_in(UNFINISHED), JOBS.c.lease_until < Now())
     recent = JOBS.c.finished_at > Now() - literal(TOLD_FOR_S)
-    oldest = select(JOBS.c.position).where(waiting, recent).order_by(JOBS.c.finished_at).limit(1)
+    oldest = select(JOBS.c.position).where(waiting, recent).order_by(JOBS.c.tellings, JOBS.c.finished_at).limit(1)
     wait = case(
         *((JOBS.c.tellings == tries, literal(TELLING_S * 2.0**tries)) for tries in range(3)),
         else_=literal(LONGEST_WAIT_S),

@@ -1,7 +1,7 @@
 """The store: everything durable about deliveries and jobs, on SQLite or Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from math import inf
 from typing import TypeVar
 
@@ -82,8 +82,8 @@ class Store:
     async def started_this_hour(self, claim: Claim) -> int:
         return await self._database.read(lambda c: notices.started_this_hour(c, claim))
 
-    async def waiting(self, longer_than_s: float) -> tuple[Waiting, ...]:
-        return await self._database.read(lambda c: notices.waiting(c, longer_than_s))
+    async def waiting(self, longer_than_s: float, but: Collection[str] = ()) -> tuple[Waiting, ...]:
+        return await self._database.read(lambda c: notices.waiting(c, longer_than_s, but))
 
     async def hold_back(self, job_id: str, seconds: float) -> bool:
         return await self._database.write(lambda c: notices.hold_back(c, job_id, seconds))

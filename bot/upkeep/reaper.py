@@ -86,8 +86,8 @@ class Reaper:
                         await self._tell(claim)
                 except LeaseLost:
                     log.info("end told by another worker")
-                except TimeoutError:
-                    log.warning("end not told yet", tries=claim.attempts, error="GitHub took too long")
+                except TimeoutError as error:
+                    log.warning("end not told yet", tries=claim.attempts, error=str(error) or "GitHub took too long")
 
     async def _tell(self, claim: Claim) -> None:
         deadline = self._now() + TELLING_S
@@ -96,13 +96,16 @@ class Reaper:
             if self._now() >= deadline:
                 raise LeaseLost("somebody else may tell this end by now")
 
+        async def next_time(wait_s: float) -> None:
+            raise TimeoutError(f"GitHub lets nothing through for {wait_s:.0f} seconds")
+
         job, events = claim.job, await self._store.events(claim.job.id)
         shut = await self._store.shut_out(job.installation_id, job.repo.id)
         if shut is not None and not shut.for_good:
             log.info("end not told yet", tries=claim.attempts, reason=shut.why)
             return
         try:
-            async with self._app.repository(job.installation_id, job.repo, hold=hold) as github:
+            async with self._app.repository(job.installation_id, job.repo, hold=hold, on_wait=next_time) as github:
                 await self._tidy(job, events, github)
                 told = await self._report(job, events, github)
         except ProviderError as error:

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.stores import Store
-from bot.stores.reports import TOLD_FOR_S
+from bot.stores.reports import TELLING_S, TOLD_FOR_S
 from tests.stores.beside import pass_time
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
@@ -52,6 +52,17 @@ async def test_an_end_that_nobody_tells_any_more_is_not_counted_as_untold(store:
     await pass_time(database_url, TOLD_FOR_S + WAITED_S)
     assert await store.untold("reaper") is None
     assert (await store.census()).untold == 0
+
+
+async def test_an_end_that_failed_before_lets_the_others_go_first(store: Store, database_url: str) -> None:
+    """Red when the oldest goes first however often it failed: a limited installation holds up all others (seen)."""
+    for name in ("old", "young"):
+        await store.commit(await claimed(store, name), finish="failed")
+    for name in ("old", "young"):
+        await pass_time(database_url, WAITED_S + TELLING_S)
+        claim = await store.untold("reaper")
+        assert claim is not None
+        assert claim.job.id == f"job-{name}"
 
 
 async def test_the_job_of_a_dead_worker_waits_again(opened: Open, database_url: str) -> None:
