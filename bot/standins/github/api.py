@@ -157,21 +157,15 @@ def _repository(world: World, route: Route, request: Request, caller: Caller) ->
     repository = world.repository(name)
     if repository is None:
         former = existing(world.former_names.get(name.lower()))
-        _check_access(caller, former, route)
+        authorize(caller, former, route.needs, writes=route.writes)
         head, _, _ = request.url.path.partition("/repos/")
         rest = "/".join(request.url.path.split("/repos/", 1)[1].split("/")[2:])
         query = f"?{request.url.query}" if request.url.query else ""
         raise Moved(f"{world.base_url}{head}/repositories/{former.id}" + (f"/{rest}" if rest else "") + query)
-    _check_access(caller, repository, route)
+    authorize(caller, repository, route.needs, writes=route.writes)
     if route.writes and repository.archived:
         raise Problem(403, "Repository was archived so is read-only.")
     return repository
-
-
-def _check_access(caller: Caller, repository: Repository, route: Route) -> None:
-    if route.caller is AsApp:
-        return
-    authorize(caller, repository, route.needs, writes=route.writes)
 
 
 async def _json_body(request: Request) -> Json:

@@ -4,7 +4,7 @@ from bot.standins.github import shapes
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import LEVELS, AsApp, AsInstallation, mint
 from bot.standins.github.problems import Problem, not_found
-from bot.standins.github.state import Installation, Repository
+from bot.standins.github.state import Installation
 
 
 async def get_app(call: Call) -> Answer:
@@ -45,13 +45,12 @@ async def create_token(call: Call) -> Answer:
 
 
 def _chosen(call: Call, installation: Installation) -> set[int] | None:
-    ids, names = call.body.get("repository_ids"), call.body.get("repositories")
-    if ids is None and names is None:
+    ids = call.body.get("repository_ids")
+    if ids is None:
         return installation.repositories
-    if not _all(ids, int) or not _all(names, str):
-        raise Problem(422, "Invalid request.\n\nRepositories are a list of names, or of ids.")
-    wanted: list[Repository | None] = [call.world.repositories.get(id) for id in ids or []]
-    wanted += [call.world.repository(f"{installation.account.login}/{name}") for name in names or []]
+    if not isinstance(ids, list) or not all(type(id) is int for id in ids):
+        raise Problem(422, "Invalid request.\n\nRepositories are a list of ids.")
+    wanted = [call.world.repositories.get(id) for id in ids]
     found = {one.id for one in wanted if one is not None and installation.covers(one)}
     if not wanted or len(found) < len({id(one) for one in wanted}):
         raise Problem(
@@ -59,10 +58,6 @@ def _chosen(call: Call, installation: Installation) -> set[int] | None:
             "There is at least one repository that does not exist or is not accessible to the parent installation.",
         )
     return found
-
-
-def _all(rows: object, kind: type) -> bool:
-    return rows is None or (isinstance(rows, list) and all(type(row) is kind for row in rows))
 
 
 async def revoke_token(call: Call) -> Answer:

@@ -35,14 +35,14 @@ class Forms:
 
     async def open_issue(self, request: Request) -> Response:
         fields = await fields_of(request)
-        repo, who = self._repo(request), self._who(fields)
+        repo, who = repo_at(self._world, request), self._who(fields)
         body = fields.get("body", "").replace("\r\n", "\n")
         issue = threads.open_issue(self._world, repo, who, fields.get("title", ""), body)
         return _back(f"/{repo.full_name}/issues/{issue.number}", who)
 
     async def change_thread(self, request: Request) -> Response:
         fields = await fields_of(request)
-        repo, who = self._repo(request), self._who(fields)
+        repo, who = repo_at(self._world, request), self._who(fields)
         issue = threads.issue_of(repo, request.path_params["number"])
         await self._change(request.path_params["verb"], repo, issue, who, fields)
         place = "pull" if issue.pull else "issues"
@@ -72,14 +72,16 @@ class Forms:
         self._hooks.redeliver(self._world.delivery(request.path_params["id"]))
         return RedirectResponse("/deliveries", 303)
 
-    def _repo(self, request: Request) -> Repository:
-        return existing(self._world.repository("{owner}/{repo}".format(**request.path_params)))
-
     def _who(self, fields: dict[str, str]) -> User:
         who = self._world.user(fields.get("as", ""))
         if who is None or who.type != "User":
             raise Problem(422, "Choose one of the people to act as.")
         return who
+
+
+def repo_at(world: World, request: Request) -> Repository:
+    """Raises Problem 404."""
+    return existing(world.repository("{owner}/{repo}".format(**request.path_params)))
 
 
 async def fields_of(request: Request) -> dict[str, str]:

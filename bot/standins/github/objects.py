@@ -15,7 +15,6 @@ from bot.standins.github.state import Json
 
 TYPES = {"100644": "blob", "100755": "blob", "120000": "blob", "040000": "tree", "160000": "commit"}
 BLOB_LIMIT = 100_000_000  # bytes that GitHub's blob API takes
-INLINE_LIMIT = 2_500_000  # bytes of inline content, about where GitHub's tree API gives up
 
 
 async def create_blob(call: Call) -> Answer:
@@ -46,7 +45,7 @@ async def create_tree(call: Call) -> Answer:
     git = call.repo.git
     if base is not None and await to_thread(git.kind, str(base)) not in ("tree", "commit"):
         raise Problem(422, "base_tree is not a valid tree oid")
-    entries = [await _entry(call, row) for row in rows]
+    entries = [_entry(row) for row in rows]
     await _check_objects(call, entries)
     gone = [path for path, _, sha in entries if sha is None]
     if gone:
@@ -66,7 +65,7 @@ async def create_tree(call: Call) -> Answer:
     return Answer(201, shown, {"Location": shown["url"]})
 
 
-async def _entry(call: Call, row: Json) -> tuple[str, str, str | None]:
+def _entry(row: Json) -> tuple[str, str, str | None]:
     path, mode, kind = row.get("path"), row.get("mode"), row.get("type")
     if not isinstance(path, str) or not path:
         raise Problem(422, "Must supply a valid tree.path")
@@ -78,14 +77,9 @@ async def _entry(call: Call, row: Json) -> tuple[str, str, str | None]:
         raise Problem(422, "Must supply a valid tree.mode")
     if kind is not None and kind != TYPES[mode]:
         raise Problem(422, f"tree.type {kind} does not match tree.mode {mode}")
-    if ("sha" in row) == ("content" in row):
+    if "sha" not in row:
         raise Problem(422, "Must supply either tree.sha or tree.content. Request will be rejected if both are present.")
-    if "sha" in row:
-        return path, mode, None if row["sha"] is None else str(row["sha"])
-    content = str(row["content"]).encode()
-    if len(content) > INLINE_LIMIT:
-        raise Problem(502, "Server Error")
-    return path, mode, await to_thread(call.repo.git.write_blob, content)
+    return path, mode, None if row["sha"] is None else str(row["sha"])
 
 
 async def _check_objects(call: Call, entries: list[tuple[str, str, str | None]]) -> None:
@@ -98,7 +92,7 @@ async def _check_objects(call: Call, entries: list[tuple[str, str, str | None]])
 
 
 async def create_commit(call: Call) -> Answer:
-    """An App that names neither author nor committer gets its own bot as author and GitHub's signature."""
+    """In the name of the App's bot, with GitHub's signature."""
     message, tree, parents = call.body.get("message"), call.body.get("tree"), call.body.get("parents", [])
     git = call.repo.git
     if not isinstance(message, str) or not message.strip():
@@ -110,17 +104,11 @@ async def create_commit(call: Call) -> Answer:
             raise Problem(422, "Parent SHA does not exist or is not a commit object")
     bot = call.actor
     now = datetime.fromtimestamp(call.world.now(), UTC).isoformat(timespec="seconds")
-    own = Signature(bot.login, shapes.noreply(bot), now)
-    signed = "author" not in call.body and "committer" not in call.body
-    author = _signature(call.body.get("author"), own)
-    committer = Signature("GitHub", "noreply@github.com", now) if signed else author
-    if "committer" in call.body:
-        committer = _signature(call.body["committer"], author)
+    author, committer = Signature(bot.login, shapes.noreply(bot), now), Signature("GitHub", "noreply@github.com", now)
     sha = await to_thread(
         git.write_commit, message=message, tree=str(tree), parents=parents, author=author, committer=committer
     )
-    if signed:
-        call.repo.verified.add(sha)
+    call.repo.verified.add(sha)
     shown = shapes.git_commit(call.world, call.repo, await to_thread(git.commit, sha))
     return Answer(201, shown, {"Location": shown["url"]})
 
@@ -130,20 +118,6 @@ async def get_commit(call: Call) -> Answer:
     if await to_thread(call.repo.git.kind, sha) != "commit":
         raise not_found()
     return Answer(200, shapes.git_commit(call.world, call.repo, await to_thread(call.repo.git.commit, sha)))
-
-
-def _signature(given: object, otherwise: Signature) -> Signature:
-    if given is None:
-        return otherwise
-    if not isinstance(given, dict) or not given.get("name") or not given.get("email"):
-        raise Problem(422, 'Invalid request.\n\n"name", "email" weren\'t supplied.')
-    date = str(given.get("date") or otherwise.date)
-    try:
-        when = datetime.fromisoformat(date)
-    except ValueError:
-        raise Problem(422, f"Invalid request.\n\n{date} is not a valid date.") from None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return Signature(str(given["name"]), str(given["email"]), when.isoformat(timespec="seconds"))
 
 
 GIT = "/repos/{owner}/{repo}/git"

@@ -99,9 +99,6 @@ class Pages:
             whole["md"] = partial(rendered, base=f"/{facts['repo'].full_name}")
         return HTMLResponse(self._templates.get_template(name).render(whole))
 
-    def _repo(self, request: Request) -> Repository:
-        return existing(self._world.repository("{owner}/{repo}".format(**request.path_params)))
-
     async def index(self, request: Request) -> Response:
         return self._page("index.html", request, repositories=list(self._world.repositories.values()))
 
@@ -131,7 +128,7 @@ class Pages:
         return RedirectResponse(f"/user-attachments/assets/{name}?kept=1", 302)
 
     async def repository(self, request: Request) -> Response:
-        repo = self._repo(request)
+        repo = forms.repo_at(self._world, request)
         newest = sorted(repo.issues.values(), key=lambda one: -one.number)
         readme = await to_thread(_readme, repo)
         branches = await to_thread(repo.git.refs, "refs/heads/")
@@ -139,11 +136,11 @@ class Pages:
         return self._page("repository.html", request, repo=repo, threads=newest, readme=readme, branches=names)
 
     async def new_issue(self, request: Request) -> Response:
-        return self._page("new_issue.html", request, repo=self._repo(request))
+        return self._page("new_issue.html", request, repo=forms.repo_at(self._world, request))
 
     async def thread(self, request: Request) -> Response:
         """A pull request asked for as an issue is redirected, and the other way round, as on GitHub."""
-        repo = self._repo(request)
+        repo = forms.repo_at(self._world, request)
         issue = issue_of(repo, request.path_params["number"])
         place = "pull" if issue.pull else "issues"
         if request.url.path.split("/")[3] != place:
@@ -158,13 +155,13 @@ class Pages:
         return self._page("thread.html", request, repo=repo, issue=issue, cut=SHOWN_LINES, **facts)
 
     async def plain_diff(self, request: Request) -> Response:
-        repo = self._repo(request)
+        repo = forms.repo_at(self._world, request)
         pull = existing(issue_of(repo, request.path_params["number"]).pull)
         base = await to_thread(parting, repo.git, pull.base_sha, pull.head_sha)
         return PlainTextResponse(await to_thread(diff_text, repo.git, base, pull.head_sha))
 
     async def commit(self, request: Request) -> Response:
-        repo = self._repo(request)
+        repo = forms.repo_at(self._world, request)
         sha = existing(await to_thread(repo.git.resolve, request.path_params["sha"]))
         commit = await to_thread(repo.git.commit, sha)
         files = await to_thread(changes, repo.git, commit.parents[0], sha) if commit.parents else ()
@@ -172,14 +169,14 @@ class Pages:
         return self._page("commit.html", request, repo=repo, commit=commit, files=files, runs=runs, cut=SHOWN_LINES)
 
     async def tree(self, request: Request) -> Response:
-        repo = self._repo(request)
+        repo = forms.repo_at(self._world, request)
         sha = existing(await to_thread(repo.git.resolve, request.path_params["ref"]))
         entries = await to_thread(repo.git.entries, sha, recursive=True)
         files = [one for one in entries if one.type != "tree"]
         return self._page("tree.html", request, repo=repo, ref=request.path_params["ref"], sha=sha, files=files)
 
     async def check_run(self, request: Request) -> Response:
-        repo = self._repo(request)
+        repo = forms.repo_at(self._world, request)
         run = existing(repo.check_runs.get(request.path_params["id"]))
         return self._page("check_run.html", request, repo=repo, run=run)
 

@@ -9,8 +9,7 @@ from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
 from bot.standins.github.differences import measure
 from bot.standins.github.problems import Problem, existing, invalid, refused
-from bot.standins.github.state import App, Issue, PullRequest, Repository, User
-from bot.standins.github.world import World
+from bot.standins.github.state import Issue, PullRequest, Repository, User
 
 
 async def list_pulls(call: Call) -> Answer:
@@ -34,43 +33,15 @@ async def list_pulls(call: Call) -> Answer:
 
 
 async def create_pull(call: Call) -> Answer:
+    """422 for branches that are not there, that hold nothing to merge, or that have one open."""
     title = threads.check_title("PullRequest", call.body.get("title"))
     body = threads.check_body("PullRequest", call.body.get("body"))
     head, base = call.body.get("head"), call.body.get("base")
     for name, value in (("head", head), ("base", base)):
         if not isinstance(value, str) or not value:
             raise Problem(422, f'Invalid request.\n\n"{name}" wasn\'t supplied.')
-    issue = await open_pull(
-        call.world,
-        call.repo,
-        call.actor,
-        title=title,
-        body=body,
-        head=str(head),
-        base=str(base),
-        draft=call.body.get("draft") is True,
-        maintainer_can_modify=call.body.get("maintainer_can_modify", True) is True,
-        via_app=call.app,
-    )
-    answer = _whole(call, issue)
-    return Answer(201, answer.body, {"Location": answer.body["url"]})
-
-
-async def open_pull(
-    world: World,
-    repo: Repository,
-    author: User,
-    *,
-    title: str,
-    body: str | None,
-    head: str,
-    base: str,
-    draft: bool = False,
-    maintainer_can_modify: bool = True,
-    via_app: App | None = None,
-) -> Issue:
-    """Raises Problem 422 for branches that are not there, that hold nothing to merge, or that have one open."""
-    owner, _, branch = head.rpartition(":")
+    repo, base = call.repo, str(base)
+    owner, _, branch = str(head).rpartition(":")
     refs = await to_thread(repo.git.refs, "refs/heads/")
     if (owner and owner.lower() != repo.owner.login.lower()) or f"refs/heads/{branch}" not in refs:
         raise invalid("PullRequest", "head", "invalid")
@@ -82,12 +53,13 @@ async def open_pull(
         raise refused("PullRequest", f"No commits between {base} and {branch}")
     if any(one.state == "open" and one.pull and one.pull.head_ref == branch for one in _same_base(repo, base)):
         raise refused("PullRequest", f"A pull request already exists for {repo.owner.login}:{branch}.")
-    now = world.now()
-    issue = Issue(world.next_id(), threads.next_number(repo), author, title, body, now, now, via_app)
-    issue.pull = PullRequest(world.next_id(), branch, head_sha, base, base_sha, draft, maintainer_can_modify, size)
+    now, next_id = call.world.now(), call.world.next_id
+    issue = Issue(next_id(), threads.next_number(repo), call.actor, title, body, now, now, call.app)
+    issue.pull = PullRequest(next_id(), branch, head_sha, base, base_sha, call.body.get("draft") is True, size)
     repo.issues[issue.number] = issue
     await to_thread(repo.git.move_ref, f"refs/pull/{issue.number}/head", head_sha)
-    return issue
+    shown = _whole(call, issue).body
+    return Answer(201, shown, {"Location": shown["url"]})
 
 
 def _same_base(repo: Repository, base: str) -> Iterable[Issue]:

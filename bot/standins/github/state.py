@@ -120,7 +120,6 @@ class PullRequest:
     base_ref: str
     base_sha: str
     draft: bool
-    maintainer_can_modify: bool
     size: Size
     requested_reviewers: list[User] = field(default_factory=list)
     merged_at: float | None = None

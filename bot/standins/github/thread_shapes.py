@@ -184,7 +184,7 @@ def pull_request(world: World, repo: Repository, it: Issue, pull: PullRequest, v
         "merged_by": user(world, pull.merged_by) if pull.merged_by else None,
         "comments": len(it.comments),
         "review_comments": 0,
-        "maintainer_can_modify": pull.maintainer_can_modify,
+        "maintainer_can_modify": True,
         "commits": pull.size.commits,
         "additions": pull.size.additions,
         "deletions": pull.size.deletions,

@@ -59,8 +59,6 @@ async def test_a_token_is_long_lives_an_hour_and_can_be_revoked(it: Scene) -> No
         ),
         pytest.param({"permissions": {"workflows": "write"}}, 422, "The permissions requested", id="never-granted"),
         pytest.param({"permissions": {"issues": "admin"}}, 422, "The permissions requested", id="a-level-too-high"),
-        pytest.param({"repositories": ["tool"]}, 201, None, id="by-name"),
-        pytest.param({"repositories": ["nowhere"]}, 422, "There is at least one repository", id="unknown-name"),
         pytest.param({"repository_ids": [7]}, 422, "There is at least one repository", id="unknown-id"),
     ],
 )
