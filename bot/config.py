@@ -122,6 +122,7 @@ class Config:
             self.daytona_api_key,
             *self.webhook_secrets,
             *_password(self.setup_proxy),
+            *_password(self.database_url),
         )
         return tuple(key for key in keys if key)
 

@@ -199,8 +199,8 @@ async def survey(env: Environment, *, spawn: Spawn) -> None:
     """Every hour: commands that no delivery told of are found in the threads, and what is old is deleted."""
     config = without_model(env)
     async with opened(config) as store:
-        await sweeper(store, github_app(config, store)).survey()
         await store.prune()
+        await sweeper(store, github_app(config, store)).survey()
         await hint_at_due(store, spawn)
 
 

@@ -42,7 +42,12 @@ def words(shortfall: Shortfall, wanted_usd: float, repo: Repo, budgets: DayBudge
         who, limit, setting = repo.full_name, budgets.repo_usd, repo_limit
     else:
         who, limit, setting = "this installation", budgets.installation_usd, INSTALLATION_SETTING
-    used = f"{who} has used ${shortfall.used_usd:.2f} of its ${limit:.2f} for today (UTC)"
-    if shortfall.used_usd + 0.005 < limit:
-        used += f", and the next call of the model may cost ${wanted_usd:.2f}"
-    return f"{used}; ask again tomorrow or raise {setting}."
+    if shortfall.used_usd + 0.005 >= limit:
+        return (
+            f"{who} has used ${shortfall.used_usd:.2f} of its ${limit:.2f} for today (UTC); "
+            f"ask again tomorrow or raise {setting}."
+        )
+    return (
+        f"{who} has used or set aside ${shortfall.used_usd:.2f} of its ${limit:.2f} for today (UTC), and the next "
+        f"call of the model may cost ${wanted_usd:.2f}; ask again later or raise {setting}."
+    )

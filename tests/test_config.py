@@ -124,6 +124,12 @@ def test_no_secret_is_in_the_text_of_a_config() -> None:
     assert not any(secret in repr(config) or secret in str(config) for secret in config.secrets)
 
 
+def test_the_databases_password_is_a_secret() -> None:
+    """S3. Red without it in `Config.secrets`: seen."""
+    url = "postgresql://bot:geheim%20wort@db.example/bot"
+    assert "geheim wort" in Config.from_env({**WHOLE, "DATABASE_URL": url}).secrets
+
+
 def test_rules_need_no_model_key() -> None:
     env = {k: v for k, v in WHOLE.items() if k != "ANTHROPIC_API_KEY"}
     assert Config.from_env({**env, "BACKSPACE_MODEL": "rules"}).anthropic_api_key == ""

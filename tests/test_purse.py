@@ -57,7 +57,7 @@ async def test_a_day_that_is_used_up_is_told_with_its_remedy() -> None:
         pytest.param(
             Shortfall("repository", 4.5),
             "`budget.usd_per_day` in `.github/backspace.yml`",
-            "octo-org/widgets has used or set aside for calls under way $4.50 of its $30.00 for today (UTC), and the next "
+            "octo-org/widgets has used or set aside $4.50 of its $30.00 for today (UTC), and the next "
             "call of the model may cost $26.00; ask again later or raise `budget.usd_per_day` in "
             "`.github/backspace.yml`.",
             id="too-little-is-left",

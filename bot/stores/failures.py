@@ -39,10 +39,21 @@ _POSTGRES = {  # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appe
     "40001": (CROSSED, True),
     "57014": (SLOW, True),
     "25P03": (SLOW, True),
-    "28P01": ("the database server refuses the user name or password of DATABASE_URL", False),
-    "28000": ("the database server refuses the user name or password of DATABASE_URL", False),
-    "3D000": ("the database named in DATABASE_URL does not exist: create it", False),
     "42501": ("the database server forbids it: give the bot's user the right to create and write tables", False),
+}
+# What libpq says where no connection comes about, so that psycopg has no SQLSTATE. Servers also speak other languages.
+_CONNECTING = {
+    "password authentication failed": "the database server refuses the user name or password of DATABASE_URL",
+    "no password supplied": "the database server wants a password: DATABASE_URL has none",
+    "no pg_hba.conf entry": "the database server takes no such connection (pg_hba.conf): another host, user or sslmode",
+    "too many c": "the database server takes no more connections: raise max_connections, or end others",
+    'role "': "the user named in DATABASE_URL does not exist or may not log in",
+    'database "': "the database named in DATABASE_URL does not exist: create it",
+    "connection slots": "the database server takes no more connections: raise max_connections, or end others",
+    "invalid connection option": "DATABASE_URL has an option (after the ?) that PostgreSQL does not know",
+    "invalid URI query parameter": "DATABASE_URL has an option (after the ?) that PostgreSQL does not know",
+    "could not translate host name": "the host named in DATABASE_URL is not known",
+    "failed to resolve host": "the host named in DATABASE_URL is not known",
 }
 
 
@@ -65,7 +76,8 @@ def provider_error(error: SQLAlchemyError | sqlite3.Error, *, writing: bool) -> 
         return ProviderError("store", words, retryable=retryable)
     if state is None or state.startswith(("08", "57P", "53", "58")):  # no connection, none left, or it was ended
         lost = AmbiguousWrite if writing and error.connection_invalidated else ProviderError
-        return lost("store", SILENT, retryable=True)
+        said = str(cause)
+        return lost("store", next((words for key, words in _CONNECTING.items() if key in said), SILENT), retryable=True)
     return ProviderError("store", f"the database refused ({type(cause).__name__})")
 
 

@@ -1,6 +1,7 @@
 """Which database a URL names: it is opened, and its tables made or brought up to date."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
@@ -37,7 +38,7 @@ async def _database(database_url: str) -> Database:
 
             if not url.database or url.database == ":memory:":
                 raise UserError("DATABASE_URL must name a file, such as sqlite:///backspace.db: jobs have to survive.")
-            path = Path(url.database)
+            path = Path(os.path.expanduser(url.database))
             await asyncio.to_thread(prepare_file, path)
             return SqliteDatabase(path)
         case "postgresql" | "postgres":

@@ -229,7 +229,8 @@ VERSION = len(STEPS)
 def migrate(connection: Connection) -> None:
     """Bring the database to this version of the schema, in the caller's transaction.
 
-    Raises UserError when a newer version of the bot has written it, or when it cannot hold every character.
+    Raises UserError when a newer version of the bot or another program has written it, or when it cannot hold every
+    character.
     """
     if connection.dialect.name == "postgresql":
         if (encoding := connection.execute(text("SHOW server_encoding")).scalar_one()) != "UTF8":
@@ -238,6 +239,7 @@ def migrate(connection: Connection) -> None:
                 "with CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8', and name that."
             )
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+    _refuse_tables_of_others(connection)
     found = _version(connection)
     if found > VERSION:
         raise UserError(
@@ -252,6 +254,18 @@ def migrate(connection: Connection) -> None:
         connection.execute(insert(SCHEMA_VERSION).values(version=VERSION))
     else:
         connection.execute(update(SCHEMA_VERSION).values(version=VERSION))
+
+
+def _refuse_tables_of_others(connection: Connection) -> None:
+    found = inspect(connection)
+    there = sorted(set(found.get_table_names()) & set(METADATA.tables))
+    if not there:
+        return
+    columns = {column["name"] for column in found.get_columns(JOBS.name)} if JOBS.name in there else set[str]()
+    if not {"spec", "tenant"} <= columns:
+        raise UserError(
+            f"DATABASE_URL names a database with tables of another program ({', '.join(there)}): make one for the bot."
+        )
 
 
 def _version(connection: Connection) -> int:

@@ -94,7 +94,8 @@ class _Health:
             age = None if self._stored_at is None else self._now() - self._stored_at
             return (Part("database", age, "The database cannot be written."),)
         self._stored_at = self._now()
-        return (Part("database", 0.0, None), Part("queue", 0.0, idle(census)))
+        problem = idle(census)
+        return (Part("database", 0.0, None), Part("queue", (problem and census.oldest_queued_s) or 0.0, problem))
 
 
 def idle(census: Census) -> str | None:

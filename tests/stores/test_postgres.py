@@ -133,11 +133,25 @@ async def test_a_database_that_refuses_is_described(postgres: Postgres, setting:
     assert str(refused.value).startswith(f"store: {words}")
 
 
-async def test_a_missing_database_is_said_to_be_missing(postgres: Postgres) -> None:
-    with pytest.raises(BotError) as refused:
-        await open_store(postgres.url("nowhere"))
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        pytest.param("nowhere?", "the database named in DATABASE_URL does not exist: create it", id="no-database"),
+        pytest.param("test?pgbouncer=true&", "DATABASE_URL has an option", id="an-option-of-another-program"),
+        pytest.param("test?user=nobody&", "the user named in DATABASE_URL does not exist", id="no-user"),
+        pytest.param("test?user=full&", "the database server takes no more connections", id="too-many"),
+    ],
+)
+async def test_what_is_wrong_in_its_address_is_said(postgres: Postgres, part: str, words: str) -> None:
+    """Red without `_CONNECTING`: psycopg gives no SQLSTATE where no connection came about (seen)."""
+    postgres.execute('CREATE ROLE "full" LOGIN CONNECTION LIMIT 0')
+    try:
+        with pytest.raises(BotError) as refused:
+            await open_store(f"postgresql://postgres:geheim12@/{part}host={postgres.folder}")
+    finally:
+        postgres.execute('DROP ROLE "full"')
     assert "geheim" not in str(refused.value)
-    assert str(refused.value).startswith("store: ")
+    assert str(refused.value).startswith(f"store: {words}")
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])

@@ -1,6 +1,7 @@
 """How a database gets its tables, and what happens when another version has been there."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,21 @@ from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [("events", "name text"), ("jobs", "id integer"), ("schema_version", "version integer")],
+)
+async def test_a_database_of_another_program_is_refused_in_a_sentence(
+    database_url: str, table: str, columns: str
+) -> None:
+    """R18. Red without the look: the bot starts, is healthy, and every delivery fails (seen)."""
+    if database_url.startswith("sqlite"):
+        Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    await run(database_url, f"CREATE TABLE {table} ({columns})")
+    with pytest.raises(UserError, match=rf"a database with tables of another program \({table}\): make one"):
+        await open_store(database_url)
 
 
 async def test_a_newer_schema_is_refused_in_a_sentence(opened: Open, database_url: str) -> None:

@@ -14,8 +14,9 @@ from bot.domain.events import Conclusion, JobFinished
 from bot.ports import Census, DayBudgets
 from bot.stores import Store, open_store
 from bot.vitals import Vitals
-from bot.web.health import exposition, idle, routes
+from bot.web.health import NOBODY_WORKS_S, exposition, idle, routes
 from tests.midnight import one_day
+from tests.stores.beside import pass_time
 from tests.stores.samples import a_job, claimed, deliver
 
 __all__ = ["one_day"]  # a fixture
@@ -64,6 +65,14 @@ async def test_a_web_process_answers_for_database_and_queue(store: Store) -> Non
         answer = await client.get("/readyz")
     fine = {"ok": True, "age_s": 0.0}
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "parts": {"database": fine, "queue": fine}})
+
+
+async def test_a_queue_that_nobody_serves_says_how_long_its_oldest_job_waits(store: Store, tmp_path: Path) -> None:
+    await deliver(store, a_job("waits"))
+    await pass_time(f"sqlite:///{tmp_path / 'bot.db'}", NOBODY_WORKS_S + 60)
+    async with web(store) as client:
+        queue = (await client.get("/readyz")).json()["parts"]["queue"]
+    assert queue["age_s"] > NOBODY_WORKS_S
 
 
 async def test_a_database_that_is_away_is_red_and_its_address_stays_here() -> None:
