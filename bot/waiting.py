@@ -59,7 +59,7 @@ class WaitingRoom:
         now = self._now()
         self._not_before = {job_id: at for job_id, at in self._not_before.items() if at > now}
         found = await self._store.waiting(PATIENCE_S, tuple(self._not_before))
-        about_to_begin = await self._store.due() if found and not stuck else ()
+        about_to_begin, untold = await self._store.due() if found and not stuck else (), list[str]()
         for waiting in found:
             job = waiting.job
             if job.id in about_to_begin or not await self._store.hold_back(job.id, HELD_BACK_S):
@@ -71,7 +71,10 @@ class WaitingRoom:
             if told:
                 await self._store.set_mark(waiting.mark, 0.0)
             else:
-                self._not_before[job.id] = self._now() + REST_S
+                untold.append(job.id)
+        self._not_before |= dict.fromkeys(
+            untold, self._now() + REST_S
+        )  # together: the next look is at those behind them
 
     async def _tell(self, waiting: Waiting, stuck: bool) -> bool:
         """False: not yet."""

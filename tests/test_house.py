@@ -43,7 +43,8 @@ FLOORS: dict[str, set[str]] = {
     "bot.vitals": PURE,
     "bot.upkeep.reaper": PURE
     | {"bot.lease", "bot.publish", "bot.report", "bot.reporter", "bot.stopping", "bot.vitals"},
-    "bot.upkeep.sweeper": PURE | {"bot.intake", "bot.stopping", "bot.vitals"},
+    "bot.upkeep.found": PURE | {"bot.intake"},
+    "bot.upkeep.sweeper": PURE | {"bot.intake", "bot.stopping", "bot.upkeep.found", "bot.vitals"},
     "bot.waiting": PURE | {"bot.intake", "bot.report", "bot.stopping"},
     "bot.runner": PURE | {"bot.lease", "bot.vitals"},
     "bot.listening": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.recorder"},

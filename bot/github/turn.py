@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from bot.domain.errors import ProviderError
-from bot.github.pace import LONGEST_UNSAID_S, Kind, Limits, Priority, Traffic, writes
+from bot.github.pace import LONGEST_UNSAID_S, MINUTE_S, Kind, Limits, Priority, Traffic, writes
 from bot.ports.github import OnWait
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -49,15 +49,16 @@ class Turn:
         self._changed = asyncio.Event()
 
     async def recall(self, *, unix: float) -> None:
-        """What another process was told; `unix` is the time now. No limit lasts for more than an hour."""
+        """What another process was told; `unix` is the time now. No limit lasts for longer than an hour: what says
+        so was kept by a clock that was ahead."""
         if self._marks is None:
             return
         try:
-            left_s = min((await self._marks.mark(self._name) or 0.0) - unix, LONGEST_UNSAID_S)
+            left_s = (await self._marks.mark(self._name) or 0.0) - unix
         except ProviderError as error:
             structlog.get_logger().warning("limit not recalled", name=self._name, error=str(error))
             return
-        if left_s > 0:
+        if 0 < left_s <= LONGEST_UNSAID_S + MINUTE_S:
             self.traffic.held_until = max(self.traffic.held_until, self.now() + left_s)
 
     async def limited(self, said_s: float | None, kind: Kind, *, sent_at: float, unix: float) -> float:
