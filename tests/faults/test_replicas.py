@@ -100,7 +100,8 @@ async def until_all_are_finished(store: Store) -> None:
 
 
 async def test_three_replicas_share_many_jobs_within_the_limits(postgres: Postgres) -> None:
-    """R5; red when the claim takes no lock of the queue (the limits break), and when a running job is free (tried)."""
+    """R5; red when a running job is free (tried), and by luck alone without the queue's lock: that is
+    `tests/stores/test_moments.py`'s."""
     url, ledger = postgres.new_schema(), Ledger()
     store = await taken_in(url)
     async with AsyncExitStack() as replicas:

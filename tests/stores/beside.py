@@ -23,3 +23,13 @@ async def pass_time(database_url: str, seconds: float = 60.0) -> None:
     """For every job: what the store compares with its clock was so much longer ago, or comes so much sooner."""
     moved = ", ".join(f"{instant} = {instant} - {seconds}" for instant in INSTANTS)
     await run(database_url, f"UPDATE jobs SET {moved}")
+
+
+async def slowed(postgres_url: str, what: str, *, seconds: float) -> None:
+    """From now on each statement that does so to a job takes that long, and whoever may run beside it does."""
+    await run(
+        postgres_url,
+        f"""CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END'""",
+        f"CREATE TRIGGER slow BEFORE {what} ON jobs FOR EACH ROW EXECUTE FUNCTION take_time()",
+    )
