@@ -115,7 +115,7 @@ def door(env: Environment, *, spawn: Spawn) -> "Starlette":
     async def open_for(application: Starlette) -> AsyncIterator[None]:
         hints = Hints(spawn)
         async with opened(config) as store:
-            application.router.routes.extend(web_app(config, store, on_accept=hints.give).routes)
+            application.mount("/", web_app(config, store, on_accept=hints.give))
             yield
             await hints.settled()
 
