@@ -5,12 +5,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.domain.errors import BotError, LeaseLost, ProviderError, UserError
 from bot.domain.events import Noted
+from bot.ports import Accepted
 from bot.stores import QueueLimits, Store, failures, open_store
 from bot.stores.sqlite import SqliteDatabase
 from tests.stores.conftest import Open
@@ -77,6 +79,17 @@ async def test_a_failing_write_takes_no_other_with_it(opened: Open, sqlite_url: 
     assert isinstance(outcomes[40], LeaseLost)
     assert [n for n in range(80) if await store.job(f"job-{n}") is None] == []
     assert len(await store.events("job-zombie")) == 1
+
+
+async def test_of_a_burst_only_the_request_that_cannot_be_stored_is_refused(opened: Open, sqlite_url: str) -> None:
+    """Red when those who were written together with it are not written again, each alone: seen."""
+    store = await opened(sqlite_url)
+    jobs = [a_job("a"), replace(a_job("b"), id="job-a"), a_job("c"), a_job("a")]
+    outcomes = await asyncio.gather(*(deliver(store, job) for job in jobs), return_exceptions=True)
+    assert isinstance(outcomes.pop(1), ProviderError)
+    assert outcomes == [Accepted("job-a", True), Accepted("job-c", True), Accepted("job-a", False)]
+    assert await store.stored(["guid-a", "guid-b", "guid-c"]) == {"guid-a", "guid-c"}
+    assert len(await store.events("job-a")) == 1
 
 
 async def test_the_file_is_for_the_bot_s_user_alone(opened: Open, sqlite_url: str, tmp_path: Path) -> None:
