@@ -194,6 +194,15 @@ def never_rested(thread: Thread) -> Reporter:
 SPOKEN = Recorded(99, 1_000.0, Steered("bob", "bob said: make it blue"))
 
 
+async def test_a_later_attempt_on_the_same_head_finds_the_check_of_the_first(thread: Thread) -> None:
+    """R4. Red when a check is made without a look for one: seen."""
+    for _ in range(2):
+        async with reporter(thread) as reporting:
+            reporting.notice(log(running()))
+            await reporting.close()
+    assert list(thread.checks) == [1]
+
+
 async def test_who_spoke_to_the_agent_sees_at_once_that_it_arrived(thread: Thread) -> None:
     """Red when a message waits for the pace as all else does (seen)."""
     async with never_rested(thread) as reporting:
@@ -253,6 +262,18 @@ async def test_a_failing_github_never_reaches_the_job_and_gets_the_last_state_la
         reporting.notice(log(finished()))
     assert "**Opened #42**" in thread.comments[1]
     assert thread.checks[1][2].conclusion is Conclusion.SUCCESS
+
+
+async def test_a_thread_that_is_gone_does_not_leave_the_check_open(thread: Thread) -> None:
+    """R8. Red when the comment's final failure hides the check's, which passes: the end counts as told (seen)."""
+    fails = {
+        "comment": NotFound("github", "gone", status=410),
+        "check": ProviderError("github", "down", retryable=True),
+    }
+    thread.failing = lambda what: fails[what.split()[1]]
+    async with reporter(thread) as reporting:
+        reporting.notice(log(finished()))
+        assert not await reporting.close()
 
 
 async def test_a_limit_is_waited_for(thread: Thread) -> None:

@@ -21,7 +21,7 @@ from bot.standins.github.faults import Delay, Reply
 from bot.standins.github.state import CheckRun
 from bot.stores import Store
 from bot.stores.claims import UNREADABLE
-from bot.upkeep.reaper import Reaper
+from bot.upkeep.reaper import TELLING_S, Reaper
 from tests.github.scene import Scene, scene
 from tests.polling import WITHIN_S, until
 from tests.stores.beside import pass_time, run
@@ -111,6 +111,24 @@ async def test_a_job_whose_command_only_another_version_knows_is_told_that_it_wa
     assert [run.conclusion for run in checks(github)] == ["failure"]
 
 
+async def test_a_reaper_that_stood_still_writes_nothing_afterwards(
+    opened: Open, sqlite_url: str, github: Scene
+) -> None:
+    """R5: after 45 s another may tell this end. Red when no write asks for the time: seen."""
+    store = await opened(sqlite_url)
+    await ended(store, await begun(store, github))
+    await pass_time(sqlite_url)
+    times = itertools.chain([0.0], itertools.repeat(TELLING_S + 1))  # it begins, and freezes
+    links, app = (lambda _: LINKS), github.app()
+    frozen = Reaper(store, app, links=links, leaks=LEAKS, owner="frozen", now=lambda: next(times))
+    before = [request for request in github.loopback.requests if request.method != "GET"]
+    await frozen.tell_all()
+    after = [r.path for r in github.loopback.requests if r.method != "GET" and r not in before]
+    assert [path for path in after if path.startswith("/repos/")] == []
+    assert [run.status for run in checks(github)] == ["in_progress"]
+    assert (await store.census()).untold == 1
+
+
 async def ended(store: Store, claim: Claim, *, reported: bool = False) -> None:
     await store.commit(claim, events=[JobFinished(Conclusion.FAILURE, DIED)], finish="failed", reported=reported)
 
@@ -148,6 +166,19 @@ async def test_an_end_is_told_once_github_takes_the_apps_signature_again(
     await pass_time(sqlite_url)
     await reaper(store, github).tell_all()
     assert [run.conclusion for run in checks(github)] == ["failure"]
+
+
+async def test_nobody_waits_for_an_end_that_github_s_limits_hold_up(
+    opened: Open, sqlite_url: str, github: Scene
+) -> None:
+    """Red when the reaper waits for the limit: 45 s for each end of that installation (seen)."""
+    store = await opened(sqlite_url)
+    await ended(store, await begun(store, github))
+    await pass_time(sqlite_url)
+    github.loopback.faults.add(Reply(429, {"retry-after": "600"}), path="/repos/")
+    async with asyncio.timeout(WITHIN_S):
+        await reaper(store, github).tell_all()
+    assert (await store.census()).untold == 1
 
 
 async def test_nobody_is_told_where_the_repository_is_gone(opened: Open, database_url: str, github: Scene) -> None:
