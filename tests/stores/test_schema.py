@@ -10,7 +10,7 @@ from bot.domain.events import Conclusion, JobFinished, Noted
 from bot.ports import DayBudgets, Entry
 from bot.stores import Store, open_store
 from bot.stores.schema import VERSION
-from tests.stores.beside import run
+from tests.stores.beside import pass_time, run
 from tests.stores.conftest import Open
 from tests.stores.samples import a_job, claimed, deliver
 
@@ -95,11 +95,11 @@ async def test_a_database_of_the_first_version_learns_to_keep_work_trees(opened:
 
 
 async def test_an_older_database_is_brought_up_with_its_jobs(opened: Open, database_url: str) -> None:
-    """A job in flight goes on; an end from before is old news, and nobody is told of it again."""
+    """A job in flight goes on as its second attempt; an end from before is old news, and nobody is told of it again."""
     older = await open_store(database_url)
     claim = await claimed(older, "ended")
     await older.commit(claim, events=[JobFinished(Conclusion.SUCCESS, "Done.")], finish="succeeded")
-    await deliver(older, a_job("waits"))
+    await claimed(older, "flies")
     await older.close()
     await run(
         database_url,
@@ -111,9 +111,10 @@ async def test_an_older_database_is_brought_up_with_its_jobs(opened: Open, datab
     store = await opened(database_url)
     assert await store.untold("reaper") is None
     assert (await store.census()).finished == {"succeeded": 1}
+    await pass_time(database_url)
     going_on = await store.claim("worker")
     assert going_on is not None
-    assert going_on.job.id == "job-waits"
+    assert (going_on.job.id, going_on.attempts) == ("job-flies", 2)
     assert (
         await store.reserve(going_on, usd=1.0, spent_usd=0.0, budgets=DayBudgets(repo_usd=2, installation_usd=2))
         is None
