@@ -19,6 +19,7 @@ from bot.domain.errors import UserError
 from bot.domain.events import BasePinned, JobFinished, JobStarted, Noted, SandboxReady
 from bot.domain.job import Job
 from bot.domain.setup import SetupReport
+from bot.facts import Facts
 from bot.intake.pictures import Fetch
 from bot.intake.reading import Reading
 from bot.listening import Ear
@@ -27,12 +28,10 @@ from bot.ports import (
     Entry,
     ExportedFile,
     GitHub,
-    IssueFacts,
     Journal,
     Lease,
     Model,
     Purse,
-    RepositoryFacts,
     Sandbox,
     SandboxProvider,
     Workspace,
@@ -41,6 +40,7 @@ from bot.publication import Publication
 from bot.publish.branch import written
 from bot.publish.mirror import Mirror
 from bot.publish.policy import PathRules, problems
+from bot.publish.whole import beside
 from bot.repo_config import PATH, Budget, RepoConfig, lowered, repo_config
 from bot.report.amounts import cut_wish
 from bot.report.leaks import Leaks
@@ -67,15 +67,6 @@ class Workshop:
     purse_of: Callable[[Claim, float | None], Purse]
     setup: SetupRules = field(default_factory=SetupRules)
     pictures: Fetch | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What GitHub said, live, when the job was admitted. `author_writes`: the issue's author has write access."""
-
-    issue: IssueFacts
-    repository: RepositoryFacts
-    author_writes: bool
 
 
 class Journey:
@@ -128,21 +119,24 @@ class Journey:
         (model, *fallbacks), budget = chain_of(names, self._workshop.model_named, wish=wish), self._budget(rules)
         begun_now = JobStarted(lease.claim.attempts, model=model.name, budget_usd=budget.usd)
         await journal.record(begun_now, *self._cut_wish(budget))
-        reading, shop = await self._read(base, rules), self._workshop
-        begun = await unfinished_files(
-            self._earlier, workspace, mirror=shop.mirror, github=self._github, repo_id=job.repo.id
+        left = await unfinished_files(
+            self._earlier, workspace, mirror=self._workshop.mirror, github=self._github, repo_id=job.repo.id
         )
-        if not job.options.dry_run:
-            await self._publication.begin(base.sha)
         started = time.monotonic()
         steerable = model.name != rule_agent.NAME
         premises = await self._premises(workspace, rules)
-        ear = self._ear.open() if steerable else nullcontext()
-        async with ear, premises.first(job.id, journal, goes_on=lambda: not lease.cancelled_by) as (sandbox, setup):
+        async with (
+            beside(self._read(base, rules)) as read,
+            beside(self._begin(workspace)) as begun,
+            self._ear.open() if steerable else nullcontext(),
+            premises.first(job.id, journal, goes_on=lambda: not lease.cancelled_by) as (sandbox, setup),
+        ):
             await self._canary.put(sandbox)
             await journal.record(SandboxReady(sandbox.provider, time.monotonic() - started))
+            await begun  # before a model costs anything
+            reading = await read
             outcome = await work(
-                self._task(base, reading, rules, setup, begun),
+                self._task(base, reading, rules, setup, left),
                 model=model,
                 fallbacks=fallbacks,
                 sandbox=sandbox,
@@ -177,7 +171,7 @@ class Journey:
         if known := written(self._journal, BASE):
             return BasePinned(known["branch"], known["sha"])
         branch = self._job.options.base or self._facts.repository.default_branch
-        sha = await self._github.ref(branch)
+        sha = self._facts.heads.get(branch) or await self._github.ref(branch)
         if self._earlier is not None:
             branch, sha = self._earlier.base_branch, self._earlier.base_sha
         if sha is None:
@@ -185,6 +179,10 @@ class Journey:
         base = BasePinned(branch, sha)
         await self._journal.record(base, entry=Entry("effect", BASE, {"branch": branch, "sha": sha}))
         return base
+
+    async def _begin(self, base: Workspace) -> None:
+        if not self._job.options.dry_run:
+            await self._publication.begin(base)
 
     def _budget(self, rules: RepoConfig) -> Budget:
         """The repository's, or what the request wishes; never more than the operator grants."""

@@ -50,14 +50,22 @@ class Publication:
         self._github, self._journal = github, journal
         self._links, self._leaks, self._canary, self._ear = links, leaks, canary, ear
 
-    async def begin(self, base_sha: str) -> None:
+    async def begin(self, base: Workspace) -> None:
         """There is a head to hang the check run on. Raises what `start_branch` raises."""
         job, branch, journal = self._job, self._branch, self._journal
         if self._earlier is not None:
             await take_up_branch(branch=branch, head_sha=self._earlier.head_sha, journal=journal)
             return
         message = wording.start_commit_message(job)
-        await start_branch(job, branch=branch, message=message, base_sha=base_sha, github=self._github, journal=journal)
+        await start_branch(
+            job,
+            branch=branch,
+            message=message,
+            base_sha=base.base_sha,
+            base_tree=base.base_tree,
+            github=self._github,
+            journal=journal,
+        )
 
     async def drop(self) -> None:
         await drop_branch(branch=self._branch, github=self._github, journal=self._journal)
@@ -103,6 +111,7 @@ class Publication:
         return await publish(
             job,
             patch,
+            base_tree=workspace.base_tree,
             branch=self._branch,
             message=message,
             title=title,

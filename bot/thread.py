@@ -10,8 +10,8 @@ import structlog
 from bot.domain.conversation import Json
 from bot.domain.errors import ProviderError
 from bot.domain.events import Noted
-from bot.domain.job import Job, Person
-from bot.intake.admission import MAY_ASK
+from bot.domain.job import Job
+from bot.facts import may_write
 from bot.intake.pictures import MOST_PICTURES, Fetch, Fetched, pictures_of, signed
 from bot.intake.reading import Reading, Remark, reading_of, remarks_of, said_before, subjects_of, with_remarks
 from bot.ports import Entry, GitHub, Journal, Said
@@ -52,10 +52,10 @@ async def read_thread(
         reading = with_remarks(reading, kept, unread=known.data.get("unread", 0))
         reading = replace(reading, subjects=tuple(known.data.get("subjects", ())))
         return await with_pictures(reading)
-    comments = said_before(job, await github.comments(job.issue.number))
+    subjects, thread = await asyncio.gather(_subjects(base_sha, github), github.comments(job.issue.number))
+    comments = said_before(job, thread)
     writers = await _writers(job, comments, github, author_writes=author_writes)
     remarks, unread = await asyncio.to_thread(remarks_of, comments, writers=writers, everyone=everyone)
-    subjects = await _subjects(base_sha, github)
     reading = replace(with_remarks(reading, remarks, unread=unread), subjects=subjects)
     data = {"remarks": [asdict(remark) for remark in remarks], "unread": unread, "subjects": list(subjects)}
     await journal.record(*(Noted(note) for note in reading.notes()), entry=Entry("effect", READ, data))
@@ -112,17 +112,6 @@ async def _with_pictures(
         notes.append(f"The model sees {'a picture' if count == 1 else f'{count} pictures'} of the thread.")
     await journal.record(*map(Noted, notes))
     return replace(reading, pictures=fetched.pictures)
-
-
-async def may_write(person: Person, github: GitHub) -> bool:
-    """By GitHub's live answer about this very account; one that GitHub does not know may not."""
-    try:
-        permission = await github.permission(person.login)
-    except ProviderError as error:
-        if error.retryable:
-            raise
-        return False
-    return permission.role in MAY_ASK and permission.user_id == person.id
 
 
 async def _writers(job: Job, comments: tuple[Said, ...], github: GitHub, *, author_writes: bool) -> frozenset[int]:

@@ -11,12 +11,14 @@ from bot.continuing import earlier_work
 from bot.domain.errors import BotError, LeaseLost, ProviderError, UserError, machine_limits
 from bot.domain.events import Conclusion, JobFinished
 from bot.domain.job import Cancel, Continue, Job, Start, Work
+from bot.facts import Facts, facts_of
 from bot.intake.admission import HourlyLimit, NotPermitted, admit, refusal_due
-from bot.journey import Facts, Journey, Workshop
+from bot.journey import Journey, Workshop
 from bot.listening import Ear
 from bot.ports import Claim, Entry, GitHub, GitHubApp, JobStore, Lease, ShutOut
 from bot.publish.branch import drop_branch
 from bot.publish.pull_request import find_published
+from bot.publish.whole import beside
 from bot.recorder import Recorder
 from bot.report import answers
 from bot.report.leaks import Leaks
@@ -26,7 +28,6 @@ from bot.report.wording import branch_name
 from bot.reporter import Reporter
 from bot.resting import Waits, rest
 from bot.saying import is_told, react, say
-from bot.thread import may_write
 
 REFUSED = "refused"  # journal key: a refusal was said in the thread
 
@@ -105,7 +106,6 @@ class Worker:
             await self._answer(job, github)
             await self._store.commit(claim, finish="succeeded", reported=True)
             return
-        await react(job, github, "eyes")
         journey = Journey(
             job,
             facts,
@@ -118,7 +118,7 @@ class Worker:
             ear=Ear(claim, store=self._store, journal=journal, github=github),
             earlier=earlier,
         )
-        async with reporter:
+        async with beside(react(job, github, "eyes")), reporter:
             end = await self._end_of(journey, lease, github, journal)
             if shut := await self._store.shut_out(job.installation_id, job.repo.id):
                 await reporter.abandon()
@@ -196,25 +196,20 @@ class Worker:
         return last_word.with_afterword(last_word.cancelled(by, journal.events()), journal.entries())
 
     async def _admitted(self, claim: Claim, github: GitHub, journal: Recorder) -> Facts:
-        """Live facts, gathered at once. Raises UserError when the job may not run, or GitHub will never say."""
+        """Live facts. Raises UserError when the job may not run, or GitHub will never say."""
         job, limit = claim.job, None
         if not last_word.has_started(journal.events()):
             limit = HourlyLimit(self._jobs_per_hour, await self._store.started_this_hour(claim))
         try:
-            permission, issue, repository, author_writes = await asyncio.gather(
-                github.permission(job.requested_by.login),
-                github.issue(job.issue.number),
-                github.repository(),
-                may_write(job.issue.author, github),
-            )
+            facts = await facts_of(job, github)
         except ProviderError as error:
             if last_word.may_retry(error, claim, journal.entries()):
                 raise
             why = answers.without_call(str(last_word.counted(error, claim)))
             words = f"GitHub did not say whether this may be done ({why}). {answers.advice(error)}"
             raise NotPermitted(words) from error
-        admit(job, permission=permission, issue=issue, repository=repository, limit=limit)
-        return Facts(issue=issue, repository=repository, author_writes=author_writes)
+        admit(job, permission=facts.permission, issue=facts.issue, repository=facts.repository, limit=limit)
+        return facts
 
     async def _refuse(self, job: Job, refusal: UserError, github: GitHub, journal: Recorder) -> None:
         """A sentence in the thread; for strangers a reaction, and the sentence at most once an hour."""

@@ -16,7 +16,7 @@ from bot.github.installation import App
 from bot.ports import Model
 from bot.report.pace import MIN_SECONDS_BETWEEN_UPDATES
 from bot.stage import Stage, front_door
-from bot.standins.github import DropReply
+from bot.standins.github import Delay, DropReply
 from bot.standins.github import Reply as Said
 from bot.standins.github.faults import Action
 from bot.wiring import runner
@@ -103,9 +103,7 @@ KINDS = [
     ("GET", r"/git/ref/"),
     ("POST", r"/git/refs$"),
     ("PATCH", r"/git/refs/"),
-    ("GET", r"/git/commits/"),
     ("GET", r"/widget/commits$"),
-    ("POST", r"/git/blobs$"),
     ("POST", r"/git/trees$"),
     ("POST", r"/git/commits$"),
     ("GET", r"/pulls$"),
@@ -199,6 +197,30 @@ async def test_a_job_goes_on_when_in_its_middle(tmp_path: Path, harm: Harm) -> N
         assert_one_of_everything(stage, issue)
 
 
+async def test_a_reaction_that_hangs_holds_nobody_up_and_no_model_works_without_a_branch(tmp_path: Path) -> None:
+    """Red when the worker waits for its reaction, and when the agent begins before its branch is there: seen."""
+    asked_it: list[str] = []
+
+    async def noted(stage: Stage) -> None:
+        asked_it.append("model")
+
+    async with bot(tmp_path, noted) as stage:
+        stage.github.faults.add(Delay(4), method="POST", path=r"/reactions$")
+        refusal = {"message": "Repository rule violations found"}
+        stage.github.faults.add(Said(422, body=refusal), method="POST", path=r"/git/refs$")
+        end = await end_of(stage, await asked(stage, REQUEST))
+        assert (end.conclusion, asked_it) == (Conclusion.FAILURE, [])
+        assert "Repository rule violations found" in end.message
+        await until(lambda: any(row.path.endswith("/reactions") for row in stage.github.requests))
+        reacted, begun = (
+            next(row.at for row in stage.github.requests if row.method == "POST" and row.path.endswith(path))
+            for path in ("/reactions", "/git/commits")
+        )
+        assert begun < reacted + 4
+        end = await end_of(stage, await asked(stage, REQUEST))
+        assert (end.conclusion, asked_it) == (Conclusion.SUCCESS, ["model"])
+
+
 async def deleted(stage: Stage) -> None:
     stage.github.delete_repository(stage.repository)
 
@@ -247,7 +269,7 @@ async def test_a_job_ends_in_words_and_once_when_in_its_middle(tmp_path: Path, h
         assert words in end.message
         (row,) = await stage.jobs(issue)
         assert (row.state, row.attempts) == ("failed", 1)
-        assert len(stage.github.requests) - asked_before[0] <= 12
+        assert len(stage.github.requests) - asked_before[0] <= 16
 
 
 @pytest.mark.slow

@@ -49,7 +49,8 @@ FLOORS: dict[str, set[str]] = {
     "bot.runner": PURE | {"bot.lease", "bot.vitals"},
     "bot.listening": PURE | {"bot.intake", "bot.report", "bot.agent", "bot.recorder"},
     "bot.ending": PURE | {"bot.report", "bot.agent"},
-    "bot.thread": PURE | {"bot.intake"},
+    "bot.facts": PURE | {"bot.intake"},
+    "bot.thread": PURE | {"bot.intake", "bot.facts"},
     "bot.repo_wishes": PURE | {"bot.intake", "bot.publish", "bot.repo_config", "bot.report"},
     "bot.continuing": PURE | {"bot.publish", "bot.report"},
     "bot.publication": PURE
@@ -57,6 +58,7 @@ FLOORS: dict[str, set[str]] = {
     | {"bot.ending", "bot.listening", "bot.continuing"},
     "bot.journey": PURE
     | {
+        "bot.facts",
         "bot.publication",
         "bot.intake",
         "bot.report",
@@ -81,6 +83,7 @@ FLOORS: dict[str, set[str]] = {
         "bot.intake",
         "bot.report",
         "bot.publish",
+        "bot.facts",
         "bot.journey",
         "bot.last_word",
         "bot.recorder",

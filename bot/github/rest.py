@@ -21,6 +21,7 @@ from bot.github.shapes import (
     repository_facts,
     said,
     text_or_nothing,
+    tree_entry,
 )
 from bot.ports import CheckRun, Comment, Commit, IssueFacts, Permission, Remote, RepositoryFacts, Said, TreeEntry
 
@@ -120,7 +121,7 @@ class RestGitHub:
         return text(await self._post(_REPO + "/git/blobs", body), "sha")
 
     async def create_tree(self, base_tree: str, entries: Sequence[TreeEntry]) -> str:
-        tree = [{"path": entry.path, "mode": entry.mode, "type": "blob", "sha": entry.sha} for entry in entries]
+        tree = [tree_entry(entry) for entry in entries]
         return text(await self._post(_REPO + "/git/trees", {"base_tree": base_tree, "tree": tree}), "sha")
 
     async def create_commit(self, message: str, *, tree: str, parents: Sequence[str]) -> Commit:

@@ -6,7 +6,7 @@ from typing import Literal
 from bot.domain.errors import ProviderError
 from bot.domain.job import Person, PullRequest, Repo
 from bot.github.answers import field, flag, number, text
-from bot.ports import Comment, Commit, IssueFacts, RepositoryFacts, Said
+from bot.ports import Comment, Commit, IssueFacts, RepositoryFacts, Said, TreeEntry
 
 
 def repository_facts(data: object) -> RepositoryFacts:
@@ -81,3 +81,8 @@ def instant(data: object, name: str) -> float:
         return datetime.fromisoformat(text(data, name)).timestamp()
     except ValueError:
         raise ProviderError("github", f"an answer without a time at {name}", retryable=True) from None
+
+
+def tree_entry(entry: TreeEntry) -> dict[str, str | None]:
+    what = {"sha": entry.sha} if entry.text is None else {"content": entry.text}
+    return {"path": entry.path, "mode": entry.mode, "type": "blob", **what}

@@ -82,11 +82,12 @@ class CheckRun:
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One entry of a new tree; `sha` None deletes the path."""
+    """One entry of a new tree: the blob `sha`, or a new one that holds `text`; with neither the path is deleted."""
 
     path: str
     mode: str
     sha: str | None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

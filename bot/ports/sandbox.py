@@ -173,6 +173,8 @@ class Workspace(Protocol):
 
     @property
     def base_sha(self) -> str: ...
+    @property
+    def base_tree(self) -> str: ...
 
     async def fill(self, sandbox: Sandbox) -> None:
         """Put the base tree into the sandbox, with a `.git` for the model's convenience."""

@@ -13,20 +13,22 @@ BRANCH_CREATED = "branch_created"
 TAKEN_UP = "taken_up"
 
 
-async def start_branch(job: Job, *, branch: str, message: str, base_sha: str, github: GitHub, journal: Journal) -> str:
+async def start_branch(
+    job: Job, *, branch: str, message: str, base_sha: str, base_tree: str, github: GitHub, journal: Journal
+) -> str:
     """The branch's head, to hang a check run on: an empty commit on the pinned base, or where an earlier attempt left.
 
-    `branch` and `message` come from `bot.report.wording`; the message ends with `[skip ci]`.
+    `branch` and `message` come from `bot.report.wording`; the message ends with `[skip ci]`. `base_tree` is that of
+    `base_sha`.
     Raises UserError when a commit that is not this job's lies on the branch.
     """
     start: str | None = written(journal, START_COMMIT).get("sha")
-    head = await github.ref(branch)
+    head = None if start is None else await github.ref(branch)
     if head is not None and head not in own_commits(journal):
         raise foreign(job, branch, head)
     if head is None:
         if start is None:
-            base = await github.commit(base_sha)
-            commit = await github.create_commit(message, tree=base.tree_sha, parents=[base_sha])
+            commit = await github.create_commit(message, tree=base_tree, parents=[base_sha])
             start = commit.sha
             await journal.record(entry=Entry("effect", START_COMMIT, {"sha": start, "base": base_sha}))
         head = await whole(_created(job, branch, start, github=github))

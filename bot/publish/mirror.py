@@ -54,6 +54,7 @@ class Mirror:
             async with _locked(home):
                 await self._fetch(git, remote, sha, max_bytes)
                 base = await base_files(git, sha, max_bytes=max_bytes)
+                base_tree = (await git.run("rev-parse", f"{sha}^{{tree}}")).decode().strip()
                 archive = await asyncio.to_thread(_prepared, git, home / "ready", sha, base)
         except GitFailed as failure:
             raise failure.as_provider_error(f"commit {sha[:12]} could not be fetched") from None
@@ -62,6 +63,7 @@ class Mirror:
         return PinnedWorkspace(
             git=git,
             base_sha=sha,
+            base_tree=base_tree,
             base=base,
             archive=archive,
             branch=branch if PLAIN_BRANCH.match(branch) else "main",

@@ -1,25 +1,29 @@
-"""A patch becomes commits and a pull request: each step looks before it writes, so doing it twice changes nothing."""
+"""A patch becomes commits and a pull request: what an earlier try may have done is looked for, so once is enough."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
+from bot.domain.conversation import Json
 from bot.domain.errors import AmbiguousWrite, ProviderError, Unprocessable, UserError
 from bot.domain.events import BranchMoved, Noted, PullRequestOpened
-from bot.domain.job import FileStat, Job, Patch, PullRequest
+from bot.domain.job import Change, FileStat, Job, Patch, PullRequest
 from bot.ports import Commit, Entry, GitHub, Journal, TreeEntry
 from bot.publish.branch import BRANCH_CREATED, HEAD_COMMIT, TAKEN_UP, foreign, own_commits, written
 from bot.publish.policy import PathRules, problems
-from bot.publish.whole import whole
+from bot.publish.whole import beside, whole
 
 BRANCH_ADVANCED = "branch_advanced"
 OPENED = "pull_request"
 REVIEW_ASKED = "review_asked"
+MOST_TEXT_BYTES = 1_000_000  # of the files within one tree; GitHub fails above about 2.5 million
 
 
 async def publish(
     job: Job,
     patch: Patch,
     *,
+    base_tree: str,
     branch: str,
     message: str,
     title: str,
@@ -34,24 +38,31 @@ async def publish(
 ) -> PullRequest:
     """Push the patch to the job's branch and open the pull request, or find what an earlier try left.
 
-    `known`: the pull request that the branch has already: it is worded anew, and a draft no longer unless `draft`.
+    `base_tree` is that of the patch's base. `known`: the pull request that the branch has already: it is worded anew,
+    and a draft no longer unless `draft`.
     `reviewers` are logins; each is asked once, whatever became of the others.
     `still_allowed` looks the requester's permission up again before anything is written and raises UserError.
     Raises UserError for paths that never leave, whoever accepted the patch, and when people got in between (branch
     deleted, moved, its base gone or its pull request over); ProviderError otherwise.
     """
     _refuse_forbidden(patch)
-    await still_allowed()
-    if known is not None and not written(journal, BRANCH_ADVANCED):
-        await _look_whether_open(known, github=github)
-    head = await _head_with(job, patch, branch=branch, message=message, github=github, journal=journal)
-    await whole(_advance(job, branch, head, github=github, journal=journal))
+    tried = bool(written(journal, BRANCH_ADVANCED))  # only then there may be a pull request of this job's
+    async with beside(github.ref(branch)) as looking:
+        await still_allowed()
+        if known is not None and not tried:
+            await _look_whether_open(known, github=github)
+        lies = _own(job, branch, await looking, journal)
+    head = written(journal, HEAD_COMMIT)
+    if head.get("tree") != patch.tree_sha:
+        head = await _commit(patch, lies, base_tree=base_tree, message=message, github=github, journal=journal)
+    await whole(_advance(job, branch, lies, head["sha"], github=github, journal=journal))
 
     async def shown() -> PullRequest:
         if known is not None:
             opened = await _renewed(known, title=title, body=body, draft=draft, github=github, journal=journal)
         else:
-            opened = await github.find_pull_request(branch) or await _opened(
+            found = await github.find_pull_request(branch) if tried else None
+            opened = found or await _opened(
                 title=title,
                 body=body,
                 branch=branch,
@@ -116,23 +127,24 @@ def _refuse_forbidden(patch: Patch) -> None:
         raise UserError(f"This change may not be published: {' '.join(found)}")
 
 
-async def _head_with(job: Job, patch: Patch, *, branch: str, message: str, github: GitHub, journal: Journal) -> str:
-    """The commit that holds the patch: the journalled one, or a new one on the branch's head."""
-    before = written(journal, HEAD_COMMIT)
-    if before.get("tree") == patch.tree_sha:
-        return str(before["sha"])
-    parent = await github.ref(branch)
-    if parent is None:
+def _own(job: Job, branch: str, lies: str | None, journal: Journal) -> str:
+    """What lies on the branch, where that is this job's. Raises UserError."""
+    if lies is None:
         raise _deleted(branch)
-    if parent not in own_commits(journal):
-        raise foreign(job, branch, parent)
+    if lies not in own_commits(journal):
+        raise foreign(job, branch, lies)
+    return lies
+
+
+async def _commit(patch: Patch, parent: str, *, base_tree: str, message: str, github: GitHub, journal: Journal) -> Json:
+    """What the journal says of the commit that holds the patch."""
     commit = await _as_it_was_left(parent, patch, github=github, journal=journal)
     if commit is None:
-        tree = await _tree(patch, github=github)
+        tree = await _tree(patch, base_tree, github=github)
         commit = await github.create_commit(message, tree=tree, parents=[parent])
     data = {"sha": commit.sha, "tree": patch.tree_sha, "verified": commit.verified, "reason": commit.reason}
     await journal.record(entry=Entry("effect", HEAD_COMMIT, data))
-    return commit.sha
+    return data
 
 
 async def _as_it_was_left(parent: str, patch: Patch, *, github: GitHub, journal: Journal) -> Commit | None:
@@ -143,44 +155,55 @@ async def _as_it_was_left(parent: str, patch: Patch, *, github: GitHub, journal:
     return left if left.tree_sha == patch.tree_sha else None
 
 
-async def _tree(patch: Patch, *, github: GitHub) -> str:
-    """GitHub's tree for the patch, every object of it compared with the one git names here.
+async def _tree(patch: Patch, base_tree: str, *, github: GitHub) -> str:
+    """GitHub's tree for the patch, compared by its name with the one git names here, and so in every file.
 
-    Raises ProviderError when GitHub holds something else than what was checked.
+    Texts go within the tree, as each blob is a write more, and writes keep a second between them; should GitHub make
+    something else of them, they go as blobs too. Raises ProviderError when it holds something else even then.
     """
-    base = await github.commit(patch.base_sha)
+    tree = ""
+    for most_text in (MOST_TEXT_BYTES, 0):
+        tree = await github.create_tree(base_tree, await _entries(patch.changes, most_text, github=github))
+        if tree == patch.tree_sha:
+            return tree
+    raise ProviderError("github", f"built the tree {tree[:40]} where {patch.tree_sha} was checked")
+
+
+async def _entries(changes: Sequence[Change], most_text: int, *, github: GitHub) -> list[TreeEntry]:
+    """Up to `most_text` bytes of the files stay text; the others are blobs, each compared with what git names it."""
     stored: set[str] = set()
     entries = []
-    for change in patch.changes:
-        sha = None if change.content is None else blob_sha(change.content)
-        if sha is not None and change.content is not None and sha not in stored:
-            answer = await github.create_blob(change.content)
+    for change in changes:
+        content, sha = change.content, None
+        text = None if content is None else _text(content, most_text)
+        if content is not None and text is None and (sha := blob_sha(content)) not in stored:
+            answer = await github.create_blob(content)
             if answer != sha:
                 raise ProviderError("github", f"stored another file than was sent ({answer[:40]} for {sha})")
             stored.add(sha)
-        entries.append(TreeEntry(change.path, change.mode or change.was_mode or "100644", sha))
-    tree = await github.create_tree(base.tree_sha, entries)
-    if tree != patch.tree_sha:
-        raise ProviderError("github", f"built the tree {tree[:40]} where {patch.tree_sha} was checked")
-    return tree
+        if content is not None and text is not None:
+            most_text -= len(content)
+        entries.append(TreeEntry(change.path, change.mode or change.was_mode or "100644", sha, text))
+    return entries
 
 
-async def _advance(job: Job, branch: str, head: str, *, github: GitHub, journal: Journal) -> None:
+def _text(content: bytes, most: int) -> str | None:
+    """Of a file that JSON holds as it is."""
+    if not content or len(content) > most or b"\0" in content:
+        return None
+    with suppress(UnicodeDecodeError):
+        return content.decode()
+    return None
+
+
+async def _advance(job: Job, branch: str, lies: str, head: str, *, github: GitHub, journal: Journal) -> None:
     """Fast-forward the branch; what lies there instead is never overwritten."""
-    now = await github.ref(branch)
-    if now is None:
-        raise _deleted(branch)
-    if now != head:
-        if now not in own_commits(journal):
-            raise foreign(job, branch, now)
+    if lies != head:
         try:
             await github.advance_ref(branch, head)
-        except Unprocessable as error:
-            now = await github.ref(branch)
-            if now is None:
-                raise _deleted(branch) from None
-            if now != head:
-                raise (error if now in own_commits(journal) else foreign(job, branch, now)) from None
+        except Unprocessable:
+            if _own(job, branch, await github.ref(branch), journal) != head:
+                raise
     await _is_moved(branch, head, journal)
 
 

@@ -1,7 +1,8 @@
-"""An effect on GitHub and its record: a cancellation that comes in the middle waits until both are there."""
+"""What is cancelled only with care: an effect on GitHub with its record, and what goes on beside the work."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -22,3 +23,16 @@ async def whole(effect: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait({doing})
         if not doing.cancelled():
             doing.exception()  # whoever cancelled looks at what there is
+
+
+@asynccontextmanager
+async def beside(doing: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """`doing` goes on while the block runs and is over after it; whoever awaits it there hears what it raises."""
+    task = asyncio.create_task(doing)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # who did not await it does not ask

@@ -31,6 +31,7 @@ class PinnedWorkspace:
 
     git: Git
     base_sha: str
+    base_tree: str
     base: Mapping[str, BaseFile] = field(repr=False)
     archive: Path
     branch: str
@@ -65,10 +66,9 @@ class PinnedWorkspace:
             store = _Scratch(self.git, Path(scratch))
             store.objects.mkdir()
             try:
-                base_tree = (await store.run("rev-parse", f"{self.base_sha}^{{tree}}")).decode().strip()
-                tree = await store.tree(base_tree, self.base, exported)
-                diff = await store.run(*DIFF, "-p", base_tree, tree)
-                stats = _stats(await store.run(*DIFF, "--numstat", "-z", base_tree, tree))
+                tree = await store.tree(self.base_tree, self.base, exported)
+                diff = await store.run(*DIFF, "-p", self.base_tree, tree)
+                stats = _stats(await store.run(*DIFF, "--numstat", "-z", self.base_tree, tree))
                 pointers = await self._lost_pointers(exported)
             except GitFailed as failure:
                 raise failure.as_provider_error("the patch could not be made") from None

@@ -60,7 +60,7 @@ async def test_watchers_get_every_event(tmp_path: Path, nobody: Peers) -> None:
 
 
 async def test_a_journey_is_split_into_its_stages_and_calls(tmp_path: Path, nobody: Peers) -> None:
-    rows = await journey.rows(journey.Size(files=20, delay_ms=10.0, rounds=1), tmp_path, nobody)
+    rows = await journey.rows(journey.Size(files=20, delay_ms=10.0, slow_ms=50.0, rounds=1), tmp_path, nobody)
     assert [row.what for row in rows if "calls in a row" in row.what] == [
         "cold: calls in a row",
         "warm: calls in a row",

@@ -113,7 +113,7 @@ async def test_a_disk_that_fills_up_in_the_middle_of_a_job_publishes_nothing_hal
     """The job stops at its first record that finds no room, and goes on where it was when there is room again."""
     database = tmp_path / "home" / "backspace.db"
     async with github(tmp_path) as host, serving(host, tmp_path) as bot:
-        fault = host.github.faults.add(Delay(8), method="POST", path="/git/blobs")
+        fault = host.github.faults.add(Delay(8), method="POST", path="/git/trees")
         issue, _ = await commented(host)
         await until(lambda: fault.left == 0)
         with no_disk(bot, database):

@@ -36,7 +36,7 @@ CHANGES: tuple[Change, ...] = (
     Change("src/old.py", None, None, "100644"),
     Change("twin", "100644", b"print('hello')\n"),
 )
-SMALL = (CHANGES[7], CHANGES[8])
+SMALL = (CHANGES[2], CHANGES[7], CHANGES[8])  # a blob, a text within the tree, and one that goes
 BASE: Mapping[str, tuple[Mode, bytes]] = {
     path: ("100755" if path == "run.sh" else "100644", content) for path, content in FILES.items()
 }
@@ -82,9 +82,19 @@ async def allowed() -> None:
     return
 
 
+def base_tree(here: Scene) -> str:
+    return here.repository.git.commit(here.head).tree
+
+
 async def start(here: Scene, github: RestGitHub, journal: MemoryJournal, branch: str = BRANCH) -> str:
     return await start_branch(
-        here.job(), branch=branch, message=START, base_sha=here.head, github=github, journal=journal
+        here.job(),
+        branch=branch,
+        message=START,
+        base_sha=here.head,
+        base_tree=base_tree(here),
+        github=github,
+        journal=journal,
     )
 
 
@@ -105,6 +115,7 @@ async def finish(
     return await publish(
         here.job(),
         patch,
+        base_tree=base_tree(here),
         branch=branch,
         message="Say hello\n\nCo-authored-by: alice <1+alice@users.noreply.github.com>",
         title=title,
@@ -330,7 +341,7 @@ async def test_a_commit_pushed_at_the_last_moment_is_kept(here: Scene, github: R
     base = await github.commit(started)
     theirs = await github.create_commit("Mine!", tree=base.tree_sha, parents=[started])
     looks = {"object": {"sha": started}}
-    here.loopback.faults.add(Reply(200, body=looks), method="GET", path="git/ref/", times=2)
+    here.loopback.faults.add(Reply(200, body=looks), method="GET", path="git/ref/")
     point(here, BRANCH, theirs.sha)
     with pytest.raises(UserError, match="which this job did not make"):
         await finish(here, github, journal, patch)
@@ -387,10 +398,46 @@ async def test_objects_other_than_the_checked_ones_never_reach_the_branch(
 ) -> None:
     journal = MemoryJournal()
     started = await start(here, github, journal)
-    here.loopback.faults.add(Reply(201, body={"sha": "e" * 40}), method="POST", path=path)
+    here.loopback.faults.add(Reply(201, body={"sha": "e" * 40}), method="POST", path=path, times=2)
     with pytest.raises(ProviderError, match=words):
         await finish(here, github, journal, patch)
     assert await github.ref(BRANCH) == started
+
+
+async def test_texts_go_within_the_tree_and_as_blobs_when_github_makes_another_tree_of_them(
+    here: Scene, github: RestGitHub, patch: Patch
+) -> None:
+    """Each blob is a write more, a second after the one before it. Red without the second try: seen."""
+    for branch, others, blobs in (("backspace/1-one", 0, 2), ("backspace/1-two", 1, 2 + 8)):
+        journal, before = MemoryJournal(), here.asked("POST", "/git/blobs")
+        here.loopback.faults.add(Reply(201, body={"sha": "e" * 40}), method="POST", path="git/trees$", times=others)
+        await start(here, github, journal, branch)
+        await finish(here, github, journal, patch, branch=branch)
+        assert here.loopback.tree(here.repository, branch) == expected()
+        assert here.asked("POST", "/git/blobs") - before == blobs, "data.bin and the empty file; then all, twins once"
+
+
+async def test_a_publication_asks_for_nothing_that_nobody_can_have_changed(
+    here: Scene, github: RestGitHub, small: Patch
+) -> None:
+    """Its calls, one after the other; each costs a requester the time to GitHub and back, a write a second more."""
+    journal = MemoryJournal()
+    await github.remote()
+    seen = len(here.loopback.requests)
+    await start(here, github, journal)
+    await finish(here, github, journal, small)
+    asked = [(row.method, row.path.rpartition("/widget/")[2]) for row in here.loopback.requests[seen:]]
+    assert asked == [
+        ("POST", "git/commits"),
+        ("POST", "git/refs"),
+        ("GET", f"git/ref/heads/{BRANCH}"),
+        ("POST", "git/blobs"),
+        ("POST", "git/trees"),
+        ("POST", "git/commits"),
+        ("PATCH", f"git/refs/heads/{BRANCH}"),
+        ("POST", "pulls"),
+        ("POST", "pulls/2/requested_reviewers"),
+    ]
 
 
 async def test_everybody_named_is_asked_once_and_a_refusal_is_noted_and_not_fatal(
@@ -508,7 +555,7 @@ async def test_a_crash_while_work_goes_on_leads_to_one_commit_and_one_pull_reque
     here: Scene, github: RestGitHub, small: Patch, more: Patch
 ) -> None:
     """R2, R4: killed after the writes that a job of its own has not, then started again."""
-    writes = ["token", "blob", "blob", "tree", "commit", "advance", "words", "ready", "review"]
+    writes = ["token", "blob", "tree", "commit", "advance", "words", "ready", "review"]
     key, at = here.registered.private_key_pem, here.url
     for last in ("advance", "words", "ready"):
         branch, journal, dying = f"backspace/3-{last}", MemoryJournal(), Dying(writes.index(last) + 1)

@@ -61,6 +61,7 @@ async def begun(store: Store, github: Scene) -> Claim:
             branch=branch_name(job),
             message=start_commit_message(job),
             base_sha=github.head,
+            base_tree=github.repository.git.commit(github.head).tree,
             github=door,
             journal=journal,
         )

@@ -15,6 +15,7 @@ from bot.standins.github.state import Json
 
 TYPES = {"100644": "blob", "100755": "blob", "120000": "blob", "040000": "tree", "160000": "commit"}
 BLOB_LIMIT = 100_000_000  # bytes that GitHub's blob API takes
+INLINE_LIMIT = 2_500_000  # bytes of a file's text within a tree, about where GitHub's tree API gives up
 
 
 async def create_blob(call: Call) -> Answer:
@@ -45,7 +46,7 @@ async def create_tree(call: Call) -> Answer:
     git = call.repo.git
     if base is not None and await to_thread(git.kind, str(base)) not in ("tree", "commit"):
         raise Problem(422, "base_tree is not a valid tree oid")
-    entries = [_entry(row) for row in rows]
+    entries = [await _entry(call, row) for row in rows]
     await _check_objects(call, entries)
     gone = [path for path, _, sha in entries if sha is None]
     if gone:
@@ -65,7 +66,7 @@ async def create_tree(call: Call) -> Answer:
     return Answer(201, shown, {"Location": shown["url"]})
 
 
-def _entry(row: Json) -> tuple[str, str, str | None]:
+async def _entry(call: Call, row: Json) -> tuple[str, str, str | None]:
     path, mode, kind = row.get("path"), row.get("mode"), row.get("type")
     if not isinstance(path, str) or not path:
         raise Problem(422, "Must supply a valid tree.path")
@@ -77,9 +78,14 @@ def _entry(row: Json) -> tuple[str, str, str | None]:
         raise Problem(422, "Must supply a valid tree.mode")
     if kind is not None and kind != TYPES[mode]:
         raise Problem(422, f"tree.type {kind} does not match tree.mode {mode}")
-    if "sha" not in row:
+    if ("sha" in row) == ("content" in row):
         raise Problem(422, "Must supply either tree.sha or tree.content. Request will be rejected if both are present.")
-    return path, mode, None if row["sha"] is None else str(row["sha"])
+    if "sha" in row:
+        return path, mode, None if row["sha"] is None else str(row["sha"])
+    content = str(row["content"]).encode()
+    if len(content) > INLINE_LIMIT:
+        raise Problem(502, "Server Error")
+    return path, mode, await to_thread(call.repo.git.write_blob, content)
 
 
 async def _check_objects(call: Call, entries: list[tuple[str, str, str | None]]) -> None:

@@ -160,3 +160,8 @@ async def test_a_repository_without_a_commit_lists_none(it: Scene) -> None:
     it.repo.git.delete_ref("refs/heads/main")
     said = await it.ask("GET", "commits")
     assert (said.status_code, said.json()["message"]) == (409, "Git Repository is empty.")
+
+
+async def test_inline_content_is_for_small_files(it: Scene) -> None:
+    row = {"path": "big", "mode": "100644", "content": "x" * 2_600_000}
+    assert (await it.ask("POST", "git/trees", {"tree": [row]})).status_code == 502
