@@ -1,6 +1,7 @@
 """When a provider fails: how often a job is tried again, and what does not count as a try."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from bot.domain.job import Cancel, Job, Repo, Start
 from bot.journey import Workshop
 from bot.last_word import RESTS_S, RESTS_WITH_WORK_S
 from bot.lease import KeptLease, boot_time
-from bot.ports import AccessChanged, AccessState, DayBudgets, Entry, GitHub, GitHubApp
+from bot.ports import AccessChanged, AccessState, DayBudgets, Entry, GitHub, GitHubApp, SandboxProvider
 from bot.ports.github import Hold, OnWait
 from bot.publish.mirror import Mirror
 from bot.purse import purse_of
@@ -25,6 +26,7 @@ from bot.report.leaks import Leaks
 from bot.report.links import Links
 from bot.report.wording import branch_name
 from bot.sandboxes.bubblewrap import Bubblewrap
+from bot.sandboxes.served import ServedSandbox
 from bot.stores import Store
 from bot.worker import Worker
 from tests.fakes import Crash, MemoryJournal
@@ -56,8 +58,6 @@ class Away:
         raise ProviderError("github", "no answer", retryable=True)
 
 
-def links(_: Job) -> Links:
-    return Links(page="https://bot.example/jobs/1", check=None, repository="https://github.com/octo-org/widgets")
 class Limited(Away):
     """A GitHub that lets its next request wait, for ten minutes."""
 
@@ -71,12 +71,21 @@ class Limited(Away):
         yield
 
 
+def links(_: Job) -> Links:
+    return Links(page="https://bot.example/jobs/1", check=None, repository="https://github.com/octo-org/widgets")
 
 
-def a_worker(store: Store, root: Path, app: GitHubApp | None = None) -> Worker:
+class NoneLeft(Bubblewrap):
+    async def open(self, job_id: str, *, image: str = "", warm: str = "") -> ServedSandbox:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def a_worker(
+    store: Store, root: Path, app: GitHubApp | None = None, sandboxes: SandboxProvider | None = None
+) -> Worker:
     workshop = Workshop(
         mirror=Mirror(root / "mirrors", environment={}),
-        sandboxes=Bubblewrap(),
+        sandboxes=sandboxes or Bubblewrap(),
         model_named=lambda _: RuleModel(),
         models=("rules",),
         budget=Budget(usd=1, turns=9, minutes=1),
@@ -135,6 +144,37 @@ async def test_work_that_was_handed_in_waits_longer_for_github(opened: Open, sql
     assert end == JobFinished(
         Conclusion.FAILURE, "**Failed**: github: no answer (tried 9 times). Asking again later can help."
     )
+
+
+async def test_a_command_waits_for_githubs_limit_in_the_queue_and_work_where_it_is(
+    opened: Open, sqlite_url: str, tmp_path: Path
+) -> None:
+    """Red when an answer waits in its place: eight of them keep every other installation's cancel away (seen)."""
+    store = await opened(sqlite_url)
+    worker = a_worker(store, tmp_path, Limited())
+    for name, command, told in (("work", Start("x"), []), ("cancel", Cancel(), ["rate limited"])):
+        await deliver(store, replace(a_job(name), command=command))
+        await worker.run_job(await taken(store))
+        noted = [r.event.text for r in await store.events(f"job-{name}") if isinstance(r.event, Noted)]
+        assert [text.split(": ")[1] for text in noted] == told
+        await store.request_cancel("job-work", "alice")  # out of the way
+    for _ in RESTS_S:
+        await pass_time(sqlite_url, 600.0)
+        await worker.run_job(await taken(store))
+    end = (await store.events("job-cancel"))[-1].event
+    assert isinstance(end, JobFinished)
+    assert "waited here (tried 3 times)" in end.message, "the last try waits in its place"
+
+
+async def test_a_machine_at_its_limits_is_a_reason_to_try_again(opened: Open, sqlite_url: str, tmp_path: Path) -> None:
+    """R18; red without `machine_limits`: the thread is told of a bug in the bot (seen)."""
+    store = await opened(sqlite_url)
+    async with scene(tmp_path) as here:
+        await deliver(store, here.job())
+        await a_worker(store, tmp_path, here.app(), NoneLeft()).run_job(await taken(store))
+        row = await store.job(here.job().id)
+    assert row is not None
+    assert row.state == "queued"
 
 
 @pytest.mark.parametrize(("state", "untold"), [("suspended", 1), ("removed", 0)])
