@@ -3,7 +3,9 @@
 import asyncio
 import os
 import resource
+import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -37,6 +39,18 @@ def locked(bot: BotProcess, database: Path) -> Iterator[None]:
         thief.execute("BEGIN IMMEDIATE").close()
         yield
         thief.execute("ROLLBACK").close()
+
+
+@contextmanager
+def read_only(bot: BotProcess, database: Path) -> Iterator[None]:
+    """Nobody may write the file or its log any more, whoever holds them open: needs root, and ext4 or the like."""
+    files = [str(database), f"{database}-wal"]
+    if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", *files], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("no file can be made immutable here")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", *files], check=True)
 
 
 @contextmanager
@@ -77,6 +91,7 @@ def stored(database: Path, delivery: Delivery) -> bool:
 BREAKS = [
     pytest.param(no_disk, id="no-disk"),
     pytest.param(locked, id="locked", marks=pytest.mark.slow),
+    pytest.param(read_only, id="read-only", marks=pytest.mark.slow),
     pytest.param(no_descriptors, id="no-descriptors", marks=pytest.mark.slow),
 ]
 
