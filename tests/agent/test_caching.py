@@ -79,7 +79,7 @@ async def forty_turns(tmp_path: Path, seed: int) -> LoopbackMessages:
 
 def size(charge: Charge) -> int:
     spent = charge.input
-    return spent.fresh + spent.written + spent.read
+    return spent.fresh + spent.write_5m + spent.write_1h + spent.read
 
 
 def read_of_all_and_of_possible(charges: Sequence[Charge]) -> tuple[float, float]:

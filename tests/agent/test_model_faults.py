@@ -252,7 +252,7 @@ async def test_a_reply_that_is_left_in_its_middle_costs_what_had_come_of_it(
     assert running.cancelled() == is_cancelled
     (lost,) = [entry for entry in journal.entries() if entry.kind == "model"]
     (charge,) = server.ledger
-    assert (lost.key, lost.data["usage"]["cache_write_5m"]) == ("discarded 1", charge.input.written)
+    assert (lost.key, lost.data["usage"]["cache_write_5m"]) == ("discarded 1", charge.input.write_5m)
     assert 0 <= lost.data["usd"] - charge.dollars < OUTPUT_USD
 
 

@@ -150,8 +150,8 @@ async def test_a_long_step_leaves_the_prompt_in_the_cache_and_is_paid_for(tmp_pa
     assert server.requests[1]["messages"] == server.requests[0]["messages"]
     assert server.refused == []
     first, *warm, last = server.ledger
-    assert [charge.input.read for charge in warm] == [first.input.written] * 2
-    assert last.input.read == first.input.written
+    assert [charge.input.read for charge in warm] == [first.input.write_5m] * 2
+    assert last.input.read == first.input.write_5m
     far = fold(journal.entries())
     assert far.usd == pytest.approx(sum(charge.dollars for charge in server.ledger), abs=1e-9)
     assert (far.warmed, far.replies) == (2, 2)

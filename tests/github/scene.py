@@ -1,6 +1,6 @@
 """A repository on the loopback GitHub with the App installed, reached over a real socket."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(root: Path, *, private: bool = True) -> AsyncIterator[Scene]:
+async def scene(root: Path, *, private: bool = True, events: Sequence[str] = ()) -> AsyncIterator[Scene]:
     """Nobody listens at the App's webhook address."""
     source = root / "source"
     for path, content in FILES.items():
@@ -84,7 +84,9 @@ async def scene(root: Path, *, private: bool = True) -> AsyncIterator[Scene]:
     repository = loopback.add_repository("acme", "widget", source=source, private=private)
     loopback.set_role(repository, "alice", "write")
     loopback.set_role(repository, "carol", "read")
-    registered = loopback.create_app(webhook_url="http://127.0.0.1:9/", webhook_secret="s" * 32, owner="alice")
+    registered = loopback.create_app(
+        webhook_url="http://127.0.0.1:9/", webhook_secret="s" * 32, owner="alice", events=events
+    )
     installation = loopback.install(registered.app, "acme", [repository])
     loopback.open_issue(repository, "alice", "Say hello", "It says hullo.")
     async with loopback.serve() as url:

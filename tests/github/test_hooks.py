@@ -26,7 +26,7 @@ DELIVERY = {
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Scene]:
-    async with scene(tmp_path) as made:
+    async with scene(tmp_path, events=("issue_comment", "issues")) as made:
         yield made
 
 

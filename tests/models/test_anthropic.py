@@ -447,7 +447,7 @@ async def test_forty_turns_are_read_from_the_cache_and_add_up_to_the_servers_bil
     assert all(charge.read_share >= 0.5 for charge in server.ledger[1:])
     assert dollars == pytest.approx(sum(charge.dollars for charge in server.ledger), abs=1e-6)
     assert (usage.input, usage.output) == (
-        sum(c.input.fresh + c.input.written + c.input.read for c in server.ledger),
+        sum(c.input.fresh + c.input.write_5m + c.input.write_1h + c.input.read for c in server.ledger),
         sum(charge.output for charge in server.ledger),
     )
     for shorter, longer in pairwise(map(_messages_without_marks, server.raw)):

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route as StarletteRoute
 
 from bot.standins.github.auth import Anonymous, AsApp, AsInstallation, Caller, authorize, caller_of
-from bot.standins.github.problems import Problem, existing, forbidden, not_found
+from bot.standins.github.problems import Problem, forbidden, not_found
 from bot.standins.github.state import App, Json, Repository, User
 from bot.standins.github.world import World
 
@@ -21,11 +21,12 @@ MOST_PER_PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler says. `body` None: nothing (204)."""
+    """What a handler says. `body` None: nothing (204, 205) or, with `raw`, exactly those bytes."""
 
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,9 @@ class Call:
 
     @property
     def repo(self) -> Repository:
-        return existing(self.repository)
+        if self.repository is None:
+            raise not_found()
+        return self.repository
 
     @property
     def app(self) -> App:
@@ -107,6 +110,7 @@ def starlette_route(world: World, route: Route) -> StarletteRoute:
         caller: Caller = Anonymous()
         try:
             caller = caller_of(world, request.headers.get("authorization"))
+            request.state.token_kind = caller.kind
             spend(world, caller, request.url.path)
             said = await route.handler(await call_of(world, route, request, caller))
             response = _response(said)
@@ -156,16 +160,24 @@ def _repository(world: World, route: Route, request: Request, caller: Caller) ->
     name = f"{request.path_params['owner']}/{request.path_params['repo']}"
     repository = world.repository(name)
     if repository is None:
-        former = existing(world.former_names.get(name.lower()))
-        authorize(caller, former, route.needs, writes=route.writes)
+        former = world.former_names.get(name.lower())
+        if former is None:
+            raise not_found()
+        _check_access(caller, former, route)
         head, _, _ = request.url.path.partition("/repos/")
         rest = "/".join(request.url.path.split("/repos/", 1)[1].split("/")[2:])
         query = f"?{request.url.query}" if request.url.query else ""
         raise Moved(f"{world.base_url}{head}/repositories/{former.id}" + (f"/{rest}" if rest else "") + query)
-    authorize(caller, repository, route.needs, writes=route.writes)
+    _check_access(caller, repository, route)
     if route.writes and repository.archived:
         raise Problem(403, "Repository was archived so is read-only.")
     return repository
+
+
+def _check_access(caller: Caller, repository: Repository, route: Route) -> None:
+    if route.caller is AsApp:
+        return
+    authorize(caller, repository, route.needs, writes=route.writes)
 
 
 async def _json_body(request: Request) -> Json:
@@ -177,12 +189,16 @@ async def _json_body(request: Request) -> Json:
         json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate could not be answered with
     except (ValueError, RecursionError):
         raise Problem(400, "Problems parsing JSON") from None
+    if isinstance(body, list):
+        return {"": body}
     if not isinstance(body, dict):
         raise Problem(400, "Body should be a JSON object")
     return body
 
 
 def _response(said: Answer) -> Response:
+    if said.raw is not None:
+        return Response(said.raw, said.status, dict(said.headers))
     if said.body is None:
         return Response(status_code=said.status, headers=dict(said.headers))
     return JSONResponse(said.body, said.status, dict(said.headers))

@@ -1,9 +1,8 @@
-"""What differs between two commits, as GitHub shows it: the files, how much, and whether it merges."""
+"""What differs between two commits, as GitHub shows it."""
 
 from dataclasses import dataclass
 
 from bot.standins.github.git import BareRepository
-from bot.standins.github.state import Size
 
 STATUS_WORDS = {
     "A": "added",
@@ -22,6 +21,7 @@ class FileChange:
     path: str
     previous_path: str | None
     status: str
+    sha: str
     additions: int
     deletions: int
     patch: str | None
@@ -57,7 +57,7 @@ def changes(git: BareRepository, base: str, head: str) -> tuple[FileChange, ...]
     fields = iter(raw.split("\0")[:-1])
     found = []
     for row in fields:
-        status = row.split(" ")[4]
+        _, _, old_sha, new_sha, status = row.split(" ")
         path = next(fields)
         previous = None
         if status[0] in "RC":
@@ -68,18 +68,6 @@ def changes(git: BareRepository, base: str, head: str) -> tuple[FileChange, ...]
             said = diff_text(git, base, head, *([previous, path] if previous else [path]))
             patch = said[said.index("\n@@") + 1 :].rstrip("\n") if "\n@@" in said else None
         added, removed = count or (0, 0)
-        found.append(FileChange(path, previous, STATUS_WORDS[status[0]], added, removed, patch))
+        sha = old_sha if status == "D" else new_sha
+        found.append(FileChange(path, previous, STATUS_WORDS[status[0]], sha, added, removed, patch))
     return tuple(found)
-
-
-def measure(git: BareRepository, base: str, head: str) -> Size:
-    """Counted from the merge base, as GitHub's three-dot diff is."""
-    start = parting(git, base, head)
-    counted = numbers(git, start, head).values()
-    return Size(
-        commits=len(git.between(base, head)),
-        additions=sum(one[0] for one in counted if one),
-        deletions=sum(one[1] for one in counted if one),
-        changed_files=len(counted),
-        mergeable=git.tried("merge-tree", "--write-tree", base, head) is not None,
-    )

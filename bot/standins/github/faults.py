@@ -76,12 +76,13 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One request: when (Unix time, s), what, and the answer's status (0: none was given)."""
+    """One request: when (Unix time, s), what, the answer's status (0: none was given) and the kind of credential."""
 
     at: float
     method: str
     path: str
     status: int
+    token_kind: str
 
 
 @dataclass(slots=True)
@@ -106,6 +107,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["state"] = {"token_kind": "anonymous"}
         path = str(scope["path"])
         status = 0
 
@@ -122,7 +124,8 @@ class Edge:
         try:
             await self._serve(self._renamed(scope), receive, reply, lambda: _hang_up(send))
         finally:
-            self._log.rows.append(Logged(at, scope["method"], path, status))
+            kind = scope["state"]["token_kind"]
+            self._log.rows.append(Logged(at, scope["method"], path, status, kind))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, hang_up: Callable[[], None]) -> None:
         action = self._faults.take(scope["method"], scope["path"].removeprefix("/api/v3"))

@@ -1,4 +1,4 @@
-"""What a person can do on the pages: open, comment, label, close, merge, redeliver."""
+"""What a person can do on the pages: open, comment, label, close, merge, press a check's buttons, redeliver."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import parse_qs
@@ -6,11 +6,11 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from bot.standins.github import threads
+from bot.standins.github import checks, threads
 from bot.standins.github.git import GitFailed
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.merging import merge
-from bot.standins.github.problems import Problem, existing, not_found
+from bot.standins.github.problems import Problem, not_found
 from bot.standins.github.state import Issue, Repository, User
 from bot.standins.github.world import World
 
@@ -23,6 +23,7 @@ def actions(world: World, hooks: Hooks) -> Sequence[tuple[str, Act]]:
     return (
         (f"{repo}/issues/new", forms.open_issue),
         (f"{repo}/threads/{{number:int}}/{{verb}}", forms.change_thread),
+        (f"{repo}/runs/{{id:int}}/{{verb}}", forms.press),
         ("/deliveries/{id:int}/redeliver", forms.redeliver),
     )
 
@@ -35,14 +36,14 @@ class Forms:
 
     async def open_issue(self, request: Request) -> Response:
         fields = await fields_of(request)
-        repo, who = repo_at(self._world, request), self._who(fields)
+        repo, who = self._repo(request), self._who(fields)
         body = fields.get("body", "").replace("\r\n", "\n")
         issue = threads.open_issue(self._world, repo, who, fields.get("title", ""), body)
         return _back(f"/{repo.full_name}/issues/{issue.number}", who)
 
     async def change_thread(self, request: Request) -> Response:
         fields = await fields_of(request)
-        repo, who = repo_at(self._world, request), self._who(fields)
+        repo, who = self._repo(request), self._who(fields)
         issue = threads.issue_of(repo, request.path_params["number"])
         await self._change(request.path_params["verb"], repo, issue, who, fields)
         place = "pull" if issue.pull else "issues"
@@ -67,21 +68,39 @@ class Forms:
             case _:
                 raise not_found()
 
+    async def press(self, request: Request) -> Response:
+        fields = await fields_of(request)
+        repo, who = self._repo(request), self._who(fields)
+        run = repo.check_runs.get(request.path_params["id"])
+        if run is None:
+            raise not_found()
+        if request.path_params["verb"] == "rerequest":
+            checks.tell(self._world, repo, run, "rerequested", who)
+        else:
+            identifier = request.path_params["verb"]
+            checks.tell(self._world, repo, run, "requested_action", who, identifier=identifier)
+        return _back(f"/{repo.full_name}/runs/{run.id}", who)
+
     async def redeliver(self, request: Request) -> Response:
         await fields_of(request)
-        self._hooks.redeliver(self._world.delivery(request.path_params["id"]))
+        id = request.path_params["id"]
+        delivery = next((one for one in self._world.deliveries if one.id == id), None)
+        if delivery is None:
+            raise not_found()
+        self._hooks.redeliver(delivery)
         return RedirectResponse("/deliveries", 303)
+
+    def _repo(self, request: Request) -> Repository:
+        repo = self._world.repository(f"{request.path_params['owner']}/{request.path_params['repo']}")
+        if repo is None:
+            raise not_found()
+        return repo
 
     def _who(self, fields: dict[str, str]) -> User:
         who = self._world.user(fields.get("as", ""))
         if who is None or who.type != "User":
             raise Problem(422, "Choose one of the people to act as.")
         return who
-
-
-def repo_at(world: World, request: Request) -> Repository:
-    """Raises Problem 404."""
-    return existing(world.repository("{owner}/{repo}".format(**request.path_params)))
 
 
 async def fields_of(request: Request) -> dict[str, str]:

@@ -13,6 +13,10 @@ SERVER_CONFIG = """\
 [uploadpack]
 	allowAnySHA1InWant = true
 	allowFilter = true
+[http]
+	receivepack = true
+[receive]
+	hideRefs = refs/pull
 [gc]
 	auto = 0
 """
@@ -74,13 +78,6 @@ class BareRepository:
     def text(self, *argv: str) -> str:
         return self.run(*argv).decode(errors="replace").strip()
 
-    def tried(self, *argv: str) -> str | None:
-        """As `text`; None where git fails."""
-        try:
-            return self.text(*argv)
-        except GitFailed:
-            return None
-
     def create(self, default_branch: str) -> None:
         """What GitHub allows a fetch to ask for: any object by its SHA, partial clones."""
         self.run("init", "-q", "--bare", "--template=", f"--initial-branch={default_branch}", str(self.path))
@@ -91,11 +88,17 @@ class BareRepository:
 
     def kind(self, sha: str) -> str | None:
         """blob, tree, commit, tag; None when there is no such object."""
-        return self.tried("cat-file", "-t", "--", sha) if is_sha(sha) else None
+        try:
+            return self.text("cat-file", "-t", "--", sha) if is_sha(sha) else None
+        except GitFailed:
+            return None
 
     def kind_at(self, commit: str, path: str) -> str | None:
         """As `kind`, of what is at a path of a commit's tree; "" is its root."""
-        return self.tried("cat-file", "-t", f"{commit}:{path}")
+        try:
+            return self.text("cat-file", "-t", f"{commit}:{path}")
+        except GitFailed:
+            return None
 
     def blob(self, sha: str) -> bytes:
         return self.run("cat-file", "blob", sha)
@@ -152,7 +155,7 @@ class BareRepository:
             message.rstrip("\n"),
         )
 
-    def entries(self, treeish: str, *, recursive: bool = False) -> tuple[Entry, ...]:
+    def entries(self, treeish: str, *, recursive: bool) -> tuple[Entry, ...]:
         flags = ("-r", "-t") if recursive else ()
         out = self.run("ls-tree", "-z", "-l", *flags, treeish)
         found = []
@@ -169,9 +172,12 @@ class BareRepository:
         tries = [name] if name.startswith("refs/") or name == "HEAD" else [f"refs/heads/{name}", f"refs/tags/{name}"]
         if is_sha(name):
             tries.append(name)
-        parse = ("rev-parse", "--verify", "--quiet", "--end-of-options")
-        found = (self.tried(*parse, f"{attempt}^{{commit}}") for attempt in tries)
-        return next((sha for sha in found if sha is not None), None)
+        for attempt in tries:
+            try:
+                return self.text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{attempt}^{{commit}}")
+            except GitFailed:
+                continue
+        return None
 
     def refs(self, prefix: str = "refs/") -> dict[str, tuple[str, str]]:
         """Full name to (object type, SHA) of each ref whose name begins with `prefix`."""
@@ -187,12 +193,19 @@ class BareRepository:
         self.run("update-ref", "-d", name)
 
     def valid_ref_name(self, name: str) -> bool:
-        return self.tried("check-ref-format", name) is not None
+        try:
+            self.run("check-ref-format", name)
+        except GitFailed:
+            return False
+        return True
 
     # ------------------------------------------------------------ history
 
     def merge_base(self, one: str, other: str) -> str | None:
-        return self.tried("merge-base", one, other)
+        try:
+            return self.text("merge-base", one, other)
+        except GitFailed:
+            return None
 
     def history(self, head: str) -> tuple[str, ...]:
         """A commit and all that it came from, the newest first."""
@@ -204,7 +217,10 @@ class BareRepository:
 
     def touches(self, base: str, head: str, folder: str) -> bool:
         """Whether `head` changed anything below `folder` since it left `base`; False without a common history."""
-        return bool(self.tried("diff", "--name-only", "-z", f"{base}...{head}", "--", folder))
+        try:
+            return bool(self.run("diff", "--name-only", "-z", f"{base}...{head}", "--", folder))
+        except GitFailed:
+            return False
 
     def merge_trees(self, base: str, head: str) -> str:
         """The tree of a clean merge. Raises GitFailed on conflicts."""

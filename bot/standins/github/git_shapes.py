@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from bot.standins.github.differences import FileChange
 from bot.standins.github.git import CommitObject, Entry, Signature
 from bot.standins.github.shapes import node_id, page_url, repo_api, user
 from bot.standins.github.state import Json, Repository, User
@@ -94,6 +95,26 @@ def tree_entry(world: World, repo: Repository, it: Entry) -> Json:
         shown["size"] = it.size
     if it.type != "commit":
         shown["url"] = repo_api(world, repo, f"/git/{it.type}s/{it.sha}")
+    return shown
+
+
+def file(world: World, repo: Repository, it: FileChange, head: str) -> Json:
+    path = quote(it.path)
+    shown: Json = {
+        "sha": it.sha,
+        "filename": it.path,
+        "status": it.status,
+        "additions": it.additions,
+        "deletions": it.deletions,
+        "changes": it.additions + it.deletions,
+        "blob_url": page_url(world, repo, f"/blob/{head}/{path}"),
+        "raw_url": page_url(world, repo, f"/raw/{head}/{path}"),
+        "contents_url": repo_api(world, repo, f"/contents/{path}?ref={head}"),
+    }
+    if it.patch is not None:
+        shown["patch"] = it.patch
+    if it.previous_path is not None:
+        shown["previous_filename"] = it.previous_path
     return shown
 
 

@@ -6,11 +6,12 @@ and contents for this one.
 
 import re
 
+from bot.standins.github import threads
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsInstallation
 from bot.standins.github.problems import Problem
 from bot.standins.github.shapes import node_id
-from bot.standins.github.state import Issue, Json, PullRequest
+from bot.standins.github.state import Issue, Json, PullRequest, Repository
 
 FIELD = "markPullRequestReadyForReview"
 NEEDS = ("pull_requests:write", "contents:write")
@@ -38,20 +39,21 @@ def _mark_ready(call: Call, id: str) -> Answer:
     found = _seen_by(call, call.caller, id)
     if found is None:
         return _refused("NOT_FOUND", f"Could not resolve to a node with the global id of '{id}'")
-    issue, pull = found
+    repo, issue, pull = found
     if not all(map(call.caller.allows, NEEDS)):
         return _refused("FORBIDDEN", "Resource not accessible by integration", extensions={"saml_failure": False})
     if not pull.draft:
         return _refused("UNPROCESSABLE", "Pull request is not a draft")
     pull.draft, issue.updated_at = False, call.world.now()
+    threads.tell(call.world, repo, issue, "ready_for_review", call.actor)
     return Answer(200, {"data": {FIELD: {"pullRequest": {"isDraft": False}}}})
 
 
-def _seen_by(call: Call, caller: AsInstallation, id: str) -> tuple[Issue, PullRequest] | None:
+def _seen_by(call: Call, caller: AsInstallation, id: str) -> tuple[Repository, Issue, PullRequest] | None:
     for repo in call.world.repositories.values():
         for issue in repo.pulls() if caller.covers(repo) and caller.allows("pull_requests:read") else ():
             if issue.pull and node_id("PR", issue.pull.id) == id:
-                return issue, issue.pull
+                return repo, issue, issue.pull
     return None
 
 

@@ -6,15 +6,14 @@ import hmac
 import json
 import time
 import uuid
-from dataclasses import replace
 
 import httpx
 
 from bot.standins.github import shapes
 from bot.standins.github.api import Answer, Call, Route
 from bot.standins.github.auth import AsApp
-from bot.standins.github.problems import Problem, existing
-from bot.standins.github.state import Delivery, Installation, Json, Repository, User, stamp
+from bot.standins.github.problems import Problem, not_found
+from bot.standins.github.state import App, Delivery, Installation, Json, Repository, User, stamp
 from bot.standins.github.world import World
 
 USER_AGENT = "GitHub-Hookshot/044aadd"
@@ -32,30 +31,43 @@ class Hooks:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = asyncio.Semaphore(AT_ONCE)
 
-    def emit(self, repo: Repository, event: str, action: str, payload: Json, sender: User) -> None:
-        """An event of a repository."""
+    def emit(
+        self,
+        repo: Repository,
+        event: str,
+        action: str | None,
+        payload: Json,
+        *,
+        sender: User,
+        only: App | None = None,
+    ) -> None:
+        """An event of a repository. `only`: check runs tell their own App and nobody else."""
         for installation in self._world.installations.values():
-            if event in installation.app.events and installation.suspended_at is None and installation.covers(repo):
-                common = {
+            app = installation.app
+            listens = event in app.events and (only is None or only is app)
+            if listens and installation.suspended_at is None and installation.covers(repo):
+                named: Json = {"action": action} if action else {}
+                whole = named | payload
+                whole |= {
                     "repository": shapes.repository(self._world, repo),
                     "sender": shapes.user(self._world, sender),
-                    "installation": {"id": installation.id, "node_id": shapes.node_id("MDI", installation.id)},
+                    "installation": _short(installation),
                 }
-                whole = {"action": action} | payload | common
                 self.post(installation, event, action, whole, repository_id=repo.id)
 
     def post(
         self,
         installation: Installation,
         event: str,
-        action: str,
+        action: str | None,
         payload: Json,
         *,
         repository_id: int | None = None,
-    ) -> None:
+        guid: str | None = None,
+    ) -> Delivery:
         delivery = Delivery(
             self._world.next_id(),
-            str(uuid.uuid4()),
+            guid or str(uuid.uuid4()),
             installation.app,
             event,
             action,
@@ -65,11 +77,22 @@ class Hooks:
             self._world.now(),
         )
         self._start(delivery)
+        return delivery
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """The same bytes and the same GUID, as another attempt."""
-        now = self._world.now()
-        again = replace(delivery, id=self._world.next_id(), delivered_at=now, redelivery=True, status="pending")
+        again = Delivery(
+            self._world.next_id(),
+            delivery.guid,
+            delivery.app,
+            delivery.event,
+            delivery.action,
+            delivery.installation_id,
+            delivery.repository_id,
+            delivery.payload,
+            self._world.now(),
+            redelivery=True,
+        )
         self._start(again)
         return again
 
@@ -113,6 +136,7 @@ class Hooks:
         else:
             delivery.status_code = said.status_code
             delivery.status = "OK" if said.is_success else f"Invalid HTTP Response: {said.status_code}"
+            delivery.response_headers = dict(said.headers)
             delivery.response_body = said.text[:LOG_LIMIT]
         delivery.duration = round(time.monotonic() - started, 3)
 
@@ -133,6 +157,10 @@ def headers_of(delivery: Delivery) -> dict[str, str]:
     }
 
 
+def _short(installation: Installation) -> Json:
+    return {"id": installation.id, "node_id": shapes.node_id("MDI", installation.id)}
+
+
 # ---------------------------------------------------------------- the log over REST
 
 
@@ -144,6 +172,7 @@ def routes(hooks: Hooks) -> tuple[Route, ...]:
     return (
         Route("GET", "/app/hook/config", get_config, caller=AsApp),
         Route("GET", "/app/hook/deliveries", list_deliveries, caller=AsApp),
+        Route("GET", "/app/hook/deliveries/{id}", get_delivery, caller=AsApp),
         Route("POST", "/app/hook/deliveries/{id}/attempts", redeliver, caller=AsApp),
     )
 
@@ -167,6 +196,19 @@ async def list_deliveries(call: Call) -> Answer:
     status = f"&status={call.query['status']}" if "status" in call.query else ""
     link = {"Link": f'<{call.url}?per_page={size}{status}&cursor=v1_{rest[0].id}>; rel="next"'} if rest else {}
     return Answer(200, [item(one) for one in shown], link)
+
+
+async def get_delivery(call: Call) -> Answer:
+    one = _delivery(call)
+    return Answer(
+        200,
+        item(one)
+        | {
+            "url": one.app.webhook_url,
+            "request": {"headers": dict(one.request_headers), "payload": json.loads(one.payload)},
+            "response": {"headers": dict(one.response_headers), "payload": one.response_body},
+        },
+    )
 
 
 def item(one: Delivery) -> Json:
@@ -206,4 +248,7 @@ def _kept(call: Call) -> list[Delivery]:
 
 def _delivery(call: Call) -> Delivery:
     id = call.number("id")
-    return existing(next((d for d in _kept(call) if d.id == id), None))
+    one = next((d for d in _kept(call) if d.id == id), None)
+    if one is None:
+        raise not_found()
+    return one

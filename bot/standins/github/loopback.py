@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.types import ASGIApp
 
-from bot.standins.github import threads
-from bot.standins.github.faults import Edge, Faults, RequestLog
+from bot.standins.github import checks, threads
+from bot.standins.github.faults import Edge, Faults, Logged, RequestLog
 from bot.standins.github.git import BareRepository
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.importing import import_source
 from bot.standins.github.merging import merge
-from bot.standins.github.problems import existing
+from bot.standins.github.problems import not_found
 from bot.standins.github.routing import application
 from bot.standins.github.state import App, CheckRun, Comment, Delivery, Installation, Issue, Repository, User
 from bot.standins.github.world import World
@@ -25,7 +25,7 @@ from bot.standins.serving import serve
 
 ROLES = ("admin", "maintain", "write", "triage", "read", "none")
 PERMISSIONS = {"contents": "write", "issues": "write", "pull_requests": "write", "checks": "write"}
-EVENTS = ("issue_comment", "issues")
+EVENTS = ("issue_comment", "issues", "check_run", "pull_request", "pull_request_review_comment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,6 @@ class LoopbackGitHub:
         self.hooks = Hooks(self.world)
         self.faults = Faults()
         self.log = RequestLog()
-        self.requests, self.deliveries = self.log.rows, self.world.deliveries
         self.world.emit = self.hooks.emit
 
     # ------------------------------------------------------------ serving
@@ -131,6 +130,7 @@ class LoopbackGitHub:
         webhook_url: str,
         webhook_secret: str,
         owner: str | None = None,
+        permissions: Mapping[str, str] = PERMISSIONS,
         events: Sequence[str] = EVENTS,
         key: rsa.RSAPrivateKey | None = None,
     ) -> RegisteredApp:
@@ -153,7 +153,7 @@ class LoopbackGitHub:
             webhook_url,
             webhook_secret,
             self.world.next_id(),
-            dict(PERMISSIONS),
+            dict(permissions),
             tuple(events),
             self.world.now(),
         )
@@ -207,6 +207,10 @@ class LoopbackGitHub:
     def reopen_issue(self, repo: Repository, number: int, login: str) -> None:
         threads.set_state(self.world, repo, threads.issue_of(repo, number), self.user(login), "open")
 
+    def lock_issue(self, repo: Repository, number: int, login: str, *, locked: bool = True) -> None:
+        issue = threads.issue_of(repo, number)
+        threads.set_lock(self.world, repo, issue, self.user(login), locked=locked, reason=None)
+
     def delete_issue(self, repo: Repository, number: int, login: str) -> None:
         threads.delete_issue(self.world, repo, threads.issue_of(repo, number), self.user(login))
 
@@ -221,6 +225,15 @@ class LoopbackGitHub:
         """The merge commit's SHA; issues that the body says it fixes are closed. Raises GitFailed for a conflict."""
         return await merge(self.world, repo, threads.issue_of(repo, number), self.user(login))
 
+    def rerequest(self, repo: Repository, check_run_id: int, login: str) -> None:
+        """Somebody presses "Re-run" on a check."""
+        checks.tell(self.world, repo, repo.check_runs[check_run_id], "rerequested", self.user(login))
+
+    def press(self, repo: Repository, check_run_id: int, login: str, identifier: str) -> None:
+        """Somebody presses one of the buttons that a completed check run offers."""
+        run = repo.check_runs[check_run_id]
+        checks.tell(self.world, repo, run, "requested_action", self.user(login), identifier=identifier)
+
     async def deliver(self) -> None:
         """Returns when every webhook under way was answered or given up."""
         await self.hooks.settled()
@@ -231,12 +244,23 @@ class LoopbackGitHub:
     # ------------------------------------------------------------ what came of it
 
     @property
+    def requests(self) -> list[Logged]:
+        return self.log.rows
+
+    @property
     def most_connections(self) -> int:
         """How many connections were open at once, at most."""
         return self.log.most_connections
 
+    @property
+    def deliveries(self) -> list[Delivery]:
+        return self.world.deliveries
+
     def repository(self, full_name: str) -> Repository:
-        return existing(self.world.repository(full_name))
+        repo = self.world.repository(full_name)
+        if repo is None:
+            raise not_found()
+        return repo
 
     def comments(self, repo: Repository, number: int) -> list[Comment]:
         return threads.issue_of(repo, number).comments

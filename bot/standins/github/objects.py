@@ -13,9 +13,11 @@ from bot.standins.github.git import GitFailed, Signature, is_sha
 from bot.standins.github.problems import Problem, not_found
 from bot.standins.github.state import Json
 
+MODES = ("100644", "100755", "040000", "160000", "120000")
 TYPES = {"100644": "blob", "100755": "blob", "120000": "blob", "040000": "tree", "160000": "commit"}
 BLOB_LIMIT = 100_000_000  # bytes that GitHub's blob API takes
-INLINE_LIMIT = 2_500_000  # bytes of a file's text within a tree, about where GitHub's tree API gives up
+INLINE_LIMIT = 2_500_000  # bytes of inline content, about where GitHub's tree API gives up
+LISTING_LIMIT = 100_000  # entries of one tree listing
 
 
 async def create_blob(call: Call) -> Answer:
@@ -38,6 +40,26 @@ async def create_blob(call: Call) -> Answer:
     return Answer(201, {"sha": sha, "url": url}, {"Location": url})
 
 
+async def get_blob(call: Call) -> Answer:
+    sha = call.path["sha"]
+    if await to_thread(call.repo.git.kind, sha) != "blob":
+        raise not_found()
+    content = await to_thread(call.repo.git.blob, sha)
+    if "raw" in call.accept:
+        return Answer(200, raw=content, headers={"Content-Type": "application/vnd.github.raw"})
+    return Answer(
+        200,
+        {
+            "sha": sha,
+            "node_id": common.node_id("B", call.repo.id) + sha,
+            "size": len(content),
+            "url": common.repo_api(call.world, call.repo, f"/git/blobs/{sha}"),
+            "content": base64.encodebytes(content).decode(),
+            "encoding": "base64",
+        },
+    )
+
+
 async def create_tree(call: Call) -> Answer:
     rows = call.body.get("tree")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
@@ -57,12 +79,7 @@ async def create_tree(call: Call) -> Answer:
         sha = await to_thread(git.write_tree, base, entries)
     except GitFailed:
         raise Problem(422, "tree.path contains a malformed path component") from None
-    shown: Json = {
-        "sha": sha,
-        "url": common.repo_api(call.world, call.repo, f"/git/trees/{sha}"),
-        "tree": [shapes.tree_entry(call.world, call.repo, one) for one in await to_thread(git.entries, sha)],
-        "truncated": False,
-    }
+    shown = await _tree(call, sha, recursive=False)
     return Answer(201, shown, {"Location": shown["url"]})
 
 
@@ -74,7 +91,7 @@ async def _entry(call: Call, row: Json) -> tuple[str, str, str | None]:
         raise Problem(422, "tree.path cannot start with a slash")
     if any(part in ("", ".", "..") or part.lower() == ".git" for part in path.split("/")) or "\0" in path:
         raise Problem(422, "tree.path contains a malformed path component")
-    if not isinstance(mode, str) or mode not in TYPES:
+    if mode not in MODES:
         raise Problem(422, "Must supply a valid tree.mode")
     if kind is not None and kind != TYPES[mode]:
         raise Problem(422, f"tree.type {kind} does not match tree.mode {mode}")
@@ -97,8 +114,30 @@ async def _check_objects(call: Call, entries: list[tuple[str, str, str | None]])
             raise Problem(422, f"tree.sha {sha} is not a valid {kind}")
 
 
+async def get_tree(call: Call) -> Answer:
+    """`recursive` with any value, even 0, lists what is below too."""
+    sha = call.path["sha"]
+    if await to_thread(call.repo.git.kind, sha) not in ("tree", "commit"):
+        commit = await to_thread(call.repo.git.resolve, sha)
+        if commit is None:
+            raise not_found()
+        sha = commit
+    tree = await to_thread(call.repo.git.text, "rev-parse", f"{sha}^{{tree}}")
+    return Answer(200, await _tree(call, tree, recursive="recursive" in call.query))
+
+
+async def _tree(call: Call, sha: str, *, recursive: bool) -> Json:
+    entries = await to_thread(call.repo.git.entries, sha, recursive=recursive)
+    return {
+        "sha": sha,
+        "url": common.repo_api(call.world, call.repo, f"/git/trees/{sha}"),
+        "tree": [shapes.tree_entry(call.world, call.repo, one) for one in entries[:LISTING_LIMIT]],
+        "truncated": len(entries) > LISTING_LIMIT,
+    }
+
+
 async def create_commit(call: Call) -> Answer:
-    """In the name of the App's bot, with GitHub's signature."""
+    """An App that names neither author nor committer gets its own bot as author and GitHub's signature."""
     message, tree, parents = call.body.get("message"), call.body.get("tree"), call.body.get("parents", [])
     git = call.repo.git
     if not isinstance(message, str) or not message.strip():
@@ -110,11 +149,17 @@ async def create_commit(call: Call) -> Answer:
             raise Problem(422, "Parent SHA does not exist or is not a commit object")
     bot = call.actor
     now = datetime.fromtimestamp(call.world.now(), UTC).isoformat(timespec="seconds")
-    author, committer = Signature(bot.login, shapes.noreply(bot), now), Signature("GitHub", "noreply@github.com", now)
+    own = Signature(bot.login, shapes.noreply(bot), now)
+    signed = "author" not in call.body and "committer" not in call.body
+    author = _signature(call.body.get("author"), own)
+    committer = Signature("GitHub", "noreply@github.com", now) if signed else author
+    if "committer" in call.body:
+        committer = _signature(call.body["committer"], author)
     sha = await to_thread(
         git.write_commit, message=message, tree=str(tree), parents=parents, author=author, committer=committer
     )
-    call.repo.verified.add(sha)
+    if signed:
+        call.repo.verified.add(sha)
     shown = shapes.git_commit(call.world, call.repo, await to_thread(git.commit, sha))
     return Answer(201, shown, {"Location": shown["url"]})
 
@@ -126,11 +171,27 @@ async def get_commit(call: Call) -> Answer:
     return Answer(200, shapes.git_commit(call.world, call.repo, await to_thread(call.repo.git.commit, sha)))
 
 
+def _signature(given: object, otherwise: Signature) -> Signature:
+    if given is None:
+        return otherwise
+    if not isinstance(given, dict) or not given.get("name") or not given.get("email"):
+        raise Problem(422, 'Invalid request.\n\n"name", "email" weren\'t supplied.')
+    date = str(given.get("date") or otherwise.date)
+    try:
+        when = datetime.fromisoformat(date)
+    except ValueError:
+        raise Problem(422, f"Invalid request.\n\n{date} is not a valid date.") from None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return Signature(str(given["name"]), str(given["email"]), when.isoformat(timespec="seconds"))
+
+
 GIT = "/repos/{owner}/{repo}/git"
 READ, WRITE = ("contents:read",), ("contents:write",)
 ROUTES = (
     Route("POST", f"{GIT}/blobs", create_blob, WRITE, AsInstallation),
+    Route("GET", f"{GIT}/blobs/{{sha}}", get_blob, READ),
     Route("POST", f"{GIT}/trees", create_tree, WRITE, AsInstallation),
+    Route("GET", f"{GIT}/trees/{{sha:path}}", get_tree, READ),
     Route("POST", f"{GIT}/commits", create_commit, WRITE, AsInstallation),
     Route("GET", f"{GIT}/commits/{{sha}}", get_commit, READ),
 )

@@ -17,7 +17,7 @@ from bot.standins.github import forms
 from bot.standins.github.differences import changes, diff_text, parting
 from bot.standins.github.hooks import Hooks
 from bot.standins.github.markdown import rendered
-from bot.standins.github.problems import Problem, existing, not_found
+from bot.standins.github.problems import Problem, not_found
 from bot.standins.github.shapes import page_url
 from bot.standins.github.state import CheckRun, Issue, Repository
 from bot.standins.github.threads import issue_of
@@ -40,7 +40,6 @@ def routes(world: World, hooks: Hooks) -> list[Route]:
         ("/", pages.index),
         ("/assets/{name}", asset),
         ("/avatars/{id:int}", pages.avatar),
-        ("/user-attachments/assets/{name}", pages.attachment),
         ("/deliveries", pages.deliveries),
         ("/deliveries/{id:int}", pages.delivery),
         (repo, pages.repository),
@@ -99,6 +98,13 @@ class Pages:
             whole["md"] = partial(rendered, base=f"/{facts['repo'].full_name}")
         return HTMLResponse(self._templates.get_template(name).render(whole))
 
+    def _repo(self, request: Request) -> Repository:
+        name = f"{request.path_params['owner']}/{request.path_params['repo']}"
+        repo = self._world.repository(name)
+        if repo is None:
+            raise not_found()
+        return repo
+
     async def index(self, request: Request) -> Response:
         return self._page("index.html", request, repositories=list(self._world.repositories.values()))
 
@@ -116,19 +122,8 @@ class Pages:
         )
         return Response(svg, media_type="image/svg+xml")
 
-    async def attachment(self, request: Request) -> Response:
-        """One redirect, and no credential: of a private repository only with what its HTML says, once signed in."""
-        world, name = self._world, request.path_params["name"]
-        if name not in world.attachments:
-            raise not_found()
-        if "kept" in request.query_params:
-            return Response(world.attachments[name])
-        if request.query_params.get("jwt", "") != world.passes.get(name, ""):
-            raise not_found()
-        return RedirectResponse(f"/user-attachments/assets/{name}?kept=1", 302)
-
     async def repository(self, request: Request) -> Response:
-        repo = forms.repo_at(self._world, request)
+        repo = self._repo(request)
         newest = sorted(repo.issues.values(), key=lambda one: -one.number)
         readme = await to_thread(_readme, repo)
         branches = await to_thread(repo.git.refs, "refs/heads/")
@@ -136,11 +131,11 @@ class Pages:
         return self._page("repository.html", request, repo=repo, threads=newest, readme=readme, branches=names)
 
     async def new_issue(self, request: Request) -> Response:
-        return self._page("new_issue.html", request, repo=forms.repo_at(self._world, request))
+        return self._page("new_issue.html", request, repo=self._repo(request))
 
     async def thread(self, request: Request) -> Response:
         """A pull request asked for as an issue is redirected, and the other way round, as on GitHub."""
-        repo = forms.repo_at(self._world, request)
+        repo = self._repo(request)
         issue = issue_of(repo, request.path_params["number"])
         place = "pull" if issue.pull else "issues"
         if request.url.path.split("/")[3] != place:
@@ -155,36 +150,47 @@ class Pages:
         return self._page("thread.html", request, repo=repo, issue=issue, cut=SHOWN_LINES, **facts)
 
     async def plain_diff(self, request: Request) -> Response:
-        repo = forms.repo_at(self._world, request)
-        pull = existing(issue_of(repo, request.path_params["number"]).pull)
+        repo = self._repo(request)
+        pull = issue_of(repo, request.path_params["number"]).pull
+        if pull is None:
+            raise not_found()
         base = await to_thread(parting, repo.git, pull.base_sha, pull.head_sha)
         return PlainTextResponse(await to_thread(diff_text, repo.git, base, pull.head_sha))
 
     async def commit(self, request: Request) -> Response:
-        repo = forms.repo_at(self._world, request)
-        sha = existing(await to_thread(repo.git.resolve, request.path_params["sha"]))
+        repo = self._repo(request)
+        sha = await to_thread(repo.git.resolve, request.path_params["sha"])
+        if sha is None:
+            raise not_found()
         commit = await to_thread(repo.git.commit, sha)
         files = await to_thread(changes, repo.git, commit.parents[0], sha) if commit.parents else ()
         runs = [run for run in repo.check_runs.values() if run.head_sha == sha]
         return self._page("commit.html", request, repo=repo, commit=commit, files=files, runs=runs, cut=SHOWN_LINES)
 
     async def tree(self, request: Request) -> Response:
-        repo = forms.repo_at(self._world, request)
-        sha = existing(await to_thread(repo.git.resolve, request.path_params["ref"]))
+        repo = self._repo(request)
+        sha = await to_thread(repo.git.resolve, request.path_params["ref"])
+        if sha is None:
+            raise not_found()
         entries = await to_thread(repo.git.entries, sha, recursive=True)
         files = [one for one in entries if one.type != "tree"]
         return self._page("tree.html", request, repo=repo, ref=request.path_params["ref"], sha=sha, files=files)
 
     async def check_run(self, request: Request) -> Response:
-        repo = forms.repo_at(self._world, request)
-        run = existing(repo.check_runs.get(request.path_params["id"]))
+        repo = self._repo(request)
+        run = repo.check_runs.get(request.path_params["id"])
+        if run is None:
+            raise not_found()
         return self._page("check_run.html", request, repo=repo, run=run)
 
     async def deliveries(self, request: Request) -> Response:
         return self._page("deliveries.html", request, deliveries=self._world.deliveries[::-1][:200])
 
     async def delivery(self, request: Request) -> Response:
-        one = self._world.delivery(request.path_params["id"])
+        id = request.path_params["id"]
+        one = next((one for one in self._world.deliveries if one.id == id), None)
+        if one is None:
+            raise not_found()
         payload = json.dumps(json.loads(one.payload), indent=2)
         return self._page("delivery.html", request, delivery=one, payload=payload)
 

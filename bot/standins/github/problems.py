@@ -1,9 +1,8 @@
 """GitHub's error answers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
 DOCS = "https://docs.github.com/rest"
 
 
@@ -33,13 +32,6 @@ class Problem(Exception):
 
 def not_found() -> Problem:
     return Problem(404, "Not Found")
-
-
-def existing(it: T | None) -> T:
-    """Raises Problem 404 for None."""
-    if it is None:
-        raise not_found()
-    return it
 
 
 def bad_credentials() -> Problem:

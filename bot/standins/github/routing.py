@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Mount
 
 from bot.standins.github import (
     apps,
+    archives,
     checks,
     graphql,
     issues,
@@ -31,6 +32,7 @@ def application(world: World, hooks: Hooks) -> Starlette:
     api += [starlette_route(world, route) for route in hook_routes(hooks)]
     graph = [starlette_route(world, route) for route in graphql.ROUTES]
     routes: list[BaseRoute] = [Mount("/api/v3", routes=[*api]), *api, Mount("/api", routes=[*graph]), *graph]
+    routes += archives.routes(world)
     routes += pages.routes(world, hooks)
     routes += smart_http.routes(world)
     return Starlette(routes=routes, exception_handlers={404: _nothing_here, 405: _nothing_here})

@@ -91,6 +91,13 @@ def user(world: World, who: User) -> Json:
     }
 
 
+def full_user(world: World, who: User) -> Json:
+    blank = dict.fromkeys(("company", "location", "email", "hireable", "bio", "twitter_username"))
+    counts = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
+    times = {"created_at": stamp(who.created_at), "updated_at": stamp(who.created_at)}
+    return user(world, who) | blank | {"name": who.login, "blog": ""} | counts | times
+
+
 def repository(world: World, repo: Repository, permissions: Mapping[str, str] | None = None) -> Json:
     page = page_url(world, repo)
     open_issues = sum(issue.state == "open" for issue in repo.issues.values())
@@ -140,6 +147,11 @@ def repository(world: World, repo: Repository, permissions: Mapping[str, str] | 
             "pull": True,
         }
     return shown
+
+
+def full_repository(world: World, repo: Repository, permissions: Mapping[str, str] | None = None) -> Json:
+    """What `GET /repos/{owner}/{repo}` adds."""
+    return repository(world, repo, permissions) | {"subscribers_count": 0, "network_count": 0, "temp_clone_token": ""}
 
 
 def app(world: World, it: App) -> Json:

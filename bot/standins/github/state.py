@@ -120,6 +120,7 @@ class PullRequest:
     base_ref: str
     base_sha: str
     draft: bool
+    maintainer_can_modify: bool
     size: Size
     requested_reviewers: list[User] = field(default_factory=list)
     merged_at: float | None = None
@@ -142,6 +143,7 @@ class Issue:
     state: str = "open"
     state_reason: str | None = None
     locked: bool = False
+    lock_reason: str | None = None
     closed_at: float | None = None
     closed_by: User | None = None
     labels: list[Label] = field(default_factory=list)
@@ -166,6 +168,8 @@ class CheckRun:
     title: str | None = None
     summary: str | None = None
     text: str | None = None
+    annotations: list[Json] = field(default_factory=list)
+    actions: list[Json] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -211,7 +215,7 @@ class Delivery:
     guid: str
     app: App
     event: str
-    action: str
+    action: str | None
     installation_id: int
     repository_id: int | None
     payload: bytes
@@ -221,6 +225,7 @@ class Delivery:
     status: str = "pending"
     status_code: int = 0
     request_headers: Mapping[str, str] = field(default_factory=dict)
+    response_headers: Mapping[str, str] = field(default_factory=dict)
     response_body: str = ""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bot.standins.github import thread_shapes as shapes
-from bot.standins.github.problems import Problem, existing, invalid
+from bot.standins.github.problems import Problem, invalid, not_found
 from bot.standins.github.state import App, Comment, Issue, Json, Label, Reaction, Repository, User
 from bot.standins.github.world import World
 
@@ -11,11 +11,13 @@ BODY_LIMIT = 65_536  # characters, for issues, comments and pull requests alike
 TITLE_LIMIT = 256
 
 
-def open_issue(world: World, repo: Repository, author: User, title: str, body: str | None) -> Issue:
+def open_issue(
+    world: World, repo: Repository, author: User, title: str, body: str | None, *, via_app: App | None = None
+) -> Issue:
     check_title("Issue", title)
     check_body("Issue", body)
     now = world.now()
-    issue = Issue(world.next_id(), next_number(repo), author, title, body, now, now)
+    issue = Issue(world.next_id(), next_number(repo), author, title, body, now, now, via_app)
     repo.issues[issue.number] = issue
     tell(world, repo, issue, "opened", author)
     return issue
@@ -61,7 +63,20 @@ def delete_comment(world: World, repo: Repository, comment: Comment, by: User) -
     tell_comment(world, repo, comment, "deleted", by)
 
 
-def set_state(world: World, repo: Repository, issue: Issue, by: User, state: object) -> None:
+def edit_issue(world: World, repo: Repository, issue: Issue, by: User, *, title: str, body: str | None) -> None:
+    check_title("Issue", title)
+    check_body("Issue", body)
+    changes: Json = {}
+    if title != issue.title:
+        changes["title"] = {"from": issue.title}
+    if body != issue.body:
+        changes["body"] = {"from": issue.body or ""}
+    if changes:
+        issue.title, issue.body, issue.updated_at = title, body, world.now()
+        tell(world, repo, issue, "edited", by, {"changes": changes})
+
+
+def set_state(world: World, repo: Repository, issue: Issue, by: User, state: object, reason: str | None = None) -> None:
     if state not in ("open", "closed"):
         raise invalid("Issue", "state", "invalid")
     if state == issue.state:
@@ -69,12 +84,18 @@ def set_state(world: World, repo: Repository, issue: Issue, by: User, state: obj
     if issue.pull and issue.pull.merged_at is not None:
         raise invalid("PullRequest", "state", "invalid", "A merged pull request cannot be reopened.")
     issue.state = str(state)
-    issue.state_reason = "completed" if state == "closed" else "reopened"
+    issue.state_reason = (reason or "completed") if state == "closed" else "reopened"
     issue.closed_at = issue.updated_at = world.now()
     issue.closed_by = by
     if state == "open":
         issue.closed_at = issue.closed_by = None
     tell(world, repo, issue, "closed" if state == "closed" else "reopened", by)
+
+
+def set_lock(world: World, repo: Repository, issue: Issue, by: User, *, locked: bool, reason: str | None) -> None:
+    if locked != issue.locked:
+        issue.locked, issue.lock_reason = locked, reason if locked else None
+        tell(world, repo, issue, "locked" if locked else "unlocked", by)
 
 
 def add_labels(world: World, repo: Repository, issue: Issue, by: User, names: Sequence[str]) -> None:
@@ -113,10 +134,14 @@ def react(world: World, reactions: list[Reaction], by: User, content: object) ->
 
 
 def tell(world: World, repo: Repository, issue: Issue, action: str, by: User, more: Json | None = None) -> None:
-    """The `issues` event of a change. What happens to a pull request is told to nobody: the App does not ask for it."""
+    """The `issues` or `pull_request` event of a change."""
     if issue.pull is None:
         shown: Json = {"issue": shapes.issue(world, repo, issue, shapes.OLDEST_VERSION)}
-        world.emit(repo, "issues", action, shown | (more or {}), by)
+        world.emit(repo, "issues", action, shown | (more or {}), sender=by)
+    else:
+        whole = shapes.pull_request(world, repo, issue, issue.pull, shapes.OLDEST_VERSION)
+        shown = {"number": issue.number, "pull_request": whole}
+        world.emit(repo, "pull_request", action, shown | (more or {}), sender=by)
 
 
 def tell_comment(
@@ -126,7 +151,7 @@ def tell_comment(
         "issue": shapes.issue(world, repo, comment.issue, shapes.OLDEST_VERSION),
         "comment": shapes.comment(world, repo, comment),
     }
-    world.emit(repo, "issue_comment", action, shown | (more or {}), by)
+    world.emit(repo, "issue_comment", action, shown | (more or {}), sender=by)
 
 
 # ---------------------------------------------------------------- looking up, checking
@@ -136,11 +161,17 @@ def issue_of(repo: Repository, number: int) -> Issue:
     """Raises Problem 404, or 410 for one that was deleted."""
     if number in repo.deleted_issues:
         raise Problem(410, "This issue was deleted")
-    return existing(repo.issues.get(number))
+    issue = repo.issues.get(number)
+    if issue is None:
+        raise not_found()
+    return issue
 
 
 def comment_of(repo: Repository, id: int) -> Comment:
-    return existing(repo.comments.get(id))
+    comment = repo.comments.get(id)
+    if comment is None:
+        raise not_found()
+    return comment
 
 
 def check_title(resource: str, title: object) -> str:

@@ -4,8 +4,8 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from bot.standins.github.problems import existing
 from bot.standins.github.state import App, Delivery, Installation, Json, Repository, Token, User
 
 
@@ -17,8 +17,24 @@ class Used:
     resets_at: float
 
 
-# Tells the Apps that listen: repository, event, action, payload, sender.
-Emit = Callable[[Repository, str, str, Json, User], None]
+class Emit(Protocol):
+    def __call__(
+        self,
+        repo: Repository,
+        event: str,
+        action: str | None,
+        payload: Json,
+        *,
+        sender: User,
+        only: App | None = None,
+    ) -> None:
+        """Tell the Apps that listen. `only`: check runs tell their own App and nobody else."""
+
+
+def tell_nobody(
+    repo: Repository, event: str, action: str | None, payload: Json, *, sender: User, only: App | None = None
+) -> None:
+    """What `World.emit` does until hooks are there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,9 +52,10 @@ class World:
     installations: dict[int, Installation] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     deliveries: list[Delivery] = field(default_factory=list)
+    tickets: dict[str, tuple[Repository, str]] = field(default_factory=dict)
     attachments: dict[str, bytes] = field(default_factory=dict)
     passes: dict[str, str] = field(default_factory=dict)
-    emit: Emit = lambda *_: None
+    emit: Emit = tell_nobody
     used: dict[str, Used] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1_000_001))
 
@@ -52,10 +69,6 @@ class World:
         """Logins and names are compared as GitHub does, without case."""
         wanted = full_name.lower()
         return next((r for r in self.repositories.values() if r.full_name.lower() == wanted), None)
-
-    def delivery(self, id: int) -> Delivery:
-        """Raises Problem 404."""
-        return existing(next((one for one in self.deliveries if one.id == id), None))
 
     def used_by(self, who: str) -> Used:
         """The current hour's count of requests of an installation (by id), of Apps or of nobody in particular."""

@@ -1,30 +1,65 @@
 """A strict Messages and chat completions API on loopback, answered by a script that sees the conversation."""
 
-from bot.standins.messages.app import LoopbackMessages as LoopbackMessages
-from bot.standins.messages.cache import Charge as Charge
-from bot.standins.messages.faults import BrokenJson as BrokenJson
-from bot.standins.messages.faults import Cut as Cut
-from bot.standins.messages.faults import CutInside as CutInside
-from bot.standins.messages.faults import ErrorEvent as ErrorEvent
-from bot.standins.messages.faults import Fault as Fault
-from bot.standins.messages.faults import Held as Held
-from bot.standins.messages.faults import MaxTokens as MaxTokens
-from bot.standins.messages.faults import Refusal as Refusal
-from bot.standins.messages.faults import SlowStart as SlowStart
-from bot.standins.messages.faults import Stall as Stall
-from bot.standins.messages.faults import Status as Status
-from bot.standins.messages.faults import StopReason as StopReason
-from bot.standins.messages.faults import UnknownBlock as UnknownBlock
-from bot.standins.messages.faults import UnknownDelta as UnknownDelta
-from bot.standins.messages.script import Answer as Answer
-from bot.standins.messages.script import Observed as Observed
-from bot.standins.messages.script import Part as Part
-from bot.standins.messages.script import Result as Result
-from bot.standins.messages.script import Script as Script
-from bot.standins.messages.script import ScriptError as ScriptError
-from bot.standins.messages.script import Step as Step
-from bot.standins.messages.script import answer as answer
-from bot.standins.messages.script import by_turn as by_turn
-from bot.standins.messages.script import say as say
-from bot.standins.messages.script import think as think
-from bot.standins.messages.script import use as use
+from bot.standins.messages.app import LoopbackMessages
+from bot.standins.messages.cache import Charge
+from bot.standins.messages.faults import (
+    BrokenJson,
+    Cut,
+    CutInside,
+    ErrorEvent,
+    Fault,
+    Held,
+    MaxTokens,
+    Refusal,
+    SlowStart,
+    Stall,
+    Status,
+    StopReason,
+    UnknownBlock,
+    UnknownDelta,
+)
+from bot.standins.messages.script import (
+    Answer,
+    Observed,
+    Part,
+    Result,
+    Script,
+    ScriptError,
+    Step,
+    answer,
+    by_turn,
+    say,
+    think,
+    use,
+)
+
+__all__ = [
+    "Answer",
+    "BrokenJson",
+    "Charge",
+    "Cut",
+    "CutInside",
+    "ErrorEvent",
+    "Fault",
+    "Held",
+    "LoopbackMessages",
+    "MaxTokens",
+    "Observed",
+    "Part",
+    "Refusal",
+    "Result",
+    "Script",
+    "ScriptError",
+    "SlowStart",
+    "Stall",
+    "Status",
+    "Step",
+    "StopReason",
+    "UnknownBlock",
+    "UnknownDelta",
+    "answer",
+    "by_turn",
+    "say",
+    "think",
+    "use",
+]

@@ -10,26 +10,47 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bot.standins.messages.cache import Charge, PromptCache, Visit, booked
-from bot.standins.messages.catalog import CHAT_MODELS, MODELS, chat_card, model_card
+from bot.standins.messages.cache import Charge, PromptCache, Visit
+from bot.standins.messages.catalog import MODELS, model_card
 from bot.standins.messages.chat import Chat, chat_refusal, decoded
+from bot.standins.messages.chat_catalog import CHAT_MODELS, chat_card
 from bot.standins.messages.chat_rules import check_chat_headers
-from bot.standins.messages.delivery import Dropped, Manner, may_begin, streaming
+from bot.standins.messages.delivery import Dropped, delivered, may_begin
 from bot.standins.messages.diagnosis import Diagnosis
-from bot.standins.messages.faults import Fault, Refusal, Status
+from bot.standins.messages.faults import (
+    Cut,
+    CutInside,
+    ErrorEvent,
+    Fault,
+    Refusal,
+    Status,
+)
+from bot.standins.messages.metering import booked, charging, written_by
+from bot.standins.messages.prompt import prompt_of
 from bot.standins.messages.refusals import Refused, error_body
 from bot.standins.messages.rules import check_body, check_headers
 from bot.standins.messages.script import Answer, Observed, Say, Script, ScriptError, Think, text_of
 from bot.standins.messages.seals import Seals
-from bot.standins.messages.stream import PING, Envelope, Wire, as_written, error_frame, frames
+from bot.standins.messages.stream import (
+    Envelope,
+    Wire,
+    as_written,
+    cutting_point,
+    frames,
+    piece_of,
+    random_writes,
+    tells_output,
+    with_error,
+)
 
 
 class LoopbackMessages:
-    """`POST /v1/messages`, `/v1/chat/completions`, `GET /v1/models/{id}`, strict, answered by `script`.
+    """`POST /v1/messages`, `/v1/messages/count_tokens`, `/v1/chat/completions`, `GET /v1/models[/{id}]`, strict,
+    answered by `script`.
 
     `requests` are the accepted and refused bodies of /v1/messages in order, `raw` the same as bytes, `refused` the
     rules that were broken (request number, sentence), `ledger` the charges. `faults` maps request numbers, from 1, to
@@ -74,6 +95,8 @@ class LoopbackMessages:
             routes=[
                 Route("/v1/messages", self._messages, methods=["POST"]),
                 Route("/v1/chat/completions", self._completions, methods=["POST"]),
+                Route("/v1/messages/count_tokens", self._count_tokens, methods=["POST"]),
+                Route("/v1/models", self._models, methods=["GET"]),
                 Route("/v1/models/{model}", self._model, methods=["GET"]),
             ]
         )
@@ -99,19 +122,20 @@ class LoopbackMessages:
         self.refused.append((number, refused.message))
         return refused
 
+    async def _models(self, request: Request) -> Response:
+        return self._guarded(request, lambda: {"data": [model_card(name) for name in MODELS], "has_more": False})
+
     async def _model(self, request: Request) -> Response:
         name = request.path_params["model"]
         if name not in MODELS and "anthropic-version" not in request.headers:
             return self._chat_model(request, name)
 
-        request_id = f"req_{random.Random(f'{self._seed} {name}').getrandbits(64):016x}"
-        try:
-            check_headers(request.headers, api_key=self._api_key)
+        def card() -> dict[str, Any]:
             if name not in MODELS:
                 raise Refused(f"model: {name}", status=404)
-            return JSONResponse(model_card(name), headers={"request-id": request_id})
-        except Refused as refused:
-            return _error(refused, request_id)
+            return model_card(name)
+
+        return self._guarded(request, card)
 
     def _chat_model(self, request: Request, name: str) -> Response:
         try:
@@ -121,6 +145,24 @@ class LoopbackMessages:
             return JSONResponse(chat_card(name))
         except Refused as refused:
             return chat_refusal(refused)
+
+    async def _count_tokens(self, request: Request) -> Response:
+        raw = await request.body()
+
+        def count() -> dict[str, Any]:
+            body = decoded(raw)
+            check_body(body, counting=True)
+            return {"input_tokens": sum(block.tokens for block in prompt_of(body)[0])}
+
+        return self._guarded(request, count)
+
+    def _guarded(self, request: Request, act: Callable[[], dict[str, Any]]) -> Response:
+        request_id = f"req_{random.Random(f'{self._seed} {request.url.path}').getrandbits(64):016x}"
+        try:
+            check_headers(request.headers, api_key=self._api_key)
+            return JSONResponse(act(), headers={"request-id": request_id})
+        except Refused as refused:
+            return _error(refused, request_id)
 
     async def _messages(self, request: Request) -> Response:
         raw = await request.body()
@@ -164,20 +206,15 @@ class LoopbackMessages:
             self._settle(number, body, visit)(output)
             content = [block.whole() for block in blocks]
             return JSONResponse(envelope.message(content, stop_reason, output), headers=headers)
-        manner = Manner(
-            ping=PING,
-            error=lambda error: error_frame(error, request_id),
-            largest_write=self._largest_write,
-            chance=random.Random(f"{self._seed} split {number}"),
-        )
-        return streaming(
-            frames(blocks, envelope, fault, chance),
-            [block.kind for block in blocks],
-            fault,
-            manner,
-            begin=lambda: self._settle(number, body, visit),
-            headers=headers,
-        )
+        streamed = frames(blocks, envelope, fault, chance)
+        events = list(with_error(streamed, fault, request_id) if isinstance(fault, ErrorEvent) else streamed)
+        if isinstance(fault, CutInside):
+            fault = Cut(cutting_point(events, blocks, fault), fault.cleanly)
+        written = written_by(events, piece_of, ended=tells_output, whole=output)
+        sends = charging(lambda: self._settle(number, body, visit), written)
+        writes = random_writes(events, random.Random(f"{self._seed} split {number}"), largest=self._largest_write)
+        stream = delivered(writes, fault, sends=sends)
+        return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
 
     def _blocks(
         self, body: Mapping[str, Any], made: Answer, fault: Fault | None, chance: random.Random
@@ -204,7 +241,11 @@ class LoopbackMessages:
     def _settle(self, number: int, body: Mapping[str, Any], visit: Visit) -> Callable[[int], None]:
         """The answer begins: the cache holds the prompt, and the request costs money, more with its output."""
         self._cache.keep(visit)
-        return booked(self.ledger, number, body["model"], visit.usage, MODELS[body["model"]].prices)
+        spent = visit.usage
+        prices = MODELS[body["model"]].prices
+        counts = (spent.fresh, spent.write_5m, spent.write_1h, spent.read)
+        prompt = sum(count * price for count, price in zip(counts, prices[:4], strict=True))
+        return booked(self.ledger, number, body["model"], spent, prompt_nanos=prompt, output_nanos=prices[4])
 
 
 def _played(script: Script, observed: Observed) -> Answer:

@@ -9,19 +9,27 @@ from itertools import accumulate
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bot.standins.messages import chat_stream as wire
-from bot.standins.messages.cache import Charge, InputUsage, booked
-from bot.standins.messages.catalog import CHAT_MODELS
+from bot.standins.messages.cache import Charge, InputUsage
+from bot.standins.messages.chat_catalog import CHAT_MODELS
 from bot.standins.messages.chat_rules import check_chat_body, check_chat_headers, prompt_parts
 from bot.standins.messages.chat_seen import observed
-from bot.standins.messages.delivery import Manner, may_begin, streaming
-from bot.standins.messages.faults import Fault, Refusal, Status
+from bot.standins.messages.delivery import delivered, may_begin
+from bot.standins.messages.faults import (
+    Cut,
+    CutInside,
+    ErrorEvent,
+    Fault,
+    Refusal,
+    Status,
+)
+from bot.standins.messages.metering import booked, charging, written_by
 from bot.standins.messages.prompt import tokens_in
 from bot.standins.messages.refusals import Refused
 from bot.standins.messages.script import Answer, Observed, Say, Think
-from bot.standins.messages.stream import Wire, as_written
+from bot.standins.messages.stream import Wire, as_written, random_writes
 
 LEAST_CACHED = 1_024  # tokens; OpenAI's smallest cached prefix
 CACHED_S = 600.0  # how long a prefix stays
@@ -71,20 +79,15 @@ class Chat:
             self._book(number, body, spent, blocks)(output)
             return JSONResponse(completion.whole(wire.message_of(blocks, refusal)), headers=headers)
         with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        manner = Manner(
-            ping=wire.PING,
-            error=wire.error_chunk,
-            largest_write=self.largest_write,
-            chance=random.Random(f"{self.seed} split {number}"),
-        )
-        return streaming(
-            wire.chunks(blocks, completion, fault, chance, with_usage=with_usage),
-            [block.kind for block in blocks],
-            fault,
-            manner,
-            begin=lambda: self._book(number, body, spent, blocks),
-            headers=headers,
-        )
+        streamed = wire.chunks(blocks, completion, fault, chance, with_usage=with_usage)
+        events = list(wire.with_error(streamed, fault) if isinstance(fault, ErrorEvent) else streamed)
+        if isinstance(fault, CutInside):
+            fault = Cut(wire.cutting_point(events, fault), fault.cleanly)
+        written = written_by(events, wire.piece_of, ended=wire.tells_output, whole=output)
+        sends = charging(lambda: self._book(number, body, spent, blocks), written)
+        writes = random_writes(events, random.Random(f"{self.seed} split {number}"), largest=self.largest_write)
+        stream = delivered(writes, fault, sends=sends, ping=wire.PING)
+        return StreamingResponse(stream, media_type="text/event-stream; charset=utf-8", headers=headers)
 
     def _blocks(
         self, body: Json, made: Answer, fault: Fault | None, chance: random.Random, limit: int
@@ -127,7 +130,7 @@ class Chat:
                 cached = total
         rest = sum(sizes) - cached
         writes = CHAT_MODELS[body["model"]].prices[1] and sum(sizes) >= LEAST_CACHED
-        return InputUsage(fresh=0 if writes else rest, written=rest if writes else 0, read=cached)
+        return InputUsage(fresh=0 if writes else rest, write_5m=rest if writes else 0, write_1h=0, read=cached)
 
     def _book(self, number: int, body: Json, spent: InputUsage, blocks: list[Wire]) -> Callable[[int], None]:
         """The answer begins: its prompt is in the cache, its calls are ours, and it costs money."""
@@ -137,7 +140,10 @@ class Chat:
         calls = message.get("tool_calls") or []
         if all(_is_json(call["function"]["arguments"]) for call in calls):  # what is none cannot come back as it was
             self._said |= {call["id"]: _digest(body, body["messages"], message) for call in calls}
-        return booked(self.ledger, number, body["model"], spent, CHAT_MODELS[body["model"]].prices)
+        prices = CHAT_MODELS[body["model"]].prices
+        counts = (spent.fresh, spent.write_5m, spent.read)
+        prompt = sum(count * price for count, price in zip(counts, prices[:3], strict=True))
+        return booked(self.ledger, number, body["model"], spent, prompt_nanos=prompt, output_nanos=prices[3])
 
 
 def decoded(raw: bytes) -> Any:
@@ -179,10 +185,10 @@ def _digest(body: Json, before: list[Json], message: Json) -> str:
 
 
 def _reported(spent: InputUsage, output: int) -> dict[str, Any]:
-    prompt = spent.fresh + spent.written + spent.read
+    prompt = spent.fresh + spent.write_5m + spent.read
     return {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
-        "prompt_tokens_details": {"cached_tokens": spent.read, "cache_write_tokens": spent.written},
+        "prompt_tokens_details": {"cached_tokens": spent.read, "cache_write_tokens": spent.write_5m},
     }

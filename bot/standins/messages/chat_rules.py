@@ -4,18 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.standins.messages.catalog import CHAT_MODELS
+from bot.standins.messages.chat_catalog import CHAT_MODELS
 from bot.standins.messages.prompt import tokens_in
 from bot.standins.messages.refusals import Refused
 from bot.standins.messages.rules import TOOL_NAME
 
 Json = Mapping[str, Any]
 
-# What this bot asks with; the API knows more.
 FIELDS = frozenset(
-    {"max_completion_tokens", "max_tokens", "messages", "model"}
-    | {"reasoning_effort", "stream", "stream_options", "tools"}
+    {"max_completion_tokens", "max_tokens", "messages", "model", "parallel_tool_calls", "prompt_cache_key"}
+    | {"reasoning_effort", "stream", "stream_options", "tool_choice", "tools", "temperature", "top_p"}
 )
+SAMPLING = ("temperature", "top_p")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 SIGNATURE = ("extra_content", "google", "thought_signature")
 
@@ -60,6 +60,9 @@ def _check_fields(body: Json) -> None:
         if name not in FIELDS:
             raise Refused(f"Unrecognized request argument supplied: {name}", code="unknown_parameter")
     facts = CHAT_MODELS[body["model"]]
+    for name in SAMPLING:
+        if name in body and facts.reasons:
+            raise Refused(f"Unsupported parameter: '{name}' is not supported with this model.")
     if body.get("stream_options") is not None and not body.get("stream"):
         raise Refused("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
     effort = body.get("reasoning_effort")
@@ -114,7 +117,7 @@ def _check_messages(body: Json) -> None:
                 f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(waiting)}"
             )
         match role:
-            case "system" | "user":
+            case "system" | "developer" | "user":
                 _check_text(number, message)
             case "assistant":
                 waiting = _check_answer(number, message, signed=CHAT_MODELS[body["model"]].signs_calls)

@@ -1,4 +1,4 @@
-"""A chat completions answer as it travels: one message, and its chunks."""
+"""A chat completions answer as it travels: one message, its chunks, and where they can be cut."""
 
 import json
 import random
@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.standins.messages.delivery import Event
-from bot.standins.messages.faults import ErrorEvent, Fault, UnknownDelta
+from bot.standins.messages.faults import CutInside, ErrorEvent, Fault, UnknownDelta
+from bot.standins.messages.script import ScriptError
 from bot.standins.messages.stream import Wire, pieces
 
 PING = b": still here\n\n"
+_PLACES = {"text": b'"content"', "thinking": b'"reasoning_content"', "tool_use": b'"arguments"'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +65,67 @@ def _extra(block: Wire) -> dict[str, Any]:
 
 def chunks(
     blocks: Sequence[Wire], completion: Completion, fault: Fault | None, chance: random.Random, *, with_usage: bool
-) -> Iterator[Event]:
+) -> Iterator[bytes]:
     """The chunks of a stream, as the API orders them."""
-    yield Event(completion.chunk({"role": "assistant", "content": ""}), 0)
+    yield completion.chunk({"role": "assistant", "content": ""})
     if isinstance(fault, UnknownDelta):
-        yield Event(completion.chunk({"hologram": {"angle": 30}}), 0)
+        yield completion.chunk({"hologram": {"angle": 30}})
     if completion.refusal:
-        yield Event(completion.chunk({"refusal": completion.refusal}), 0)
-    number = done = 0
-    for index, block in enumerate(blocks):
+        yield completion.chunk({"refusal": completion.refusal})
+    number = 0
+    for block in blocks:
         if block.kind == "tool_use":
             opening = {"name": block.start["name"], "arguments": ""}
             call = {"index": number, "id": block.start["id"], "type": "function", "function": opening}
-            yield Event(completion.chunk({"tool_calls": [{**call, **_extra(block)}]}), done + 1, index)
-        for piece, tokens in pieces(block.payload, chance):
-            yield Event(completion.chunk(_delta(block, number, piece)), done + tokens, index)
-        number += block.kind == "tool_use"
-        done += block.tokens
-    yield Event(completion.chunk({}, completion.finish_reason), done)
+            yield completion.chunk({"tool_calls": [{**call, **_extra(block)}]})
+            for piece in pieces(block.payload, chance):
+                yield completion.chunk({"tool_calls": [{"index": number, "function": {"arguments": piece}}]})
+            number += 1
+        elif block.kind in ("text", "thinking"):
+            key = "content" if block.kind == "text" else "reasoning_content"
+            for piece in pieces(block.payload, chance):
+                yield completion.chunk({key: piece})
+    yield completion.chunk({}, completion.finish_reason)
     if with_usage:
-        yield Event(completion.last(), done)
-    yield Event(b"data: [DONE]\n\n", done)
+        yield completion.last()
+    yield b"data: [DONE]\n\n"
 
 
-def _delta(block: Wire, number: int, piece: str) -> dict[str, Any]:
-    if block.kind == "tool_use":
-        return {"tool_calls": [{"index": number, "function": {"arguments": piece}}]}
-    return {"content" if block.kind == "text" else "reasoning_content": piece}
+def with_error(events: Iterator[bytes], error: ErrorEvent) -> Iterator[bytes]:
+    """The first chunks, then an error in their place."""
+    for _ in range(error.after):
+        yield next(events)
+    yield _data({"error": {"message": error.message, "type": error.kind, "param": None, "code": error.kind}})
 
 
-def error_chunk(error: ErrorEvent) -> bytes:
-    return _data({"error": {"message": error.message, "type": error.kind, "param": None, "code": error.kind}})
+def cutting_point(events: Sequence[bytes], fault: CutInside) -> int:
+    """The byte in the middle of what streams into blocks of a kind. Raises ScriptError where there is none."""
+    sizes, inside = [0], list[int]()
+    for event in events:
+        if _PLACES[fault.kind] in event and b'"role"' not in event:
+            inside.append(sizes[-1] + len(event))
+        sizes.append(sizes[-1] + len(event))
+    if not inside:
+        raise ScriptError(f"CutInside({fault.kind!r}) needs an answer with such a part")
+    return inside[(len(inside) - 1) // 2]
+
+
+def piece_of(event: bytes) -> tuple[object, str] | None:
+    """The part of the message that a chunk adds to, and the text; None for one that adds none."""
+    if not event.startswith(b"data: {"):
+        return None
+    for choice in json.loads(event[6:]).get("choices") or ():
+        for call in choice["delta"].get("tool_calls") or ():
+            return call["index"], call["function"].get("arguments", "")
+        for key in ("reasoning_content", "content"):
+            if text := choice["delta"].get(key):
+                return key, text
+    return None
+
+
+def tells_output(event: bytes) -> bool:
+    """The end is told; with the usage, where that was asked for."""
+    return b'"finish_reason": "' in event
 
 
 def _data(value: Mapping[str, Any]) -> bytes:

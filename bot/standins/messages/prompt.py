@@ -12,11 +12,11 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`text` is canonical JSON without cache marks."""
+    """`text` is canonical JSON without cache marks; `mark` the time to live it asks for, in seconds."""
 
     text: str
     tokens: int
-    is_marked: bool
+    mark: int | None
 
 
 def tokens_in(text: str) -> int:
@@ -55,17 +55,24 @@ def system_blocks(body: Json) -> Sequence[Json]:
 
 def settings_of(body: Json) -> str:
     """What changes the messages part of the cache without being a block."""
-    return canonical(body.get("output_config"))
+    return canonical({key: body.get(key) for key in ("tool_choice", "thinking", "output_config")})
 
 
 def prompt_of(body: Json) -> tuple[list[Block], int]:
     """All blocks, and how many of them come before the first message."""
     head = [*_blocks("tool", body.get("tools") or []), *_blocks("system", system_blocks(body))]
     tail = [block for role, blocks in merged(body["messages"]) for block in _blocks(role, blocks)]
-    return head + tail, len(head)
+    blocks = head + tail
+    if (automatic := body.get("cache_control")) and blocks:
+        blocks[-1] = Block(blocks[-1].text, blocks[-1].tokens, seconds_of(automatic))
+    return blocks, len(head)
 
 
 def _blocks(role: str, blocks: Sequence[Json]) -> Iterator[Block]:
     for block in blocks:
         text = canonical([role, block])
-        yield Block(text, tokens_in(text), bool(block.get("cache_control")))
+        yield Block(text, tokens_in(text), seconds_of(mark) if (mark := block.get("cache_control")) else None)
+
+
+def seconds_of(mark: Json) -> int:
+    return 3600 if mark.get("ttl") == "1h" else 300

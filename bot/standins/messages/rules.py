@@ -12,10 +12,27 @@ from bot.standins.messages.refusals import Refused
 Json = Mapping[str, Any]
 
 VERSIONS = frozenset({"2023-06-01", "2026-10-21"})
-# What this bot asks with; the API knows more.
-FIELDS = frozenset({"diagnostics", "max_tokens", "messages", "model", "output_config", "stream", "system", "tools"})
+FIELDS = frozenset(
+    {
+        "cache_control",
+        "diagnostics",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "output_config",
+        "service_tier",
+        "stop_sequences",
+        "stream",
+        "system",
+        "thinking",
+        "tool_choice",
+        "tools",
+    }
+)
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 UNBOUND = frozenset({"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"})
+SAMPLING = ("temperature", "top_p", "top_k")
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 MARKS = 4
 
@@ -31,8 +48,8 @@ def check_headers(headers: Mapping[str, str], *, api_key: str) -> None:
         raise Refused(f"anthropic-version: {version!r} is not a valid version")
 
 
-def check_body(body: object) -> None:
-    """Raises Refused for the first rule the body breaks."""
+def check_body(body: object, *, counting: bool = False) -> None:
+    """Raises Refused for the first rule the body breaks. `counting`: for count_tokens, which needs no max_tokens."""
     if not isinstance(body, dict):
         raise Refused("The request body is not a JSON object")
     _check_fields(body)
@@ -41,7 +58,9 @@ def check_body(body: object) -> None:
         raise Refused("model: Field required")
     if model not in MODELS:
         raise Refused(f"model: {model}", status=404)
-    _check_max_tokens(body)
+    if not counting:
+        _check_max_tokens(body)
+    _check_thinking_and_choice(body)
     _check_settings(body)
     _check_system(body)
     _check_tools(body)
@@ -54,6 +73,8 @@ def check_body(body: object) -> None:
 
 def _check_fields(body: Json) -> None:
     for name in body:
+        if name in SAMPLING:
+            raise Refused(f"{name}: sampling parameters are not supported in this API version")
         if name not in FIELDS:
             raise Refused(f"{name}: Extra inputs are not permitted")
 
@@ -66,6 +87,17 @@ def _check_max_tokens(body: Json) -> None:
         raise Refused("max_tokens: must be at least 1, or 0 without streaming to warm the cache")
     if limit > most:
         raise Refused(f"max_tokens: {limit} > {most}, which is the maximum allowed number of output tokens")
+
+
+def _check_thinking_and_choice(body: Json) -> None:
+    model = body["model"]
+    if MODELS[model].always_thinks:
+        kind = (body.get("thinking") or {}).get("type")
+        if kind in ("enabled", "disabled"):
+            raise Refused(f"thinking.type: {kind!r} is not supported for {model}; thinking is always adaptive")
+        choice = (body.get("tool_choice") or {}).get("type")
+        if choice in ("any", "tool"):
+            raise Refused(f"tool_choice: forced tool use ({choice!r}) is not supported for {model}")
 
 
 def _check_system(body: Json) -> None:
@@ -118,16 +150,20 @@ def _check_settings(body: Json) -> None:
 
 
 def _check_marks(body: Json) -> None:
-    marked = 0
+    marked = [("cache_control", body["cache_control"])] if body.get("cache_control") else []
+    in_order: list[str] = []
     for where, block in _markable(body):
         if mark := block.get("cache_control"):
-            if mark != {"type": "ephemeral"}:
-                raise Refused(f"{where}.cache_control: must be ephemeral")
+            if mark.get("type") != "ephemeral" or mark.get("ttl", "5m") not in ("5m", "1h"):
+                raise Refused(f"{where}.cache_control: must be ephemeral with a ttl of 5m or 1h")
             if block.get("type") in ("thinking", "redacted_thinking"):
                 raise Refused(f"{where}.cache_control: Extra inputs are not permitted on thinking blocks")
-            marked += 1
-    if marked > MARKS:
-        raise Refused(f"A maximum of {MARKS} blocks with cache_control may be provided. Found {marked}.")
+            marked.append((where, mark))
+            in_order.append(mark.get("ttl", "5m"))
+    if len(marked) > MARKS:
+        raise Refused(f"A maximum of {MARKS} blocks with cache_control may be provided. Found {len(marked)}.")
+    if in_order != sorted(in_order, key=("1h", "5m").index):
+        raise Refused("cache_control.ttl: a ttl='1h' block must not come after a ttl='5m' block")
 
 
 def _markable(body: Json) -> list[tuple[str, Json]]:

@@ -1,14 +1,14 @@
-"""An answer as it travels: content blocks, and their events."""
+"""An answer as it travels: content blocks, events, and bytes split where it hurts."""
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.standins.messages.delivery import Event
 from bot.standins.messages.faults import (
     BrokenJson,
+    CutInside,
     ErrorEvent,
     Fault,
     MaxTokens,
@@ -20,7 +20,6 @@ from bot.standins.messages.prompt import tokens_in
 from bot.standins.messages.refusals import error_body
 from bot.standins.messages.script import Answer, ScriptError
 
-PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 DELTAS: Mapping[str, tuple[str, str]] = {
     "text": ("text_delta", "text"),
     "thinking": ("thinking_delta", "thinking"),
@@ -120,34 +119,76 @@ def _spoiled(blocks: Sequence[Wire], fault: Fault | None) -> list[Wire]:
     return made
 
 
-def frames(blocks: Sequence[Wire], envelope: Envelope, fault: Fault | None, chance: random.Random) -> Iterator[Event]:
+def frames(blocks: Sequence[Wire], envelope: Envelope, fault: Fault | None, chance: random.Random) -> Iterator[bytes]:
     """The events of a stream, as the API orders them, with a ping here and there."""
-    yield Event(_frame("message_start", {"message": envelope.message([], None, 1)}), 0)
-    yield Event(PING, 0)
-    done = 0
+    yield _frame("message_start", {"message": envelope.message([], None, 1)})
+    yield _frame("ping", {})
     for index, block in enumerate(blocks):
-        opening = {"index": index, "content_block": _opening(block)}
-        yield Event(_frame("content_block_start", opening), done + 1)
+        yield _frame("content_block_start", {"index": index, "content_block": _opening(block)})
         if index == 0 and isinstance(fault, UnknownDelta):
-            yield _delta(index, {"type": "hologram_delta", "angle": 30}, done + 1)
-        for piece, tokens in pieces(block.payload, chance):
+            yield _delta(index, {"type": "hologram_delta", "angle": 30})
+        for piece in pieces(block.payload, chance):
             kind, key = DELTAS[block.kind]
-            yield _delta(index, {"type": kind, key: piece}, done + tokens)
+            yield _delta(index, {"type": kind, key: piece})
             if chance.random() < 0.1:
-                yield Event(PING, done + tokens)
-        done += block.tokens
+                yield _frame("ping", {})
         if block.signature is not None:
-            yield _delta(index, {"type": "signature_delta", "signature": block.signature}, done)
-        yield Event(_frame("content_block_stop", {"index": index}), done)
+            yield _delta(index, {"type": "signature_delta", "signature": block.signature})
+        yield _frame("content_block_stop", {"index": index})
     delta = {"stop_reason": envelope.stop_reason, "stop_sequence": None, "stop_details": envelope.stop_details}
-    usage = {key: value for key, value in envelope.usage.items() if key.endswith("input_tokens")}
-    yield Event(_frame("message_delta", {"delta": delta, "usage": {**usage, "output_tokens": done}}), done)
-    yield Event(_frame("message_stop", {}), done)
+    output = sum(block.tokens for block in blocks)
+    yield _frame("message_delta", {"delta": delta, "usage": {**_totals(envelope.usage), "output_tokens": output}})
+    yield _frame("message_stop", {})
 
 
-def error_frame(error: ErrorEvent, request_id: str) -> bytes:
+def with_error(events: Iterator[bytes], error: ErrorEvent, request_id: str) -> Iterator[bytes]:
+    """The first events, then an error in their place."""
+    for _ in range(error.after):
+        yield next(events)
     body = error_body(error.kind, error.message, request_id=request_id)
-    return f"event: error\ndata: {json.dumps(body)}\n\n".encode()
+    yield f"event: error\ndata: {json.dumps(body)}\n\n".encode()
+
+
+def cutting_point(events: Sequence[bytes], blocks: Sequence[Wire], fault: CutInside) -> int:
+    """The byte in the middle of what streams into the first block of a kind. Raises ScriptError without one."""
+    index = next((i for i, block in enumerate(blocks) if block.kind == fault.kind), None)
+    if index is None:
+        raise ScriptError(f"CutInside({fault.kind!r}) needs an answer with such a block")
+    sizes = [0]
+    inside: list[int] = []
+    for event in events:
+        if event.startswith(b"event: content_block_delta") and f'"index": {index},'.encode() in event:
+            inside.append(sizes[-1] + len(event))
+        sizes.append(sizes[-1] + len(event))
+    return inside[(len(inside) - 1) // 2] if inside else sizes[-1] // 2
+
+
+def piece_of(event: bytes) -> tuple[int, str] | None:
+    """The block that an event adds to, and the text; None for an event beside the blocks."""
+    if not event.startswith(b"event: content_block"):
+        return None
+    data = json.loads(event.split(b"data: ", 1)[1])
+    delta = data.get("delta", {})
+    return data["index"], "".join(delta.get(key, "") for _, key in DELTAS.values())
+
+
+def tells_output(event: bytes) -> bool:
+    return event.startswith(b"event: message_delta")
+
+
+def random_writes(events: Iterable[bytes], chance: random.Random, *, largest: int | None) -> Iterator[bytes]:
+    """The same bytes in pieces of 1 to `largest` that respect neither events nor characters; None: the events."""
+    if largest is None:
+        yield from events
+        return
+    waiting = b""
+    for event in events:
+        waiting += event
+        while len(waiting) > (size := chance.randint(1, largest)):
+            yield waiting[:size]
+            waiting = waiting[size:]
+    if waiting:
+        yield waiting
 
 
 def _input_of(payload: str) -> Any:
@@ -166,16 +207,20 @@ def _opening(block: Wire) -> dict[str, Any]:
     return {**block.start, "text": ""} if block.kind == "text" else dict(block.start)
 
 
-def pieces(text: str, chance: random.Random) -> Iterator[tuple[str, int]]:
-    """Each with how many tokens there are with it."""
+def pieces(text: str, chance: random.Random) -> Iterator[str]:
     at = 0
     while at < len(text):
-        before, at = at, at + chance.randint(1, 40)
-        yield text[before:at], tokens_in(text[:at])
+        size = chance.randint(1, 40)
+        yield text[at : at + size]
+        at += size
 
 
-def _delta(index: int, delta: Mapping[str, Any], written: int) -> Event:
-    return Event(_frame("content_block_delta", {"index": index, "delta": delta}), written, index)
+def _totals(usage: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in usage.items() if key.endswith("input_tokens")}
+
+
+def _delta(index: int, delta: Mapping[str, Any]) -> bytes:
+    return _frame("content_block_delta", {"index": index, "delta": delta})
 
 
 def _frame(name: str, data: Mapping[str, Any]) -> bytes:

@@ -10,6 +10,8 @@ import pytest
 from bot.standins.github import Delay, DropReply, DropRequest, Reply
 from tests.standins.github.scene import served
 
+pytestmark = pytest.mark.anyio
+
 
 async def test_a_lost_answer_leaves_its_effect(tmp_path: Path) -> None:
     async with served(tmp_path) as it:
@@ -54,6 +56,8 @@ async def test_requests_are_logged_and_connections_counted(tmp_path: Path) -> No
         it.github.faults.delay_all_ms = 30
         await asyncio.gather(*(it.ask("GET", "", token=token) for _ in range(3)))
         rows = it.github.requests
-        assert (rows[0].method, rows[0].status) == ("POST", 201)
-        assert {(one.path, one.status) for one in rows[1:]} == {("/repos/octo/tool", 200)}
+        assert (rows[0].method, rows[0].token_kind, rows[0].status) == ("POST", "app", 201)
+        assert {(one.path, one.token_kind, one.status) for one in rows[1:]} == {
+            ("/repos/octo/tool", "installation", 200)
+        }
         assert it.github.most_connections == 3

@@ -6,9 +6,13 @@ import hmac
 import json
 from pathlib import Path
 
+import pytest
+
 from bot.standins.github.hooks import headers_of
 from tests.polling import until
-from tests.standins.github.scene import SECRET, Scene, scene, served
+from tests.standins.github.scene import SECRET, scene, served
+
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_delivery_has_githubs_headers(tmp_path: Path) -> None:
@@ -28,12 +32,13 @@ async def test_a_delivery_has_githubs_headers(tmp_path: Path) -> None:
         assert one.headers["x-hub-signature"] == f"sha1={sha1}"
 
 
-async def test_the_signature_is_the_one_in_githubs_documentation(it: Scene) -> None:
-    it.github.open_issue(it.repo, "mona", "Say hello")
-    delivery = it.github.deliveries[0]
-    delivery.payload = b"Hello, World!"
-    expected = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-    assert headers_of(delivery)["X-Hub-Signature-256"] == expected
+async def test_the_signature_is_the_one_in_githubs_documentation(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.github.open_issue(it.repo, "mona", "Say hello")
+        delivery = it.github.deliveries[0]
+        delivery.payload = b"Hello, World!"
+        expected = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+        assert headers_of(delivery)["X-Hub-Signature-256"] == expected
 
 
 async def test_a_redelivery_keeps_guid_and_bytes(tmp_path: Path) -> None:
@@ -49,12 +54,13 @@ async def test_a_redelivery_keeps_guid_and_bytes(tmp_path: Path) -> None:
         assert [row["redelivery"] for row in rows] == [True, False]
 
 
-async def test_a_failed_delivery_is_logged_and_never_repeated_by_itself(it: Scene) -> None:
-    it.github.open_issue(it.repo, "mona", "Say hello")
-    await it.github.deliver()
-    (row,) = (await it.as_app("GET", "/app/hook/deliveries?status=failure")).json()
-    assert (row["status"], row["status_code"]) == ("failed to connect to host", 502)
-    assert (await it.as_app("GET", "/app/hook/deliveries?status=success")).json() == []
+async def test_a_failed_delivery_is_logged_and_never_repeated_by_itself(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.github.open_issue(it.repo, "mona", "Say hello")
+        await it.github.deliver()
+        (row,) = (await it.as_app("GET", "/app/hook/deliveries?status=failure")).json()
+        assert (row["status"], row["status_code"]) == ("failed to connect to host", 502)
+        assert (await it.as_app("GET", "/app/hook/deliveries?status=success")).json() == []
 
 
 async def test_a_slow_receiver_times_out(tmp_path: Path) -> None:
@@ -80,24 +86,36 @@ async def test_a_slow_receiver_times_out(tmp_path: Path) -> None:
         await until(lambda: not listening)
 
 
-async def test_the_log_comes_in_pages_newest_first_and_forgets_after_three_days(it: Scene) -> None:
-    for number in range(5):
-        it.github.open_issue(it.repo, "mona", f"Issue {number}")
-    await it.github.deliver()
-    seen, where = [], "/app/hook/deliveries?per_page=2"
-    while where:
-        said = await it.as_app("GET", where)
-        seen += [one["id"] for one in said.json()]
-        where = said.links["next"]["url"].removeprefix(it.url) if "next" in said.links else ""
-    assert seen == sorted((one.id for one in it.github.deliveries), reverse=True)
-    it.clock.at += 3 * 86_400 + 1
-    assert (await it.as_app("GET", "/app/hook/deliveries")).json() == []
-    assert (await it.as_app("POST", f"/app/hook/deliveries/{seen[0]}/attempts")).status_code == 404
+async def test_the_log_comes_in_pages_newest_first_and_forgets_after_three_days(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        for number in range(5):
+            it.github.open_issue(it.repo, "mona", f"Issue {number}")
+        await it.github.deliver()
+        seen, where = [], "/app/hook/deliveries?per_page=2"
+        while where:
+            said = await it.as_app("GET", where)
+            seen += [one["id"] for one in said.json()]
+            where = said.links["next"]["url"].removeprefix(it.url) if "next" in said.links else ""
+        assert seen == sorted((one.id for one in it.github.deliveries), reverse=True)
+        it.clock.at += 3 * 86_400 + 1
+        assert (await it.as_app("GET", "/app/hook/deliveries")).json() == []
+        assert (await it.as_app("POST", f"/app/hook/deliveries/{seen[0]}/attempts")).status_code == 404
 
 
-async def test_the_apps_own_comments_come_back_as_events(it: Scene) -> None:
-    it.github.open_issue(it.repo, "mona", "Say hello")
-    await it.ask("POST", "issues/1/comments", {"body": "Working on it"})
-    last = json.loads(it.github.deliveries[-1].payload)
-    assert last["sender"]["type"] == "Bot"
-    assert last["comment"]["performed_via_github_app"]["id"] == it.app.app.id
+async def test_the_apps_own_comments_come_back_as_events(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        it.github.open_issue(it.repo, "mona", "Say hello")
+        await it.ask("POST", "issues/1/comments", {"body": "Working on it"})
+        last = json.loads(it.github.deliveries[-1].payload)
+        assert last["sender"]["type"] == "Bot"
+        assert last["comment"]["performed_via_github_app"]["id"] == it.app.app.id
+
+
+async def test_check_run_events_go_to_their_own_app_only(tmp_path: Path) -> None:
+    async with scene(tmp_path) as it:
+        other = it.github.create_app("other", webhook_url="http://127.0.0.1:9/", webhook_secret="s" * 20, key=it.key)
+        it.github.install(other.app, "octo")
+        made = (await it.ask("POST", "check-runs", {"name": "backspace", "head_sha": it.head})).json()
+        it.github.press(it.repo, made["id"], "mona", "retry")
+        assert {one.app.slug for one in it.github.deliveries} == {"tiny-backspace"}
+        assert json.loads(it.github.deliveries[-1].payload)["requested_action"] == {"identifier": "retry"}

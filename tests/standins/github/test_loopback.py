@@ -5,7 +5,11 @@ import hmac
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.standins.github.scene import SECRET, served
+
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_comment_becomes_a_signed_delivery_and_a_pull_request_can_be_made_of_it(tmp_path: Path) -> None:

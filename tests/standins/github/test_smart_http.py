@@ -1,13 +1,17 @@
-"""Clone and fetch with the real git."""
+"""Clone, fetch and push with the real git, and archives."""
 
+import io
 import os
 import subprocess
+import tarfile
 from asyncio import to_thread
 from pathlib import Path
 
 import pytest
 
 from tests.standins.github.scene import Scene, served
+
+pytestmark = pytest.mark.anyio
 
 
 async def run(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -55,3 +59,36 @@ async def test_who_may_clone(tmp_path: Path, private: bool, credential: str, say
         done = await run(tmp_path, "clone", "-q", url, "copy")
         assert done.returncode == (0 if says is None else 128)
         assert says is None or says in done.stderr
+
+
+async def test_a_push_needs_contents_write_and_moves_the_pull_request(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        first = await it.branch("feature", {"tool.py": "x\n"})
+        await it.ask("POST", "pulls", {"title": "Feature", "head": "feature", "base": "main"})
+        copy = tmp_path / "copy"
+        await run(tmp_path, "clone", "-q", "-b", "feature", address(it, await it.token()), "copy")
+        (copy / "more.txt").write_text("more\n")
+        who = ("-c", "user.name=Mona", "-c", "user.email=mona@example.com")
+        await run(copy, "add", "-A")
+        await run(copy, *who, "commit", "-qm", "More")
+        reading = await it.token(permissions={"contents": "read"})
+        refused = await run(copy, "push", address(it, reading), "feature")
+        assert refused.returncode != 0
+        assert "403" in refused.stderr
+        assert it.github.refs(it.repo)["refs/heads/feature"] == first
+        pushed = await run(copy, "push", address(it, await it.token()), "feature")
+        assert pushed.returncode == 0, pushed.stderr
+        shown = (await it.ask("GET", "pulls/1")).json()
+        assert (shown["head"]["sha"], shown["commits"]) == (it.github.refs(it.repo)["refs/heads/feature"], 2)
+
+
+async def test_an_archive_is_a_redirect_and_leaves_out_what_is_export_ignored(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        said = await it.ask("GET", "tarball/main")
+        assert said.status_code == 302
+        archive = await it.http.get(said.headers["location"])
+        with tarfile.open(fileobj=io.BytesIO(archive.content)) as tar:
+            names = {name.partition("/")[2] for name in tar.getnames()}
+        assert "tool.py" in names
+        assert "docs/secret.md" not in names
+        assert (await it.http.get(said.headers["location"])).status_code == 404

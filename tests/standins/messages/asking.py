@@ -10,6 +10,7 @@ from bot.standins.messages import LoopbackMessages
 HEADERS = {"authorization": "Bearer test-key", "anthropic-version": "2026-10-21"}
 TOOL: Mapping[str, Any] = {"name": "read", "description": "Show a file.", "input_schema": {"type": "object"}}
 MARK: Mapping[str, Any] = {"type": "ephemeral"}
+HOUR: Mapping[str, Any] = {"type": "ephemeral", "ttl": "1h"}
 
 
 def a_body(**changes: Any) -> dict[str, Any]:

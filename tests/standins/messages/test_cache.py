@@ -8,7 +8,9 @@ import pytest
 from bot.standins.messages import Held, LoopbackMessages, Status, answer, say
 from bot.standins.messages.cache import InputUsage
 from tests.polling import until
-from tests.standins.messages.asking import MARK, a_body, assistant, post, text, user
+from tests.standins.messages.asking import HOUR, MARK, a_body, assistant, post, text, user
+
+pytestmark = pytest.mark.anyio
 
 LONG = "x" * 4000  # about 1000 tokens; the smallest cached prefix of this model is 512
 
@@ -39,9 +41,9 @@ async def test_what_is_marked_is_written_once_and_then_read() -> None:
     server = a_server()
     first = await usage_after(server, asking(text(LONG, cache_control=MARK), text("a")))
     second = await usage_after(server, asking(text(LONG, cache_control=MARK), text("b")))
-    assert first.written > 1000
+    assert first.write_5m > 1000
     assert first.read == 0
-    assert (second.read, second.written, second.fresh) == (first.written, 0, first.fresh)
+    assert (second.read, second.write_5m, second.fresh) == (first.write_5m, 0, first.fresh)
 
 
 async def test_nothing_is_cached_without_a_mark_or_below_the_smallest_size() -> None:
@@ -49,7 +51,7 @@ async def test_nothing_is_cached_without_a_mark_or_below_the_smallest_size() -> 
     for body in (asking(text(LONG)), asking(text("short", cache_control=MARK))):
         for _ in range(2):
             usage = await usage_after(server, body)
-            assert (usage.read, usage.written) == (0, 0)
+            assert (usage.read, usage.write_5m, usage.write_1h) == (0, 0, 0)
 
 
 async def test_an_entry_lives_five_minutes_from_the_start_of_the_last_request_that_read_it() -> None:
@@ -60,6 +62,18 @@ async def test_an_entry_lives_five_minutes_from_the_start_of_the_last_request_th
     for clock.seconds in (0.0, 299.0, 598.0, 899.0):
         reads.append((await usage_after(server, body)).read > 0)
     assert reads == [False, True, True, False]
+
+
+async def test_an_hour_costs_its_own_kind_of_token_and_lasts() -> None:
+    clock = Clock()
+    server = a_server(clock)
+    body = asking(text(LONG, cache_control=HOUR), text(LONG + "y", cache_control=MARK))
+    first = await usage_after(server, body)
+    assert first.write_1h > 1000
+    assert first.write_5m > 1000
+    clock.seconds = 3599.0
+    later = await usage_after(server, body)
+    assert (later.read, later.write_5m) == (first.write_1h, first.write_5m)
 
 
 async def test_a_changed_prefix_reads_nothing() -> None:
@@ -73,6 +87,7 @@ async def test_a_changed_prefix_reads_nothing() -> None:
     ("changes", "system_is_read"),
     [
         pytest.param({"output_config": {"effort": "high"}}, True, id="effort"),
+        pytest.param({"tool_choice": {"type": "none"}}, True, id="tool choice"),
         pytest.param({"model": "claude-sonnet-5-5"}, False, id="model"),
         pytest.param({"tools": [{"name": "b", "input_schema": {"type": "object"}}]}, False, id="tools"),
     ],
@@ -82,7 +97,7 @@ async def test_settings_drop_the_messages_part_and_model_and_tools_everything(
 ) -> None:
     server = a_server()
     body = a_body(system=[text(LONG, cache_control=MARK)], messages=[user(text(LONG, cache_control=MARK))])
-    whole = (await usage_after(server, body)).written
+    whole = (await usage_after(server, body)).write_5m
     read = (await usage_after(server, {**body, **changes})).read
     assert read < whole
     assert (read > 1000) == system_is_read
@@ -100,7 +115,14 @@ async def test_a_mark_looks_at_twenty_positions(new_blocks: int, is_read: bool) 
 async def test_a_string_is_the_same_as_one_text_block() -> None:
     server = a_server()
     await usage_after(server, a_body(system=[text(LONG, cache_control=MARK)], messages=[user(text("a"))]))
-    body = a_body(system=LONG, messages=[{"role": "user", "content": "a"}, user(text("b", cache_control=MARK))])
+    body = a_body(system=LONG, messages=[{"role": "user", "content": "a"}], cache_control=MARK)
+    assert (await usage_after(server, body)).read > 1000
+
+
+async def test_an_automatic_mark_is_on_the_last_block() -> None:
+    server = a_server()
+    body = asking(text(LONG), cache_control=MARK)
+    assert (await usage_after(server, body)).fresh == 0
     assert (await usage_after(server, body)).read > 1000
 
 
@@ -128,7 +150,7 @@ async def test_the_charge_is_tokens_times_prices() -> None:
     server = a_server()
     await post(server, asking(text(LONG, cache_control=MARK)))
     charge = server.ledger[0]
-    expected = (charge.input.fresh * 4 + charge.input.written * 5 + charge.output * 20) / 1e6
+    expected = (charge.input.fresh * 4 + charge.input.write_5m * 5 + charge.output * 20) / 1e6
     assert charge.dollars == pytest.approx(expected, abs=1e-12)
     assert charge.read_share == 0.0
 

@@ -7,6 +7,8 @@ import pytest
 from bot.standins.messages import LoopbackMessages, answer, say, use
 from tests.standins.messages.asking import fetch, post
 
+pytestmark = pytest.mark.anyio
+
 PATH = "/v1/chat/completions"
 BEARER = {"authorization": "Bearer test-key"}
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"path": {"type": "string"}}, "required": []}
@@ -39,7 +41,7 @@ ACCEPTED = [
     pytest.param(chat(ASKED, called("a", "b"), returned("b"), returned("a")), id="answered calls, in any order"),
     pytest.param(chat(ASKED, called("a"), returned("a"), {"role": "user", "content": "go on"}), id="words after them"),
     pytest.param(chat(max_completion_tokens=10, reasoning_effort="xhigh"), id="limit and effort"),
-    pytest.param(chat(model="qwen3:32b", max_tokens=10), id="another server's limit"),
+    pytest.param(chat(model="qwen3:32b", max_tokens=10, temperature=0), id="another server's limit, and sampling"),
     pytest.param(
         chat(
             *(ASKED, called("a", extra_content={"google": {"thought_signature": "s"}}), returned("a")),
@@ -54,6 +56,8 @@ REFUSED = [
     pytest.param(chat(model=None), "must provide a model", id="no model"),
     pytest.param(chat(model="gpt-2"), "does not exist", id="unknown model"),
     pytest.param(chat(colour="red"), "argument supplied: colour", id="unknown field"),
+    pytest.param(chat(temperature=0), "'temperature' is not supported", id="temperature"),
+    pytest.param(chat(top_p=0.5), "'top_p' is not supported", id="top_p"),
     pytest.param(chat(stream_options={"include_usage": True}), "only allowed when 'stream'", id="usage without stream"),
     pytest.param(chat(model="qwen3:32b", reasoning_effort="low"), "reasoning_effort", id="effort where there is none"),
     pytest.param(chat(reasoning_effort="max"), "Supported values", id="an effort that is none"),
@@ -166,11 +170,11 @@ async def test_a_prompt_seen_before_is_read_from_the_cache_and_what_follows_it_i
         usage = (await post(server, chat(*messages), path=PATH, headers=BEARER)).json()["usage"]
     first, second = server.ledger
     assert (first.input.fresh, first.input.read) == (0, 0)
-    assert second.input.read == first.input.written > 2_000
-    assert usage["prompt_tokens"] == second.input.read + second.input.written
+    assert second.input.read == first.input.write_5m > 2_000
+    assert usage["prompt_tokens"] == second.input.read + second.input.write_5m
     assert usage["prompt_tokens_details"]["cached_tokens"] == second.input.read
     assert second.dollars == pytest.approx(
-        (second.input.read * 0.1 + second.input.written * 2.5 + second.output * 10) / 1e6
+        (second.input.read * 0.1 + second.input.write_5m * 2.5 + second.output * 10) / 1e6
     )
     short = (await post(server, chat(), path=PATH, headers=BEARER)).json()["usage"]
     assert short["prompt_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 0}

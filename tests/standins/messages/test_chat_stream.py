@@ -9,6 +9,8 @@ from bot.standins.messages import Cut, ErrorEvent, Fault, LoopbackMessages, Slow
 from tests.standins.messages.asking import post
 from tests.standins.messages.test_chat_rules import BEARER, PATH, chat
 
+pytestmark = pytest.mark.anyio
+
 WORDS = "Grüße, 世界 🙂 " * 20
 
 

@@ -10,6 +10,8 @@ from bot.standins.messages import Cut, Fault, LoopbackMessages, by_turn, say, th
 from bot.standins.messages.cache import Charge
 from tests.standins.messages.asking import a_body, post
 
+pytestmark = pytest.mark.anyio
+
 STEP = (think("hm"), say("Grüße, 世界 🙂 " * 20), use("read", file_path="ä.py"))
 
 

@@ -8,6 +8,7 @@ import pytest
 from bot.standins.messages import LoopbackMessages, answer, say
 from tests.standins.messages.asking import (
     HEADERS,
+    HOUR,
     MARK,
     TOOL,
     a_body,
@@ -19,6 +20,8 @@ from tests.standins.messages.asking import (
     used,
     user,
 )
+
+pytestmark = pytest.mark.anyio
 
 
 def a_server() -> LoopbackMessages:
@@ -56,16 +59,22 @@ ACCEPTED = [
         id="a system message after a user turn",
     ),
     pytest.param(a_body(max_tokens=0), id="warming the cache"),
+    pytest.param(a_body(tool_choice={"type": "auto"}), id="tool choice auto"),
+    pytest.param(a_body(thinking={"type": "adaptive"}), id="adaptive thinking"),
     pytest.param(a_body(output_config={"effort": "xhigh"}), id="effort"),
     pytest.param(a_body(diagnostics={"previous_message_id": None}), id="diagnostics of a first request"),
     pytest.param(a_body(tools=[STRICT]), id="a strict tool"),
     pytest.param(
         a_body(
-            tools=[{**TOOL, "cache_control": MARK}],
-            system=[text("s", cache_control=MARK)],
+            tools=[{**TOOL, "cache_control": HOUR}],
+            system=[text("s", cache_control=HOUR)],
             messages=[user(text("a", cache_control=MARK), text("b", cache_control=MARK))],
         ),
-        id="four marks",
+        id="four marks, the long ones first",
+    ),
+    pytest.param(
+        a_body(model="claude-opus-5", tool_choice={"type": "any"}, thinking={"type": "disabled"}),
+        id="forced tools and no thinking on a model that allows it",
     ),
 ]
 
@@ -85,6 +94,15 @@ REFUSED = [
         id="strict with an open object inside",
     ),
     pytest.param(a_body(model=None), "model: Field required", id="no model"),
+    pytest.param(a_body(temperature=0), "temperature: sampling", id="temperature"),
+    pytest.param(a_body(top_p=0.5), "top_p: sampling", id="top_p"),
+    pytest.param(a_body(top_k=5), "top_k: sampling", id="top_k"),
+    pytest.param(a_body(tool_choice={"type": "any"}), "forced tool use", id="forced: any tool"),
+    pytest.param(a_body(tool_choice={"type": "tool", "name": "read"}), "forced tool use", id="forced: one tool"),
+    pytest.param(a_body(thinking={"type": "disabled"}), "'disabled' is not supported", id="thinking off"),
+    pytest.param(
+        a_body(thinking={"type": "enabled", "budget_tokens": 2000}), "'enabled' is not supported", id="thinking on"
+    ),
     pytest.param(a_body(max_tokens=None), "max_tokens: Field required", id="no max_tokens"),
     pytest.param(a_body(max_tokens=128_001), "128001 > 128000", id="more than the most output"),
     pytest.param(a_body(max_tokens=0, stream=True), "max_tokens: must be", id="warming the cache with a stream"),
@@ -175,8 +193,18 @@ REFUSED = [
         id="five cache marks",
     ),
     pytest.param(
+        a_body(cache_control=MARK, messages=[user(*(text(str(number), cache_control=MARK) for number in range(4)))]),
+        "A maximum of 4 blocks",
+        id="four cache marks and an automatic one",
+    ),
+    pytest.param(
+        a_body(messages=[user(text("a", cache_control=MARK), text("b", cache_control=HOUR))]),
+        "must not come after",
+        id="5 minutes before an hour",
+    ),
+    pytest.param(
         a_body(messages=[user(text("a", cache_control={"type": "ephemeral", "ttl": "2h"}))]),
-        "must be ephemeral",
+        "ttl of 5m or 1h",
         id="a mark for two hours",
     ),
 ]
@@ -199,13 +227,13 @@ async def test_a_broken_rule_is_a_400_that_names_it(body: object, sentence: str)
 
 
 async def test_an_error_has_the_shape_of_the_real_api() -> None:
-    response = await post(a_server(), a_body(colour="red"))
+    response = await post(a_server(), a_body(top_k=1))
     request_id = response.headers["request-id"]
     assert response.json() == {
         "type": "error",
         "error": {
             "type": "invalid_request_error",
-            "message": "colour: Extra inputs are not permitted",
+            "message": "top_k: sampling parameters are not supported in this API version",
         },
         "request_id": request_id,
     }
@@ -228,6 +256,8 @@ async def test_every_door_asks_for_key_and_version(headers: dict[str, str], stat
     server = a_server()
     for response in (
         await post(server, a_body(), headers=headers),
+        await post(server, a_body(), path="/v1/messages/count_tokens", headers=headers),
+        await fetch(server, "/v1/models", headers=headers),
         await fetch(server, "/v1/models/claude-opus-5-5", headers=headers),
     ):
         assert (response.status_code, response.json()["error"]["type"]) == (status, kind)
@@ -247,5 +277,15 @@ async def test_a_prompt_beyond_the_window_is_too_long() -> None:
 
 
 async def test_models_tell_their_limits() -> None:
-    card = (await fetch(a_server(), "/v1/models/claude-opus-5-5")).json()
+    server = a_server()
+    card = (await fetch(server, "/v1/models/claude-opus-5-5")).json()
     assert (card["id"], card["max_tokens"], card["lifecycle"]) == ("claude-opus-5-5", 128_000, "active")
+    assert card in (await fetch(server, "/v1/models")).json()["data"]
+
+
+async def test_counting_needs_no_max_tokens_and_agrees_with_the_charge() -> None:
+    server = a_server()
+    body = a_body(max_tokens=None)
+    counted = (await post(server, body, path="/v1/messages/count_tokens")).json()["input_tokens"]
+    await post(server, a_body())
+    assert counted == server.ledger[0].input.fresh

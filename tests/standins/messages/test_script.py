@@ -18,6 +18,8 @@ from bot.standins.messages import (
 )
 from tests.standins.messages.asking import a_body, assistant, post, result, text, used, user
 
+pytestmark = pytest.mark.anyio
+
 SEEN = Observed(
     number=3,
     model="claude-opus-5-5",

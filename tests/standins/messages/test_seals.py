@@ -8,6 +8,8 @@ import pytest
 from bot.standins.messages import LoopbackMessages, answer, by_turn, say, think, use
 from tests.standins.messages.asking import a_body, assistant, post, result, text, user
 
+pytestmark = pytest.mark.anyio
+
 
 def a_server() -> LoopbackMessages:
     step = answer(think(""), use("read"))

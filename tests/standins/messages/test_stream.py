@@ -29,6 +29,8 @@ from bot.standins.messages import (
 from bot.standins.serving import serve
 from tests.standins.messages.asking import HEADERS, a_body, post
 
+pytestmark = pytest.mark.anyio
+
 WORDS = "Grüße, 世界 🙂 " * 20
 STEP = (think("hm"), say(WORDS), use("read", file_path="ä.py"))
 
