@@ -26,6 +26,7 @@ _LIVE = re.compile(
       | (?<![^\W\d_])gh-\d+
     )+""",
 )
+_STICKS = re.compile(r"[\w@#/.:-]{2}")  # without brackets between them they may be read as one live word
 _CLOSING = re.compile(r"(?i)\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)\s*:?\s*$")
 _TRAILING = ".,;:!?)'\""
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#.-]{1,20}")
@@ -94,8 +95,10 @@ class _Writer:
 
     def inline(self, nodes: Sequence[SyntaxTreeNode]) -> str:
         out = ""
-        for node in nodes:
-            out = _joined(out, self._span(node, before=out))
+        for before, node in zip([None, *nodes], nodes, strict=False):
+            span = self._span(node, before=out)
+            loses_its_brackets = {"link", "image"} & {node.type, before.type if before else ""}
+            out = f"{out} {span}" if loses_its_brackets and _STICKS.search(out[-1:] + span[:1]) else _joined(out, span)
         return out
 
     def _span(self, node: SyntaxTreeNode, *, before: str) -> str:

@@ -32,6 +32,8 @@ def shown(markdown: str) -> str:
         pytest.param("a@b.example", "`a@b.example`", id="e-mail"),
         pytest.param("@\u200balice", "`@alice`", id="mention-behind-a-zero-width-space"),
         pytest.param("`@alice`@bob", "`@alice` `@bob`", id="code-beside-a-mention"),
+        pytest.param("@[alice](https://x.example)", "@ alice (`https://x.example`)", id="mention-made-of-a-link"),
+        pytest.param("fixes #[13]()", "fixes # 13", id="reference-made-of-a-link"),
         pytest.param("> @alice", "> `@alice`", id="mention-in-a-quote"),
         pytest.param("# @alice", "#### `@alice`", id="mention-in-a-heading"),
         pytest.param("| a |\n|---|\n| @x |", "| a |\n| --- |\n| `@x` |", id="mention-in-a-table"),
