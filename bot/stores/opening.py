@@ -1,7 +1,6 @@
 """Which database a URL names: it is opened, and its tables made or brought up to date."""
 
 import asyncio
-import os
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
@@ -38,7 +37,7 @@ async def _database(database_url: str) -> Database:
 
             if not url.database or url.database == ":memory:":
                 raise UserError("DATABASE_URL must name a file, such as sqlite:///backspace.db: jobs have to survive.")
-            path = Path(os.path.expanduser(url.database))
+            path = await asyncio.to_thread(Path(url.database).expanduser)
             await asyncio.to_thread(prepare_file, path)
             return SqliteDatabase(path)
         case "postgresql" | "postgres":
