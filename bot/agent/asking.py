@@ -38,14 +38,14 @@ async def ask(
     max_tokens: int,
     seconds_left: Callable[[], float],
     discard: Callable[[ModelError, str], Awaitable[None]],
-    reserve: Callable[[int], Awaitable[None]],
+    reserve: Callable[[int], Awaitable[int]],
     abandoned: Callable[[ModelError | None], Awaitable[None]],
     sleep: Sleep = asyncio.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Reply:
     """Ask until there is a whole reply. `discard` hears of each lost one, with words for watchers; `reserve`, before
-    each attempt, how many tokens its reply may have; `abandoned`, that time or a cancel ended one in mid-reply, and
-    what the model knows of it.
+    each attempt, how many tokens its reply wants, and answers how many are paid for; `abandoned`, that time or a cancel
+    ended one in mid-reply, and what the model knows of it.
 
     `max_tokens` doubles, up to 128k, when a reply was cut by it. A reply that cannot be read is asked for once more,
     and after that taken as far as it goes: its calls are then answered with what is wrong with them. Raises the
@@ -53,14 +53,17 @@ async def ask(
     """
     attempt, waited, is_second_sample = 1, 0.0, False
     while True:
-        await reserve(max_tokens)
+        room = await reserve(max_tokens)
         try:
             async with asyncio.timeout(max(0.0, seconds_left())):
-                return await model.ask(conversation, max_tokens=max_tokens)
+                return await model.ask(conversation, max_tokens=room)
         except (TimeoutError, asyncio.CancelledError) as error:
             await abandoned(_known(error))
             raise
         except ModelError as error:
+            if error.remedy == "longer" and room < max_tokens:
+                await discard(error, "The reply was cut where the run's dollars end.")
+                continue
             if error.remedy == "longer" and max_tokens < MOST_MAX_TOKENS:
                 max_tokens = min(MOST_MAX_TOKENS, max_tokens * 2)
                 await discard(error, f"The reply was cut; asking again with room for {max_tokens:,} tokens.")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from bot.agent import outcome as ending
 from bot.agent import rules
@@ -20,7 +21,7 @@ from bot.agent.opening import Opening
 from bot.agent.outcome import Outcome
 from bot.agent.prompt import NUDGE, Task, note, wrap_up
 from bot.agent.review import Accepted, Review
-from bot.agent.spending import Till, Uncounted, at_most, unanswered, used, within
+from bot.agent.spending import Till, Uncounted, at_most, paid_for, unanswered, used
 from bot.agent.switching import Chain
 from bot.agent.warming import Warming
 from bot.domain.conversation import Usage
@@ -166,22 +167,25 @@ class _Run:
         ledger.hold(event, entry=reply_entry(number, reply, usd=cost, elapsed=ledger.elapsed()))
         return None
 
-    async def _reserve(self, max_tokens: int) -> None:
-        """Before each request: the most that it can cost is set aside, and that it is sent is written down."""
+    async def _reserve(self, max_tokens: int) -> int:
+        """Before each request: the most it can cost is set aside, and that it is sent is written down. Answers how many
+        tokens the reply may have."""
         ledger, model = self._ledger, self._model
         progress = ledger.progress
         if progress.conversation is None:
-            return
-        within(self._spent(), ledger.limits)
+            return max_tokens
         sizes = {"last_prompt": progress.last_prompt, "max_tokens": max_tokens}
+        most = at_most(progress.conversation, **sizes, cached=self._warming.cached(model))
+        sizes["max_tokens"] = paid_for(most, partial(self._price, model.name), self._spent(), ledger.limits)
         await self._till.reserve(model, progress.conversation, **sizes)
         self._most, entry = Usage(), None
         if model.family != rules.NAME:
-            self._most = at_most(progress.conversation, **sizes, cached=self._warming.cached(model))
+            self._most = replace(most, output=sizes["max_tokens"])
             number = progress.replies + progress.discarded + progress.warmed + 1
             usd = self._price(model.name, self._most)
             entry = request_entry(number, model=model.name, most=self._most, usd=usd)
         await ledger.record(entry=entry)
+        return sizes["max_tokens"]
 
     async def _discard(self, error: ModelError | None, words: str) -> None:
         event, entry = self._lost(error, words)

@@ -16,12 +16,24 @@ TOKENS_A_PICTURE = 5_000  # the largest that models make of one, whatever its fi
 BYTES_AROUND_A_BLOCK = 48  # of an API's own words around each of a prompt's texts: its role, its kind
 
 
-def within(spent: Spent, limits: Limits) -> None:
-    """Before each request, a repeated one too. Raises LimitReached when the run's dollars do not hold it."""
-    if spent.usd + spent.next_usd > limits.usd:
+LEAST_REPLY = 1_000  # tokens: what a step with a small edit needs
+
+
+def paid_for(most: Usage, price: Callable[[Usage], float | None], spent: Spent, limits: Limits) -> int:
+    """How many tokens of a reply the run's dollars hold, before each request, a repeated one too; none above `most`'s.
+
+    `most` is the most that the request can use. Raises LimitReached when the dollars do not hold its prompt and a
+    useful reply. A model without a known price is held by the run's other limits.
+    """
+    prompt_usd, most_usd = price(replace(most, output=0)) or 0.0, price(most) or 0.0
+    left, room = limits.usd - spent.usd - prompt_usd, most.output
+    if most_usd > prompt_usd:
+        room = min(room, int(left / (most_usd - prompt_usd) * most.output))
+    if left < 0 or room < min(LEAST_REPLY, most.output):
         raise LimitReached(
-            f"${spent.usd:.2f} of ${limits.usd:.2f} is used and the next request would cost more than the rest."
+            f"${spent.usd:.2f} of ${limits.usd:.2f} is used and the next request can cost more than the rest."
         )
+    return room
 
 
 class Uncounted:

@@ -27,7 +27,7 @@ class Warming:
         ledger: Ledger,
         *,
         price: Callable[[str, Usage], float | None],
-        reserve: Callable[[int], Awaitable[None]],
+        reserve: Callable[[int], Awaitable[int]],
         lost: Callable[[ModelError | None, str], tuple[Noted, Entry]],
         settle: Callable[[], Awaitable[None]],
         nap: Sleep,

@@ -42,6 +42,7 @@ class _Asked:
         self.slept: list[float] = []
         self.lost: list[str] = []
         self.reserved: list[int] = []
+        self.paid_for = 1_000_000
         self.left = seconds_left
         self.model = ScriptedModel(lambda seen: self.failures.pop(0) if self.failures else [say("hi")])
 
@@ -52,8 +53,9 @@ class _Asked:
     async def discard(self, error: ModelError, words: str) -> None:
         self.lost.append(words)
 
-    async def reserve(self, max_tokens: int) -> None:
+    async def reserve(self, max_tokens: int) -> int:
         self.reserved.append(max_tokens)
+        return min(max_tokens, self.paid_for)
 
     async def abandoned(self, error: ModelError | None) -> None:
         self.lost.append("abandoned")
@@ -99,6 +101,14 @@ async def test_nothing_waits_past_the_end_of_the_run() -> None:
     with pytest.raises(ModelError):
         await asked.reply()
     assert asked.slept == []
+
+
+async def test_a_reply_that_was_cut_where_the_money_ends_gets_no_more_room() -> None:
+    asked = _Asked([ModelError("anthropic", "cut", remedy="longer")])
+    asked.paid_for = 5_000
+    await asked.reply()
+    assert (asked.model.max_tokens, asked.reserved) == ([5_000, 5_000], [16_000, 16_000])
+    assert asked.lost == ["The reply was cut where the run's dollars end."]
 
 
 async def test_a_cut_reply_is_asked_again_with_more_room_up_to_128k() -> None:

@@ -285,7 +285,7 @@ async def test_a_nudge_can_save_the_run(tmp_path: Path) -> None:
         pytest.param(Limits(turns=6), "the limit of 6 turns is reached.", id="turns"),
         pytest.param(Limits(input_tokens=10_000), "10,000 of 10,000 input tokens are used.", id="input-tokens"),
         pytest.param(Limits(output_tokens=1000), "1,000 of 1,000 output tokens are used.", id="output-tokens"),
-        pytest.param(Limits(usd=0.05), "$0.05 of $0.05 is used.", id="dollars"),
+        pytest.param(Limits(usd=0.8), "$0.78 of $0.80 is used.", id="dollars"),
     ],
 )
 async def test_a_budget_wraps_up_and_then_stops_with_a_draft(tmp_path: Path, limits: Limits, reason: str) -> None:
@@ -295,7 +295,8 @@ async def test_a_budget_wraps_up_and_then_stops_with_a_draft(tmp_path: Path, lim
         number = len(seen.turns)
         return [use("bash", command=f"echo {number} > counted.txt")]
 
-    model = ScriptedModel(script, name="claude-opus-5-5")
+    usage = Usage(fresh=10_000, output=1_000) if limits.usd < 1 else None  # $0.06
+    model = ScriptedModel(script, name="claude-opus-5-5", usage=usage)
     outcome = await run(await bench(tmp_path), model, limits=limits)
     assert (outcome.kind, outcome.conclusion) == ("stopped", Conclusion.TIMED_OUT)
     assert outcome.message == reason

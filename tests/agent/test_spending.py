@@ -53,14 +53,20 @@ def editing(*, fails: int = 0) -> ScriptedModel:
     return ScriptedModel(script, name=OPUS)
 
 
-async def run(on: Bench, model: ScriptedModel, purse: CountedPurse, journal: MemoryJournal | None = None) -> Outcome:
+async def run(
+    on: Bench,
+    model: ScriptedModel,
+    purse: CountedPurse,
+    journal: MemoryJournal | None = None,
+    limits: Limits | None = None,
+) -> Outcome:
     return await work(
         TASK,
         model=model,
         sandbox=on.sandbox,
         review=on.review,
         journal=journal or MemoryJournal(),
-        limits=Limits(),
+        limits=limits or Limits(),
         purse=purse,
         sleep=no_sleep,
     )
@@ -81,6 +87,22 @@ async def test_every_call_is_reserved_before_it_and_settled_after_it(tmp_path: P
     assert [spent for _, spent in purse.reserved] == pytest.approx([n * one_call() for n in range(5)])
     assert purse.settled == pytest.approx([n * one_call() for n in (3, 4, 5)])
     assert all(most > one_call() for most, _ in purse.reserved)
+
+
+async def test_a_reply_is_no_longer_than_the_runs_dollars_pay_for(tmp_path: Path) -> None:
+    """R14, part 9: reserved before a call. Red when only the day's budgets are: seen."""
+    model = editing()
+    outcome = await run(await bench(tmp_path), model, CountedPurse(), limits=Limits(usd=0.1))
+    assert outcome.conclusion is Conclusion.SUCCESS
+    most = [tokens * 20 / 1_000_000 for tokens in model.max_tokens]
+    assert all(0.02 <= reply < 0.1 - number * one_call() for number, reply in enumerate(most))
+
+
+async def test_a_run_whose_dollars_hold_no_call_asks_nothing(tmp_path: Path) -> None:
+    model = editing()
+    outcome = await run(await bench(tmp_path), model, CountedPurse(), limits=Limits(usd=0.01))
+    assert (model.asked, outcome.kind) == ([], "stopped")
+    assert outcome.message == "$0.00 of $0.01 is used and the next request can cost more than the rest."
 
 
 async def test_a_used_up_day_ends_the_run_with_what_there_is(tmp_path: Path) -> None:

@@ -319,7 +319,7 @@ async def test_lost_replies_cannot_cost_more_than_the_run_may(tmp_path: Path) ->
     assert len(model.asked) == 1
     assert (outcome.conclusion, outcome.message) == (
         Conclusion.TIMED_OUT,
-        "$4.00 of $3.00 is used and the next request would cost more than the rest.",
+        "$4.00 of $3.00 is used and the next request can cost more than the rest.",
     )
 
 
