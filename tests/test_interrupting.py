@@ -10,6 +10,7 @@ from bot.interrupting import interrupted
 from tests.polling import WITHIN_S
 
 
+@pytest.mark.usefixtures("hangs_up")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_after_the_work_ends_the_command(number: signal.Signals) -> None:
     """Red when it ends only the work, which is over: nobody can end what the command does after it (seen)."""

@@ -69,7 +69,7 @@ async def test_a_job_that_rests_while_github_takes_no_work_says_so_wherever_it_c
     """Red when the rest is not written down before the report ends: comment and check show the last step (seen)."""
     store = await opened(sqlite_url)
     async with asked(tmp_path, store) as here:
-        broken = here.loopback.faults.add(Reply(502), method="POST", path="/git/blobs$", times=8)
+        broken = here.loopback.faults.add(Reply(502), method="POST", path="/git/trees$", times=8)
         assert await attempt(store, tmp_path, here.app()) == [], "15 seconds are not worth saying"
         await pass_time(sqlite_url)
         (wait,) = await attempt(store, tmp_path, here.app())
@@ -89,7 +89,7 @@ async def test_a_job_that_waits_for_a_limit_says_so_in_its_log_at_once_and_in_it
     store, clock = await opened(sqlite_url), Leaping()
     async with asked(tmp_path, store) as here:
         limited = Reply(429, headers={"retry-after": f"{HALF_AN_HOUR:.0f}"})
-        here.loopback.faults.add(limited, method="POST", path="/git/blobs$")
+        here.loopback.faults.add(limited, method="POST", path="/git/trees$")
         key, url = here.registered.private_key_pem, here.url
         app = App(here.registered.app.id, key, api_url=url, limits=NO_LIMITS, monotonic=clock, sleep=clock.sleep)
         (wait,) = await attempt(store, tmp_path, app)

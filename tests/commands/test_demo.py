@@ -16,6 +16,7 @@ PAGE = "Live page: "
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("hangs_up")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_of_the_demo_ends_it_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
     """Red with SIGTERM and SIGHUP when nobody listens to them: seen, the folder with the loopback GitHub stays."""

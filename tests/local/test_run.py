@@ -272,6 +272,7 @@ def test_a_patch_that_cannot_be_written_any_more_goes_to_standard_output(tmp_pat
     assert "/dev/full cannot be written: No space left on device. The patch is on standard output." in done.stderr
 
 
+@pytest.mark.usefixtures("hangs_up")
 def test_a_terminal_closed_in_the_setup_leaves_one_object_and_a_record_with_an_end(
     tmp_path: Path, source: Path
 ) -> None:
