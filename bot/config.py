@@ -1,5 +1,6 @@
 """Every setting, read once from a mapping; all faults are named together, in words for the operator."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -29,6 +30,7 @@ from bot.settings.values import (
 from bot.settings.values import Role as Role
 
 HOME = "~/.backspace"
+_DATABASE_PASSWORD = re.compile(r"://[^:@/]*:([^@]*)@|[?&]password=([^&]*)")
 
 
 class ConfigFault(Exception):
@@ -122,7 +124,7 @@ class Config:
             self.daytona_api_key,
             *self.webhook_secrets,
             *_password(self.setup_proxy),
-            *_password(self.database_url),
+            *_database_password(self.database_url),
         )
         return tuple(key for key in keys if key)
 
@@ -209,6 +211,14 @@ def _password(address: str) -> tuple[str, ...]:
     """The one in an address; a very short one would be found in every text."""
     password = unquote(urlsplit(address).password or "")
     return (password,) if len(password) >= 8 else ()
+
+
+def _database_password(address: str) -> tuple[str, ...]:
+    """One that is long and mixed. Were `postgres` a secret, no text with that word could be published any more."""
+    found = _DATABASE_PASSWORD.search(address)
+    password = unquote(found[1] or found[2] or "") if found else ""
+    is_mixed = any(map(str.isdigit, password)) and any(map(str.isalpha, password))
+    return (password,) if len(password) >= 12 and is_mixed else ()
 
 
 def _reachable(host: str) -> str:

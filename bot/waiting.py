@@ -65,16 +65,14 @@ class WaitingRoom:
             if job.id in about_to_begin or not await self._store.hold_back(job.id, HELD_BACK_S):
                 continue
             try:
-                told = await self._tell(waiting, stuck)
+                if await self._tell(waiting, stuck):
+                    await self._store.set_mark(waiting.mark, 0.0)  # before somebody can take it or pass it on
+                else:
+                    untold.append(job.id)
             finally:
                 await self._store.let_go(job.id)
-            if told:
-                await self._store.set_mark(waiting.mark, 0.0)
-            else:
-                untold.append(job.id)
-        self._not_before |= dict.fromkeys(
-            untold, self._now() + REST_S
-        )  # together: the next look is at those behind them
+        # Together: the next look is at those behind them.
+        self._not_before |= dict.fromkeys(untold, self._now() + REST_S)
 
     async def _tell(self, waiting: Waiting, stuck: bool) -> bool:
         """False: not yet."""

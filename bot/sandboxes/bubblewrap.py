@@ -128,11 +128,11 @@ class Bubblewrap:
 
     def _start(self, python: str, stream: socket.socket, channel: socket.socket, root: Path) -> "_Running":
         limits = self._limits
-        group = limited_group(secrets.token_hex(4), memory_bytes=limits.together(), pids=limits.pids + 16)
-        info = os.memfd_create("info")
         heard, said = os.pipe()
         os.set_blocking(heard, False)
         stderr = os.fdopen(heard, "rb", buffering=0)
+        info = os.memfd_create("info")
+        group = limited_group(secrets.token_hex(4), memory_bytes=limits.together(), pids=limits.pids + 16)
         try:
             with _as_descriptors(files_made_for_it()) as made, _as_descriptors(_filter()) as filters:
                 argv = command(

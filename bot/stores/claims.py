@@ -18,7 +18,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    true,
     update,
 )
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -108,17 +107,18 @@ def take_over(connection: Connection) -> None:
 def _take(
     connection: Connection, owner: str, job_id: str | None, limits: QueueLimits, *, orphans: bool
 ) -> Row[Any] | None:
-    next_job = _next_job(job_id, limits, lock=True, orphans=orphans, alone_under="" if job_id else owner)
+    died = case((JOBS.c.state == "running", 1), else_=0)
+    candidate = _next_job(job_id, limits, lock=True, orphans=orphans).scalar_subquery()
     statement = (
         update(JOBS)
         # Said twice: Postgres checks these words again on a row that somebody renewed in the meantime.
-        .where(JOBS.c.position == next_job.scalar_subquery(), free(JOBS.c))
+        .where(JOBS.c.position == candidate, free(JOBS.c))
         .values(
             state="running",
             owner=codec.printable(owner),
             fence=JOBS.c.fence + 1,
             attempts=JOBS.c.attempts + 1,
-            deaths=_deaths(JOBS),
+            deaths=JOBS.c.deaths + died,
             lease_until=Now() + literal(limits.lease_s),
         )
         .returning(
@@ -136,14 +136,11 @@ def _take(
     return row
 
 
-def _next_job(
-    job_id: str | None, limits: QueueLimits, *, lock: bool, orphans: bool = True, alone_under: str = ""
-) -> Select[tuple[int]]:
+def _next_job(job_id: str | None, limits: QueueLimits, *, lock: bool, orphans: bool = True) -> Select[tuple[int]]:
     """The position of the next free job: fewest of its kind at once in its installation first, then by age.
 
     A thread's jobs run one at a time and in their order. What needs only an answer, such as the command that cancels
-    one of them, waits for none; nor does a cancelled job: all that is left is to clean up. `alone_under`: a worker
-    whose other work would count as dead with a job at its last chance.
+    one of them, waits for none; nor does a cancelled job: all that is left is to clean up.
     """
     candidate = JOBS.alias("candidate")
     is_live = and_(JOBS.c.state == "running", is_held(JOBS.c))
@@ -157,8 +154,6 @@ def _next_job(
     may_work = and_(
         running < limits.running, running_here < limits.running_per_installation, ~behind_another(candidate)
     )
-    if alone_under:
-        may_work = and_(may_work, _harms_nobody(candidate, alone_under, limits))
     may_answer = and_(answering < limits.answering, running_here < max(1, limits.answering // 2))
     may_start = case((candidate.c.priority == WORK, may_work), else_=may_answer)
     statement = (
@@ -173,26 +168,6 @@ def _next_job(
     if lock:  # a worker frozen in the middle of a commit keeps its own row and nobody else's
         statement = statement.with_for_update(of=candidate, skip_locked=True)
     return statement if job_id is None else statement.where(candidate.c.id == job_id)
-
-
-def _harms_nobody(job: FromClause, owner: str, limits: QueueLimits) -> ColumnElement[bool]:
-    """A job that would be closed at its worker's next death works alone, so that no other is closed for what it does.
-
-    For it to come to that, nothing begins anywhere while it waits.
-    """
-    last = limits.deaths - 1
-    beside = select(JOBS.c.id).where(
-        JOBS.c.state == "running", is_held(JOBS.c), JOBS.c.priority == WORK, JOBS.c.owner == codec.printable(owner)
-    )
-    suspect = JOBS.alias("suspect")
-    waits = and_(free(suspect.c), suspect.c.priority == WORK, suspect.c.cancel_by.is_(None), _deaths(suspect) == last)
-    nobody_suspect = and_(~beside.where(JOBS.c.deaths == last).exists(), ~select(suspect.c.id).where(waits).exists())
-    return case((_deaths(job) > last, true()), (_deaths(job) == last, ~beside.exists()), else_=nobody_suspect)
-
-
-def _deaths(job: FromClause) -> ColumnElement[int]:
-    """Of a free job: with the worker's that has it still."""
-    return job.c.deaths + case((job.c.state == "running", 1), else_=0)
 
 
 def behind_another(job: FromClause) -> ColumnElement[bool]:

@@ -48,6 +48,8 @@ _CONNECTING = {
     "no pg_hba.conf entry": "the database server takes no such connection (pg_hba.conf): another host, user or sslmode",
     "too many c": "the database server takes no more connections: raise max_connections, or end others",
     'role "': "the user named in DATABASE_URL does not exist or may not log in",
+    "permission denied for database": "the user named in DATABASE_URL may not use that database",
+    "not currently accepting": "the database named in DATABASE_URL takes no connections at present",
     'database "': "the database named in DATABASE_URL does not exist: create it",
     "connection slots": "the database server takes no more connections: raise max_connections, or end others",
     "invalid connection option": "DATABASE_URL has an option (after the ?) that PostgreSQL does not know",

@@ -37,7 +37,10 @@ async def _database(database_url: str) -> Database:
 
             if not url.database or url.database == ":memory:":
                 raise UserError("DATABASE_URL must name a file, such as sqlite:///backspace.db: jobs have to survive.")
-            path = await asyncio.to_thread(Path(url.database).expanduser)
+            try:
+                path = await asyncio.to_thread(Path(url.database).expanduser)
+            except RuntimeError:
+                raise UserError("DATABASE_URL names the home of a user who has none.") from None
             await asyncio.to_thread(prepare_file, path)
             return SqliteDatabase(path)
         case "postgresql" | "postgres":

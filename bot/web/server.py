@@ -28,8 +28,8 @@ class _Server(uvicorn.Server):
 
 
 class _Exhaustion:
-    """asyncio's loop reports a connection that it cannot take once for each place of the backlog, a second long and
-    then again: with a traceback each that alone keeps the process busy, and fills the disk with its log."""
+    """Where no descriptor is left, asyncio's loop reports the connection that it cannot take each second as often as
+    the backlog has places. Its traceback each time would keep the process busy and fill the disk with its log."""
 
     def __init__(self) -> None:
         self._said_at = -SAID_EVERY_S

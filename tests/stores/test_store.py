@@ -380,41 +380,6 @@ async def test_a_job_that_killed_three_workers_is_closed_with_a_word(opened: Ope
     assert last.message.startswith("The bot's worker died each time it worked on this (3 times)")
 
 
-async def test_a_job_that_kills_its_workers_takes_no_other_with_it(opened: Open, database_url: str) -> None:
-    """Red when the job at its last chance works beside others: after three deaths the innocent is closed too (seen)."""
-    store = await opened(database_url)
-    for name in ("poison", "innocent"):
-        await deliver(store, a_job(name))
-    for begun in (["job-poison", "job-innocent"], ["job-poison", "job-innocent"], ["job-poison"]):
-        assert [claim.job.id for claim in [await store.claim("w") for _ in range(3)] if claim] == begun
-        await pass_time(database_url)
-    await deliver(store, a_job("new"))
-    innocent = await again(store)
-    assert innocent.job.id == "job-innocent"
-    row = await store.job("job-poison")
-    assert row is not None
-    assert row.state == "failed"
-    assert await store.claim("worker") is None, "nothing begins beside one that had two deaths"
-    assert await store.claim("another") is not None, "but another worker's work does"
-    await finished(store, innocent)
-
-
-async def test_a_job_at_its_last_chance_is_not_kept_waiting_by_new_work(opened: Open, database_url: str) -> None:
-    """Red when new work may begin before it: a bot that always works would never get to it (seen)."""
-    store = await opened(database_url)
-    await deliver(store, a_job("twice-dead"))
-    for _ in range(2):
-        await again(store)
-        await pass_time(database_url)
-    await deliver(store, a_job("running"))
-    running = await store.claim("worker", job_id="job-running")
-    assert running is not None
-    await deliver(store, a_job("new"))
-    assert [await store.claim("worker"), await store.claim("worker")] == [None, None]
-    await finished(store, running)
-    assert (await again(store)).job.id == "job-twice-dead"
-
-
 async def test_an_orderly_release_is_no_death(opened: Open, database_url: str) -> None:
     store = await opened(database_url)
     await deliver(store, a_job("a"))
