@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from bot.domain.errors import ProviderError
-from bot.domain.job import Job, Person
+from bot.domain.job import Job, Person, Start
 from bot.intake.admission import MAY_ASK
 from bot.ports import GitHub, IssueFacts, Permission, RepositoryFacts
 
@@ -29,7 +29,7 @@ async def facts_of(job: Job, github: GitHub) -> Facts:
         github.issue(job.issue.number),
         github.repository(),
         may_write(job.issue.author, github),
-        _heads(job.options.base or job.default_branch, github),
+        _heads(job.options.base or job.default_branch if isinstance(job.command, Start) else "", github),
     )
     return Facts(permission=permission, issue=issue, repository=repository, author_writes=author_writes, heads=heads)
 

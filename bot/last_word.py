@@ -14,7 +14,7 @@ RESTED = "rested"  # journal key: an attempt of that number ended because a prov
 # Before each later try of a job whose provider failed in a way that one can mend, when the provider does not say;
 # workers that died do not count here.
 RESTS_S = (15.0, 60.0)
-# GitHub is away, and what it is to be given is paid for. Nothing is said in the thread during a rest, so none is long.
+# GitHub is away, and what it is to be given is paid for. The thread may hear nothing meanwhile: none is long.
 RESTS_WITH_WORK_S = (15.0, 60.0, 300.0, 300.0, 600.0, 600.0, 600.0, 600.0)
 STATE_OF: dict[Conclusion, JobState] = {
     Conclusion.SUCCESS: "succeeded",

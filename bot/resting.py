@@ -7,6 +7,7 @@ from bot.domain.errors import ProviderError
 from bot.last_word import RESTED, end_in, rest_s, without_store
 from bot.ports import Claim, Entry
 from bot.recorder import Recorder
+from bot.report.answers import without_call
 from bot.report.rests import waiting
 
 WORTH_SAYING_S = 30.0  # what takes no longer does not look hung
@@ -19,7 +20,11 @@ async def rest(error: ProviderError, claim: Claim, journal: Recorder, *, now: Ca
     if without_store(error) or entry in journal.entries():
         return
     seconds = rest_s(error, claim, journal.entries())
-    said = (waiting(error.provider, error.message, until=now() + seconds),) if seconds > WORTH_SAYING_S else ()
+    said = (
+        (waiting(error.provider, without_call(error.message), until=now() + seconds),)
+        if seconds > WORTH_SAYING_S
+        else ()
+    )
     await journal.record(*said, entry=entry)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -15,7 +15,7 @@ from bot.facts import Facts, facts_of
 from bot.intake.admission import HourlyLimit, NotPermitted, admit, refusal_due
 from bot.journey import Journey, Workshop
 from bot.listening import Ear
-from bot.ports import Claim, Entry, GitHub, GitHubApp, JobStore, Lease, ShutOut
+from bot.ports import Claim, Entry, GitHub, GitHubApp, JobRow, JobStore, Lease, ShutOut
 from bot.publish.branch import drop_branch
 from bot.publish.pull_request import find_published
 from bot.publish.whole import beside
@@ -30,6 +30,7 @@ from bot.resting import Waits, rest
 from bot.saying import is_told, react, say
 
 REFUSED = "refused"  # journal key: a refusal was said in the thread
+STOPPED = "stopped"  # journal key: the jobs that a cancel ends
 
 log = structlog.get_logger()
 
@@ -103,7 +104,7 @@ class Worker:
             await self._store.commit(claim, finish="failed", reported=True)
             return
         if not isinstance(job.command, Start) or job.issue.is_pull_request:
-            await self._answer(job, github)
+            await self._answer(job, github, journal)
             await self._store.commit(claim, finish="succeeded", reported=True)
             return
         journey = Journey(
@@ -232,17 +233,25 @@ class Worker:
         since_s = await self._store.seconds_since_entry(job.repo.id, job.issue.number, REFUSED)
         return refusal_due(seconds_since_last=since_s)
 
-    async def _answer(self, job: Job, github: GitHub) -> None:
+    async def _answer(self, job: Job, github: GitHub, journal: Recorder) -> None:
         """A command that starts no work: done if there is something to do, and answered in the thread."""
         rows = await self._store.jobs_on(job.repo.id, job.issue.number)
         jobs = [row for row in rows if isinstance(row.job.command, Start | Continue) and row.job.id != job.id]
         if isinstance(job.command, Cancel):
-            jobs = [row for row in jobs if row.finished_at is None and not row.job.asked_after(job)]
-            for row in jobs:
-                await self._store.request_cancel(row.job.id, job.requested_by.login)
+            jobs = await self._stopped(job, jobs, journal)
         await react(job, github, "+1")
         pages = {row.job.id: self._links(row.job).page for row in jobs}
         await say(job, answers.answer(job.command, jobs=jobs, pages=pages, now=time.time()), github)
+
+    async def _stopped(self, cancel: Job, jobs: Sequence[JobRow], journal: Recorder) -> list[JobRow]:
+        """What a cancel ends; an attempt that could not say so has named it, and it may be over by now."""
+        ids = next((entry.data["jobs"] for entry in journal.entries() if entry.key == STOPPED), None)
+        if ids is None:
+            ids = [row.job.id for row in jobs if row.finished_at is None and not row.job.asked_after(cancel)]
+            await journal.record(entry=Entry("effect", STOPPED, {"jobs": ids}))
+        for job_id in ids:
+            await self._store.request_cancel(job_id, cancel.requested_by.login)
+        return [row for row in jobs if row.job.id in ids]
 
     async def _tidy(self, end: JobFinished, job: Job, github: GitHub, journal: Recorder) -> None:
         """An empty branch of a job that came to nothing is dropped; its failure changes nothing."""

@@ -27,13 +27,14 @@ from bot.report.links import Links
 from bot.report.wording import branch_name
 from bot.sandboxes.bubblewrap import Bubblewrap
 from bot.sandboxes.served import ServedSandbox
+from bot.standins.github.faults import Reply
 from bot.stores import Store
 from bot.worker import Worker
 from tests.fakes import Crash, MemoryJournal
 from tests.github.scene import scene
 from tests.polling import WITHIN_S
 from tests.publish.test_pull_request import SMALL, Dying, patch_on, whole_job
-from tests.stores.beside import pass_time
+from tests.stores.beside import pass_time, run
 from tests.stores.conftest import Open, database_url, opened, sqlite_url
 from tests.stores.samples import a_job, deliver
 
@@ -232,3 +233,25 @@ async def test_a_cancel_ends_what_was_asked_for_before_it_and_nothing_after(
         rows = await store.jobs_on(here.repo.id, 1)
         assert [row.job.id for row in rows if row.cancel_by] == ["first"]
         assert here.loopback.comments(here.repository, 1)[-1].body.endswith("\nStopping run first.")
+
+
+async def test_a_cancel_that_could_not_be_answered_names_what_it_stopped_when_that_is_over(
+    opened: Open, sqlite_url: str, tmp_path: Path
+) -> None:
+    """Red when the second try looks for unfinished jobs again: "Nothing is running on this thread." (seen)."""
+    store = await opened(sqlite_url)
+    async with scene(tmp_path) as here:
+        work = replace(here.job(), command=Start("x"))
+        await deliver(store, work)
+        running = await taken(store)
+        cancel = replace(here.job(key="c"), id="c", delivery="c", command=Cancel(), asked_at=work.asked_at + 1)
+        await deliver(store, cancel)
+        limited = Reply(429, headers={"retry-after": "600"})
+        here.loopback.faults.add(limited, method="POST", path=r"/issues/1/comments$")
+        await a_worker(store, tmp_path, here.app()).run_job(await taken(store))
+        assert here.loopback.comments(here.repository, 1) == []
+        await store.commit(running.claim, finish="cancelled", reported=True)
+        await run(sqlite_url, "UPDATE jobs SET run_at = 0", "DELETE FROM marks")
+        await a_worker(store, tmp_path, here.app()).run_job(await taken(store))
+        (said,) = here.loopback.comments(here.repository, 1)
+    assert said.body.endswith(f"\nStopping run {work.id}.")

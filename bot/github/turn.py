@@ -62,9 +62,10 @@ class Turn:
             self.traffic.held_until = max(self.traffic.held_until, self.now() + left_s)
 
     async def limited(self, said_s: float | None, kind: Kind, *, sent_at: float, unix: float) -> float:
-        """As `Traffic.limited`, and kept."""
+        """As `Traffic.limited`, and kept, unless another process was told of a later instant."""
         now = self.now()
         wait_s = self.traffic.limited(said_s, kind, sent_at=sent_at, now=now)
+        await self.recall(unix=unix)
         if self._marks is not None:
             try:
                 await self._marks.set_mark(self._name, unix + self.traffic.held_until - now)

@@ -1,6 +1,7 @@
 """A patch becomes commits and a pull request: what an earlier try may have done is looked for, so once is enough."""
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -16,7 +17,7 @@ from bot.publish.whole import beside, whole
 BRANCH_ADVANCED = "branch_advanced"
 OPENED = "pull_request"
 REVIEW_ASKED = "review_asked"
-MOST_TEXT_BYTES = 1_000_000  # of the files within one tree; GitHub fails above about 2.5 million
+MOST_TEXT_BYTES = 1_000_000  # of JSON for the files within one tree; GitHub fails above about 2.5 million
 
 
 async def publish(
@@ -175,25 +176,25 @@ async def _entries(changes: Sequence[Change], most_text: int, *, github: GitHub)
     entries = []
     for change in changes:
         content, sha = change.content, None
-        text = None if content is None else _text(content, most_text)
+        text, size = (None, 0) if content is None else _text(content, most_text)
         if content is not None and text is None and (sha := blob_sha(content)) not in stored:
             answer = await github.create_blob(content)
             if answer != sha:
                 raise ProviderError("github", f"stored another file than was sent ({answer[:40]} for {sha})")
             stored.add(sha)
         if content is not None and text is not None:
-            most_text -= len(content)
+            most_text -= size
         entries.append(TreeEntry(change.path, change.mode or change.was_mode or "100644", sha, text))
     return entries
 
 
-def _text(content: bytes, most: int) -> str | None:
-    """Of a file that JSON holds as it is."""
-    if not content or len(content) > most or b"\0" in content:
-        return None
-    with suppress(UnicodeDecodeError):
-        return content.decode()
-    return None
+def _text(content: bytes, most: int) -> tuple[str | None, int]:
+    """Of a file that JSON holds as it is, and its bytes there: a letter that is not ASCII's takes up to six."""
+    if content and len(content) <= most and b"\0" not in content:
+        with suppress(UnicodeDecodeError):
+            size = len(json.dumps(text := content.decode()))
+            return (text, size) if size <= most else (None, 0)
+    return None, 0
 
 
 async def _advance(job: Job, branch: str, lies: str, head: str, *, github: GitHub, journal: Journal) -> None:

@@ -61,7 +61,7 @@ _STATE: Mapping[JobState, str] = {
 def answer(command: Command, *, jobs: Sequence[JobRow] = (), pages: Mapping[str, str] | None = None, now: float) -> str:
     """The reply to a command that starts no job.
 
-    `jobs` are the thread's, newest first; `pages` holds their live pages by job id.
+    `jobs` are the thread's, newest first, or those that a cancel ends; `pages` holds their live pages by job id.
     """
     match command:
         case Help():
@@ -143,6 +143,8 @@ def advice(error: ProviderError) -> str:
             return "Asking in other words can help."
         case ModelError(remedy="context" | "longer"):
             return "Asking for less at once can help."
+        case ProviderError(provider="github", status=401):
+            return _FOR_THE_OPERATOR
         case ProviderError(retryable=True) | ProviderError(status=429) | ModelError(remedy="again"):
             return "Asking again later can help."
         case ProviderError(provider="github", status=403) if not any(words in error.message for words in _SAYS_WHO):
@@ -227,7 +229,6 @@ def _status_line(row: JobRow, page: str | None, *, now: float) -> str:
 
 
 def _cancelling(jobs: Sequence[JobRow]) -> str:
-    open_jobs = [row.job.id for row in jobs if row.state in {"queued", "running"}]
-    if not open_jobs:
+    if not jobs:
         return "Nothing is running on this thread."
-    return f"Stopping run {' and '.join(open_jobs)}."
+    return f"Stopping run {' and '.join(row.job.id for row in jobs)}."

@@ -109,9 +109,8 @@ class Reaper:
                 await self._tidy(job, events, github)
                 told = await self._report(job, events, github)
         except ProviderError as error:
-            told = not (
-                error.retryable or isinstance(error, Suspended)
-            )  # a repository that is gone will hear of nothing any more
+            # A repository that is gone will hear of nothing any more.
+            told = not (error.retryable or isinstance(error, Suspended))
             log.warning("end not told", tries=claim.attempts, error=str(error), gives_up=told)
         if told:
             await self._store.told(claim)

@@ -236,6 +236,21 @@ async def test_a_limit_holds_for_the_next_process_too(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_the_later_of_two_limits_is_kept(tmp_path: Path) -> None:
+    """R11. Red when the last one told is kept: the next process begins 49 minutes too early (seen)."""
+    words = {"message": "You have exceeded a secondary rate limit"}
+    limits = [answer(403, words, {"retry-after": seconds}) for seconds in ("3000", "60")]
+    wire = Wire().on(f"GET {ISSUE}", answer(200, FACTS), *limits)
+    store = await open_store(f"sqlite:///{tmp_path}/bot.db")
+    async with wire.app(marks=store).repository(5, REPO) as one, wire.app(marks=store).repository(5, REPO) as other:
+        await other.issue(3)  # it is under way, and hears of nobody else's limit
+        for github in (one, other):
+            with pytest.raises(ProviderError, match="rate limit"):
+                await github.progress().issue(3)
+    assert (await store.mark("held:5") or 0.0) >= wire.now + 3000
+    await store.close()
+
+
 async def test_401_twice_is_an_error() -> None:
     wire = Wire().on(f"GET {ISSUE}", answer(401, {"message": "Bad credentials"}))
     async with wire.app().repository(5, REPO) as github:

@@ -417,6 +417,17 @@ async def test_texts_go_within_the_tree_and_as_blobs_when_github_makes_another_t
         assert here.asked("POST", "/git/blobs") - before == blobs, "data.bin and the empty file; then all, twins once"
 
 
+async def test_a_text_that_is_too_long_for_a_tree_in_json_goes_as_a_blob(
+    here: Scene, github: RestGitHub, tmp_path: Path
+) -> None:
+    """Red when its own bytes are counted: each letter here takes six in JSON (seen)."""
+    russian = Change("notes.txt", "100644", ("\u0436" * 200_000).encode())
+    journal, before = MemoryJournal(), here.asked("POST", "/git/blobs")
+    await start(here, github, journal)
+    await finish(here, github, journal, patch_on(here.head, tmp_path, (russian,)))
+    assert here.asked("POST", "/git/blobs") - before == 1
+
+
 async def test_a_publication_asks_for_nothing_that_nobody_can_have_changed(
     here: Scene, github: RestGitHub, small: Patch
 ) -> None:

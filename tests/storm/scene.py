@@ -12,7 +12,7 @@ from tests.repositories import CHECK, commit, write
 
 ASK = "/backspace write fixed into value.txt, count the run, and make the script executable"
 COUNT = "echo ran >> count.txt"
-PREPARE = "chmod +x run.sh && rm old.txt"
+PREPARE = r"chmod +x run.sh && rm old.txt && printf '\000' > data.bin"  # which is a blob of its own
 WORDS = {"outcome": "changes", "title": "Fix the value", "summary": "It was broken.", "testing": "Ran the check."}
 FILES = {
     "value.txt": b"broken\n",
@@ -27,6 +27,7 @@ CHANGED = {
     "count.txt": ("100644", b"ran\n"),
     "notes/new.md": ("100644", b"new\n"),
     "old.txt": None,
+    "data.bin": ("100644", b"\0"),
 }
 EDIT = use("edit", file_path="value.txt", old_string="broken", new_string="fixed")
 WRITE = use("write", file_path="notes/new.md", content="new\n")
