@@ -20,12 +20,8 @@ async def rest(error: ProviderError, claim: Claim, journal: Recorder, *, now: Ca
     if without_store(error) or entry in journal.entries():
         return
     seconds = rest_s(error, claim, journal.entries())
-    said = (
-        (waiting(error.provider, without_call(error.message), until=now() + seconds),)
-        if seconds > WORTH_SAYING_S
-        else ()
-    )
-    await journal.record(*said, entry=entry)
+    said = waiting(error.provider, without_call(error.message), until=now() + seconds)
+    await journal.record(*[said] if seconds > WORTH_SAYING_S else [], entry=entry)
 
 
 class Waits:
