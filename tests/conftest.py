@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from tests.sandboxes import tables
 
@@ -33,6 +34,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _its_own_log() -> Iterator[None]:
+    """What a test says of the log, such as that only what is critical is written, holds for no other."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
