@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 os.environ["MODAL_CONFIG_PATH"] = os.devnull  # modal reads it when it is imported: nobody's account is used by a test
 
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a script's `make test &` has it: nothing started here heard it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tables.marked(items)
